@@ -4,7 +4,7 @@
 # variable's name, and the shell takes the value from the environment, as one word and without interpreting it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal explain inspect console picture reference audit adopt soak reconcile trial-balance statement ledger export accounts verify-ledger anchor upgrade-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom advisories bench test test-all simulate mutants lint lock clean
+.PHONY: help setup demo up down replay invoke seal explain inspect console picture reference audit adopt soak reconcile trial-balance statement ledger export accounts verify-ledger anchor upgrade-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom advisories bench test test-all simulate mutants lint lint-types lint-terraform lock clean
 
 # Make would expand values from the command line when it exports them; it does not expand those from the environment.
 $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),\
@@ -15,6 +15,7 @@ export WORKERS ?= 2
 VENV := .venv
 CHECKOV := .venv-checkov
 GENERATORS := .venv-generators
+LOCALSTRIPE := .venv-localstripe
 PAYMENTS := $(VENV)/bin/python -m tools.cli
 COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
 
@@ -52,6 +53,13 @@ $(CHECKOV)/requirements.sha: requirements/checkov.txt | setup
 	@$(VENV)/bin/uv pip install --quiet --require-hashes --python $(CHECKOV) -r requirements/checkov.txt
 	@touch $@
 
+# localstripe is GPL: it runs as a process of its own, from an environment of its own, and nothing imports it.
+$(LOCALSTRIPE)/requirements.sha: requirements/localstripe.txt | setup
+	@echo "Setting up $(LOCALSTRIPE)"
+	@$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(LOCALSTRIPE)
+	@$(VENV)/bin/uv pip install --quiet --require-hashes --python $(LOCALSTRIPE) -r requirements/localstripe.txt
+	@touch $@
+
 # Without access to an npm registry, the TypeScript client is not tested.
 $(GENERATORS)/requirements.sha: requirements/generators.txt requirements/generators/package-lock.json | setup
 	@echo "Setting up $(GENERATORS)"
@@ -62,10 +70,13 @@ $(GENERATORS)/requirements.sha: requirements/generators.txt requirements/generat
 	  ci --silent --ignore-scripts --prefix $(GENERATORS) || echo "npm could not install the generator of TypeScript."
 	@touch $@
 
-demo: setup ## Start the stack on this machine, replay every sample event, and show the outcomes
+# What the wanted gateways' sandboxes need beyond $(VENV).
+SANDBOXES := $(if $(filter stripe,$(value GATEWAY)),$(LOCALSTRIPE)/requirements.sha)
+
+demo: setup $(SANDBOXES) ## Start the stack on this machine, replay every sample event, and show the outcomes
 	@$(PAYMENTS) demo
 
-up: setup ## Start the stack on this machine and deploy to it (EMULATOR_PORT=, SPARKLE_PORT=)
+up: setup $(SANDBOXES) ## Start the stack on this machine and deploy to it (GATEWAY=sparkle …, EMULATOR_PORT=, SPARKLE_PORT=)
 	@$(PAYMENTS) up
 
 down: setup ## Stop everything that `make up` started
@@ -157,7 +168,7 @@ destroy: setup ## Destroy a deployment on AWS, with all its data (ENV=dev)
 	$(call need,ENV,where,destroy ENV=dev)
 	@$(PAYMENTS) destroy $(call arguments,ENV)
 
-acceptance: setup ## Deploy temporarily to AWS, test every promise, and destroy it (ENV=dev, ONLY=payments …, KEEP=1, YES=account id); or test the local stack (ENV=local, STACK=file)
+acceptance: setup ## Deploy temporarily to AWS, test every promise, and destroy it (ENV=dev, GATEWAY=sparkle, ONLY=payments …, KEEP=1, YES=account id); or test the local stack (ENV=local, STACK=file)
 	$(call need,ENV,where,acceptance ENV=dev)
 	@$(PAYMENTS) accept $(call option,ONLY,--only) $(call flag,KEEP,--keep) $(call arguments,ENV)
 
@@ -182,12 +193,12 @@ sbom: setup $(GENERATORS)/requirements.sha ## List the layer's packages, as Cycl
 	@PYTHONWARNINGS=ignore $(GENERATORS)/bin/cyclonedx-py requirements requirements/lambda.txt --pyproject pyproject.toml -o build/sbom.json
 
 advisories: setup ## Query OSV, over the network, for known vulnerabilities in the locked packages (OSV_URL=)
-	@failed=; for name in dev checkov generators; do \
+	@failed=; for name in dev checkov generators localstripe; do \
 	  $(VENV)/bin/pip-audit --strict --vulnerability-service osv $(call option,OSV_URL,--osv-url) --progress-spinner off \
 	    --disable-pip --no-deps -r requirements/$$name.txt || failed=1; \
 	done; [ -z "$$failed" ] || { echo "An advisory is open, or OSV did not answer: see above." >&2; exit 1; }
 
-test: setup ## Run the tests that find most mistakes, in two processes (WORKERS=)
+test: setup $(LOCALSTRIPE)/requirements.sha ## Run the tests that find most mistakes, in two processes (WORKERS=)
 	@$(VENV)/bin/python -m pytest -m first -n "$$WORKERS"
 
 test-all: test $(CHECKOV)/requirements.sha $(GENERATORS)/requirements.sha ## Run all tests: first those of make test, then the rest
@@ -202,21 +213,26 @@ simulate: setup ## Simulate the workflow with random failures, RUNS=5000 times, 
 mutants: setup ## Break the product on purpose in many ways, and check that the simulation detects each change
 	@$(VENV)/bin/python -m tests.simulation.mutants
 
-lint: setup $(CHECKOV)/requirements.sha ## Check style, types, imports, state machines, API descriptions, Terraform, security, and that no secret is committed
+lint: setup lint-types lint-terraform ## Check style, types, imports, state machines, API descriptions, Terraform, security, and that no secret is committed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
 	$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml functions client tools examples bench
 	git ls-files -z --cached --others --exclude-standard | xargs -0 $(VENV)/bin/detect-secrets-hook
 	$(PAYMENTS) definitions
 	$(VENV)/bin/statelint --ignore URI,FLOAT build/statemachine/*.json
 	$(VENV)/bin/openapi-spec-validator docs/openapi.yaml docs/sparkle.yaml
+
+# The two longest parts, which `make --jobs=2 lint` runs beside each other.
+lint-types: setup
+	$(VENV)/bin/mypy
+
+lint-terraform: setup $(CHECKOV)/requirements.sha
 	$(PAYMENTS) validate
 	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --framework terraform --directory terraform --var-file terraform/environments/prod.tfvars --external-checks-dir terraform/checks
 
 lock: setup ## Lock the version of every package anew
-	set -e; for name in dev checkov generators; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
+	set -e; for name in dev checkov generators localstripe; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
 	set -e; for name in lambda runtime; do $(COMPILE) -c requirements/dev.txt requirements/$$name.in -o requirements/$$name.txt; done
 
 clean: down ## Stop the stack, and delete everything that was built

@@ -89,7 +89,7 @@ def main(
     """Measure, print, and write build/bench.json and the curves beside it."""
     console = Console(width=160)
     home = BUILD / "bench" / "stack"
-    machine = Machine(home=home, stack_file=home / "stack.json", emulator_port=0, sparkle_port=0)
+    machine = Machine(home=home, stack_file=home / "stack.json", usual_ports=False)
     machine_info = report.describe_machine()
     report.show_machine(machine_info, console)
     machine.down()

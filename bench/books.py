@@ -16,19 +16,19 @@ from bench.measure import Chart, Count, Curve, Row, Samples, Section, Target
 from functions.shared.adapters.table.books import DynamoDbBooks
 from functions.shared.adapters.table.keys import RECORD
 from functions.shared.adapters.table.ledger import DynamoDbLedger
-from functions.shared.domain.ledger import capture_entry, turnover
+from functions.shared.domain.ledger import asset_gateway, capture_entry, chart_of_accounts, turnover
 from functions.shared.domain.times import end_of_day, iso
 from tools.books import statements as commands
 from tools.books.reading import BooksReader
 from tools.deployment.stack import Stack
-from tools.estimates.footprint import PAYMENT, sealing
+from tools.estimates.footprint import GATEWAY, PAYMENT, sealing
 
 TABLE = "bench-ledger"
-ACCOUNT = "asset:gateway:sparkle"
+ACCOUNT = asset_gateway(GATEWAY)
 CLOSED_DAYS = 30
 QUIET_DAY_ENTRIES = TODAYS_ENTRIES = 100
 
-_ENTRY = capture_entry("sparkle", 1999, "USD")
+_ENTRY = capture_entry(GATEWAY, 1999, "USD")
 _BATCH = 25
 
 
@@ -80,7 +80,7 @@ def reads(stack: Stack, sizes: tuple[int, ...], rounds: int) -> Section:
     today = datetime.now(UTC).date()
     days = [(today - timedelta(days=n)).isoformat() for n in range(CLOSED_DAYS, 0, -1)]
     growing_day, quiet_day = days[0], days[-1]
-    open_books = BooksReader(DynamoDbLedger(client, TABLE), books, days[0])
+    open_books = BooksReader(DynamoDbLedger(client, TABLE), books, days[0], chart_of_accounts([GATEWAY]))
     counter, silent = ReadCounter(client), Console(file=io.StringIO(), width=200)
     [payment_id, *_] = _seed(client, QUIET_DAY_ENTRIES, quiet_day)
     _seed(client, TODAYS_ENTRIES, today.isoformat())

@@ -5,6 +5,8 @@ It needs the packages `botocore`, `requests` and `cryptography`.
     client = PaymentsClient("https://….execute-api.eu-central-1.amazonaws.com/v1", "eu-central-1")
     payment = client.pay(amount_minor=1999, currency="USD", card=sealed_card, idempotency_key=payment_id)
     payment = client.wait(payment.payment_id)
+    if payment.status == "action_required":
+        ...  # send the customer's browser to payment.next_action.url, and wait again after it has come back
     if payment.status == "captured":
         client.refund(payment.payment_id, 500)
 
@@ -26,15 +28,17 @@ from .errors import (
     StillProcessing,
     TooManyRequests,
 )
-from .models import CardData, CardSummary, Operation, Payment, SealingKey, SingleUseKey
+from .models import Authentication, CardData, CardSummary, NextAction, Operation, Payment, SealingKey, SingleUseKey
 from .sealing import fingerprint, seal
 
 __all__ = [
     "AccessDenied",
+    "Authentication",
     "CardData",
     "CardNotSealed",
     "CardSummary",
     "KeyUsedForAnother",
+    "NextAction",
     "NoAnswer",
     "NotFound",
     "NotSent",

@@ -3,7 +3,7 @@
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -31,6 +31,7 @@ from .errors import (
 from .models import (
     CardData,
     CardSummary,
+    Exemption,
     Initiator,
     Operation,
     OperationType,
@@ -38,6 +39,7 @@ from .models import (
     Reason,
     SealingKey,
     SingleUseKey,
+    ThreeDSecure,
 )
 from .sealing import fingerprint, seal
 from .shapes import canonical_id, is_id, is_sealed_card, is_token
@@ -157,7 +159,12 @@ class PaymentsClient:
             with suppress(ValueError):
                 if self._fingerprint is None or fingerprint(key.pem) == self._fingerprint:
                     return key
-        raise CardNotSealed("The API has no static key, or none with the fingerprint that is pinned.")
+        raise CardNotSealed(
+            "The API has no static key. Seal with single-use keys: the caller needs the permission to POST /keys."
+            if self._fingerprint is None
+            else "The API has no static key with the fingerprint that is pinned. A client that pins none seals with"
+            " single-use keys."
+        )
 
     def pay(
         self,
@@ -172,6 +179,9 @@ class PaymentsClient:
         description: str | None = None,
         initiator: Initiator | None = None,
         reason: Reason | None = None,
+        return_url: str | None = None,
+        three_d_secure: ThreeDSecure | None = None,
+        exemption: Exemption | None = None,
         idempotency_key: str | None = None,
     ) -> Payment:
         """Start a payment with a card or with the token of a stored card. Its status is `processing`: `wait` for the
@@ -180,8 +190,15 @@ class PaymentsClient:
         `card` is a card in the clear, which the client seals with the payment's `key_for`, or one that a browser sealed
         for this `idempotency_key`. `save_card` says whether to store the card under a token, `payment.card.token`; by
         default the deployment decides. A payment with a token that the customer does not make has the `initiator`
-        `merchant`, and a `reason`. If the key was used before, returns the payment that it started, in its present
-        state. Raises KeyUsedForAnother if that payment has a different amount, currency or reference.
+        `merchant`, and a `reason`.
+
+        `return_url` is the page of yours that the customer comes back to if the bank asks who pays (3-D Secure): one
+        that the deployment allows. Without it the bank can't ask, and may decline. `three_d_secure` is `required` to
+        have it asked in any case, or `none` never to; by default the bank decides. `exemption` is the reason why it
+        need not ask; it may ask all the same.
+
+        If the key was used before, returns the payment that it started, in its present state. Raises KeyUsedForAnother
+        if that payment has a different amount, currency or reference.
         """
         key = _key(idempotency_key)
         _check_types(
@@ -194,6 +211,9 @@ class PaymentsClient:
             description=description,
             initiator=initiator,
             reason=reason,
+            return_url=return_url,
+            three_d_secure=three_d_secure,
+            exemption=exemption,
         )
         _check_texts({"merchant_reference": merchant_reference, "description": description})
         order = {"amount_minor": amount_minor, "currency": currency, "merchant_reference": merchant_reference}
@@ -204,6 +224,9 @@ class PaymentsClient:
             "save_card": save_card,
             "initiator": initiator,
             "reason": reason,
+            "return_url": return_url,
+            "three_d_secure": three_d_secure,
+            "exemption": exemption,
         }
         return self._start("/payments", order | details, card, key, order)
 
@@ -238,21 +261,22 @@ class PaymentsClient:
 
     def payment(self, payment_id: str, *, wait_seconds: int = 0) -> Payment:
         """Get the payment in a single call. With `wait_seconds` (at most 25), the API answers when the payment has
-        ended or the time is over; without it, at once. Raises NotFound.
+        ended, the customer is asked, or the time is over; without it, at once. Raises NotFound.
         """
         path = _path("payments", payment_id)
         return Payment.from_json(self._transport.call("GET", path, wait_seconds=wait_seconds))
 
-    def wait(self, payment_id: str, *, timeout_seconds: float = 60.0) -> Payment:
-        """Wait until the payment is no longer processing. The API answers as soon as it
-        has ended.
+    def wait(self, payment_id: str, *, timeout_seconds: float = 60.0, for_customer: bool = False) -> Payment:
+        """Wait until the payment is no longer processing: it has ended, or the customer is asked (`action_required`).
+        The API answers as soon as that is so. With `for_customer`, wait until the customer has answered, too.
 
         Until the timeout, the client asks again after busy, failed or missing answers. After the timeout, it raises
         StillProcessing; or NoAnswer or TooManyRequests if no answer ever showed the payment. Raises NotFound if there
         is no such payment.
         """
+        pending = ("processing", "action_required") if for_customer else ("processing",)
         return self._wait_until_ended(
-            payment_id, lambda deadline: self._get_payment(payment_id, deadline), timeout_seconds
+            payment_id, lambda deadline: self._get_payment(payment_id, deadline), timeout_seconds, pending
         )
 
     def refund(
@@ -330,8 +354,14 @@ class PaymentsClient:
             return existing
         return Operation(operation_id=key, type=operation, status="processing", amount_minor=amount_minor)
 
-    def _wait_until_ended(self, id: str, get: Callable[[float], Resource], timeout_seconds: float) -> Resource:
-        """Call `get` with the deadline until it returns something that is no longer processing."""
+    def _wait_until_ended(
+        self,
+        id: str,
+        get: Callable[[float], Resource],
+        timeout_seconds: float,
+        pending: Sequence[str] = ("processing",),
+    ) -> Resource:
+        """Call `get` with the deadline until it returns something whose status is no longer pending."""
         deadline, latest = time.monotonic() + timeout_seconds, None
         for _ in _poll(timeout_seconds):
             try:
@@ -339,10 +369,10 @@ class PaymentsClient:
             except (NoAnswer, TooManyRequests) as error:
                 if latest is None:
                     raise
-                raise StillProcessing(f"{id} was processing when it was last seen. Since then: {error}") from None
-            if latest.status != "processing":
+                raise StillProcessing(f"{id} was {latest.status} when it was last seen. Since then: {error}") from None
+            if latest.status not in pending:
                 return latest
-        raise StillProcessing(f"{id} is still processing after {timeout_seconds:g} s.")
+        raise StillProcessing(f"{id} is still {latest and latest.status} after {timeout_seconds:g} s.")
 
     def _get_operation(self, payment_id: str, operation_id: str, deadline: float | None = None) -> Operation:
         """Get the operation, allowing for the moment until a new one appears. Raises NotFound, KeyUsedForAnother."""

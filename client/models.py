@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 PaymentStatus = Literal[
     "processing",
+    "action_required",
     "captured",
     "authorized",
     "declined",
@@ -20,6 +21,8 @@ PaymentStatus = Literal[
 ]
 Initiator = Literal["customer", "merchant"]
 Reason = Literal["recurring", "installment", "unscheduled"]
+ThreeDSecure = Literal["automatic", "required", "none"]
+Exemption = Literal["low_value", "transaction_risk", "trusted_beneficiary", "secure_corporate"]
 OperationType = Literal["refund", "capture", "void"]
 OperationStatus = Literal["processing", "succeeded", "rejected", "in_doubt"]
 
@@ -75,6 +78,35 @@ class Operation:
         return cls(**_known_fields(cls, body) | _times(body, "created_at"))
 
 
+@dataclass(frozen=True, slots=True)
+class NextAction:
+    """What the customer has to do: open `url`, where the bank asks who pays. It belongs to this payment, and to nobody
+    else's eyes.
+    """
+
+    type: Literal["redirect"]
+    url: str
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        return cls(**_known_fields(cls, body))
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """What became of 3-D Secure: `authenticated`, `attempted`, `exempt` or `failed`, by which version (like `2.2.0`),
+    and whether the issuer bears the loss if the payment is disputed. What the gateway doesn't say is None.
+    """
+
+    result: str
+    version: str | None = None
+    liability_shift: bool | None = None
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        return cls(**_known_fields(cls, body))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
     """A payment, or the storing of a card. A field that is not known yet, or does not apply, is None.
@@ -83,6 +115,10 @@ class Payment:
     An `authorized` payment can be captured until `expires_at`; if it was not, it becomes `voided` with the `error`
     `expired`. `in_doubt` means that money may have moved: until the API has found out, the payment has neither
     succeeded nor failed. A payment with a stored card has an `initiator`, and if that is the merchant, a `reason`.
+
+    `action_required` means that the customer's bank asks who pays: send the browser to `next_action.url`. The payment
+    waits since `action_required_since`, for some minutes, and ends by itself. A payment that used 3-D Secure has an
+    `authentication`.
     """
 
     payment_id: str
@@ -94,11 +130,15 @@ class Payment:
     card: CardSummary | None = None
     transaction_id: str | None = None
     charge_id: str | None = None
+    gateway: str | None = None
     decline_code: str | None = None
     error: str | None = None
     merchant_reference: str | None = None
     initiator: Initiator | None = None
     reason: Reason | None = None
+    next_action: NextAction | None = None
+    action_required_since: datetime | None = None
+    authentication: Authentication | None = None
     operations: tuple[Operation, ...] = ()
     expires_at: datetime | None = None
     created_at: datetime | None = None
@@ -106,12 +146,11 @@ class Payment:
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
-        card, operations = body.get("card"), body.get("operations") or ()
-        nested = {
-            "card": CardSummary.from_json(card) if card else None,
-            "operations": tuple(Operation.from_json(operation) for operation in operations),
-        }
-        return cls(**_known_fields(cls, body) | nested | _times(body, "expires_at", "created_at", "updated_at"))
+        parts: dict[str, Any] = {"card": CardSummary, "next_action": NextAction, "authentication": Authentication}
+        nested = {name: part.from_json(body[name]) if body.get(name) else None for name, part in parts.items()}
+        nested["operations"] = tuple(map(Operation.from_json, body.get("operations") or ()))
+        times = _times(body, "action_required_since", "expires_at", "created_at", "updated_at")
+        return cls(**_known_fields(cls, body) | nested | times)
 
     def operation(self, operation_id: str) -> Operation | None:
         """Return the refund, capture or void with this id, or None if the payment does not list it."""

@@ -31,11 +31,12 @@ locals {
     for name in keys(local.functions) : name => { FunctionName = "${local.prefix}-${name}" }
   }
 
-  throttled_tables = {
+  throttled_places = {
     table     = "the ledger's table"
     cards     = "the table of cards"
     ephemeral = "the table of single-use keys and held cards"
     counters  = "the table of counters"
+    waiting   = "the index of payments that wait for their customers"
   }
 
   # A table and each of its indexes have separate metrics ("DynamoDB Metrics and dimensions", developer guide).
@@ -49,6 +50,10 @@ locals {
     {
       for index in aws_dynamodb_table.ledger.global_secondary_index :
       index.name => merge(local.ledger_dimensions, { GlobalSecondaryIndexName = index.name })
+    },
+    {
+      for index in aws_dynamodb_table.ephemeral.global_secondary_index :
+      index.name => { TableName = aws_dynamodb_table.ephemeral.name, GlobalSecondaryIndexName = index.name }
     },
   )
 
@@ -107,11 +112,11 @@ locals {
       }
 
       gateway-latency = {
-        means = "One in a hundred calls to the gateway takes at least four fifths of the read timeout."
+        means = "One in a hundred calls to the gateway takes at least four fifths of the longest read timeout of a gateway."
         metrics = {
           p99 = { namespace = local.prefix, name = "GatewayLatency", dimensions = local.own_dimensions, stat = "p99" }
         }
-        above   = var.gateway_read_timeout_seconds * 1000 * 4 / 5
+        above   = local.gateway_read_seconds * 1000 * 4 / 5
         periods = 3
         missing = "notBreaching"
       }
@@ -245,8 +250,20 @@ locals {
         missing    = "notBreaching"
       }
 
+      gateway-events-refused = {
+        means = "More than half of what arrives as gateways' events is not signed with a secret that we know."
+        metrics = {
+          failed = { namespace = local.prefix, name = "GatewayEventsRefused", dimensions = local.own_dimensions, stat = "Sum" }
+          asked  = { namespace = local.prefix, name = "GatewayEvents", dimensions = local.own_dimensions, stat = "Sum" }
+        }
+        expression = local.failing_share
+        above      = 50
+        periods    = 2
+        missing    = "notBreaching"
+      }
+
       dead-letters = {
-        means = "EventBridge could not start an execution: doubts may stay unresolved, or a day is not reconciled."
+        means = "EventBridge could not start an execution, or a gateway's event could not be followed: doubts may stay unresolved, or a day is not reconciled."
         metrics = {
           waiting = {
             namespace  = "AWS/SQS"
@@ -299,7 +316,7 @@ locals {
     merge([
       for place, dimensions in local.capacity_dimensions : {
         for what, name in { reads = "ReadThrottleEvents", writes = "WriteThrottleEvents" } : "ledger-throttled-${place}-${what}" => {
-          means                   = "DynamoDB throttles ${what} of ${lookup(local.throttled_tables, place, "the ledger's index ${place}")}."
+          means                   = "DynamoDB throttles ${what} of ${lookup(local.throttled_places, place, "the ledger's index ${place}")}."
           section                 = "ledger-throttled"
           metrics = {
             throttled = { namespace = "AWS/DynamoDB", name = name, dimensions = dimensions, stat = "Sum" }

@@ -150,12 +150,27 @@ locals {
     ]
     OtherAddresses    = [{ test = "NotIpAddress", variable = "aws:SourceIp", values = var.api_callers.ip_ranges }]
     OtherVpcEndpoints = [{ test = "StringNotEquals", variable = "aws:SourceVpce", values = var.api_callers.vpc_endpoints }]
-    # It refuses nobody, since API Gateway only accepts TLS. But a private API needs a policy, and that a statement.
+    # It refuses nobody, since API Gateway only accepts TLS.
     WithoutTls = [{ test = "Bool", variable = "aws:SecureTransport", values = ["false"] }]
   }
+
+  gateway_events_arn = "${aws_api_gateway_rest_api.this.execution_arn}/*/POST/gateway-events/*"
 }
 
 data "aws_iam_policy_document" "callers" {
+  # To a method without authorization, the policy must admit callers explicitly ("API Gateway resource policy only", same
+  # page).
+  statement {
+    sid       = "AllowGatewayEvents"
+    actions   = ["execute-api:Invoke"]
+    resources = [local.gateway_events_arn]
+
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+  }
+
   # Whole accounts and not their roles, since the caller's own IAM policies must allow the call too.
   dynamic "statement" {
     for_each = length(local.other_accounts) > 0 ? [local.other_accounts] : []
@@ -179,10 +194,11 @@ data "aws_iam_policy_document" "callers" {
     }
 
     content {
-      sid       = "Refuse${statement.key}"
-      effect    = "Deny"
-      actions   = ["execute-api:Invoke"]
-      resources = ["${aws_api_gateway_rest_api.this.execution_arn}/*"]
+      sid     = "Refuse${statement.key}"
+      effect  = "Deny"
+      actions = ["execute-api:Invoke"]
+      # These are the merchant's callers. A gateway calls from wherever it likes, and without an AWS principal.
+      not_resources = [local.gateway_events_arn]
 
       principals {
         type        = "*"
@@ -367,6 +383,41 @@ resource "aws_api_gateway_integration" "function" {
   uri                     = aws_lambda_alias.live[each.value.function].invoke_arn
 }
 
+# --- Events from gateways, which sign the body instead of the request: the function checks that
+
+resource "aws_api_gateway_resource" "gateway_events" {
+  rest_api_id = aws_api_gateway_rest_api.this.id
+  parent_id   = aws_api_gateway_rest_api.this.root_resource_id
+  path_part   = "gateway-events"
+}
+
+resource "aws_api_gateway_resource" "gateway" {
+  rest_api_id = aws_api_gateway_rest_api.this.id
+  parent_id   = aws_api_gateway_resource.gateway_events.id
+  path_part   = "{gateway}"
+}
+
+resource "aws_api_gateway_method" "gateway_events" {
+  #checkov:skip=CKV_AWS_59:A gateway has no AWS credentials
+  #checkov:skip=CKV2_AWS_53:The signature covers the body as it is, so the function checks both
+  #checkov:skip=CKV2_PAYMENTS_1:A gateway has no AWS credentials; the function checks the gateway's own signature
+
+  rest_api_id        = aws_api_gateway_rest_api.this.id
+  resource_id        = aws_api_gateway_resource.gateway.id
+  http_method        = "POST"
+  authorization      = "NONE"
+  request_parameters = { "method.request.path.gateway" = true }
+}
+
+resource "aws_api_gateway_integration" "gateway_events" {
+  rest_api_id             = aws_api_gateway_rest_api.this.id
+  resource_id             = aws_api_gateway_method.gateway_events.resource_id
+  http_method             = aws_api_gateway_method.gateway_events.http_method
+  type                    = "AWS_PROXY"
+  integration_http_method = "POST"
+  uri                     = aws_lambda_alias.live["receive_event"].invoke_arn
+}
+
 # --- The static sealing key's public half: a fixed answer without a function
 
 resource "aws_api_gateway_resource" "keys" {
@@ -497,16 +548,17 @@ locals {
     aws_api_gateway_resource.operation,
     { every = aws_api_gateway_resource.every_operation, one = aws_api_gateway_resource.one_operation },
     { other = aws_api_gateway_resource.other, keys = aws_api_gateway_resource.keys },
+    { gateway_events = aws_api_gateway_resource.gateway_events, gateway = aws_api_gateway_resource.gateway },
     { this = aws_api_gateway_request_validator.this },
     aws_api_gateway_model.this,
     aws_api_gateway_method.start,
     aws_api_gateway_method.function,
     aws_api_gateway_method.unknown,
-    { keys = aws_api_gateway_method.keys },
+    { keys = aws_api_gateway_method.keys, gateway_events = aws_api_gateway_method.gateway_events },
     aws_api_gateway_integration.start,
     aws_api_gateway_integration.function,
     aws_api_gateway_integration.unknown,
-    { keys = aws_api_gateway_integration.keys },
+    { keys = aws_api_gateway_integration.keys, gateway_events = aws_api_gateway_integration.gateway_events },
     aws_api_gateway_method_response.start,
     aws_api_gateway_method_response.unknown,
     { keys = aws_api_gateway_method_response.keys },

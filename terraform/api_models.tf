@@ -17,6 +17,11 @@ locals {
     refused_text = local.refused_text
   })
 
+  # Of payments that a customer makes.
+  authentication_schema = templatefile("${local.models_folder}/authentication.json.tftpl", {
+    for field in ["three_d_secure", "exemption"] : field => jsonencode(concat(local.definitions[field].enum, [null]))
+  })
+
   # file = the model's name in the API, which may contain only letters and digits
   models = {
     payment_request = "PaymentRequest"
@@ -35,8 +40,9 @@ resource "aws_api_gateway_model" "this" {
 
   # Decode and encode again, for a uniform format and so that the plan already reveals invalid JSON.
   schema = jsonencode(jsondecode(templatefile("${local.models_folder}/${each.key}.json.tftpl", {
-    card_data = local.card_data_schema
-    order     = local.order_schema
-    reasons   = jsonencode(local.definitions.reason.enum)
+    card_data      = local.card_data_schema
+    order          = local.order_schema
+    authentication = local.authentication_schema
+    reasons        = jsonencode(local.definitions.reason.enum)
   })))
 }

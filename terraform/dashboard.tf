@@ -90,6 +90,13 @@ locals {
           ]
         },
         {
+          title = "Events"
+          metrics = concat(
+            [for name in ["GatewayEvents", "GatewayEventsRefused"] : [local.prefix, name, "service", var.name]],
+            [["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", aws_sqs_queue.gateway_events.name, { label = "waiting", stat = "Maximum" }]],
+          )
+        },
+        {
           title = "Calls without an outcome (%)"
           yAxis = { left = { min = 0, max = 100 } }
           metrics = [
@@ -106,7 +113,7 @@ locals {
           annotations = {
             horizontal = [
               { value = local.alarms.gateway-latency.above, label = "alarm" },
-              { value = var.gateway_read_timeout_seconds * 1000, label = "we give up" },
+              { value = local.gateway_read_seconds * 1000, label = "we give up" },
             ]
           }
         },

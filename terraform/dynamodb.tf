@@ -147,7 +147,8 @@ resource "aws_dynamodb_table" "cards" {
   }
 }
 
-# What a payment has only until it ends: its single-use key, its card, its security code. No copy of it may outlive that.
+# What a payment has only until it ends: its single-use key, its card, its security code, and what it waits for. No copy
+# of it may outlive that.
 resource "aws_dynamodb_table" "ephemeral" {
   #checkov:skip=CKV_AWS_28:A backup would hold what the payment's end deletes
 
@@ -160,6 +161,19 @@ resource "aws_dynamodb_table" "ephemeral" {
   attribute {
     name = "payment_id"
     type = "S"
+  }
+
+  # waiting#{shard}. Only payments that wait for their customers have it.
+  attribute {
+    name = "wait_shard"
+    type = "S"
+  }
+
+  global_secondary_index {
+    name            = "waiting"
+    hash_key        = "wait_shard"
+    range_key       = "payment_id"
+    projection_type = "KEYS_ONLY"
   }
 
   ttl {

@@ -53,6 +53,11 @@ locals {
       when  = "rate(5 minutes)"
       input = {}
     }
+    resume = {
+      does  = "Looks at the payments that wait for their customers, whose event may never arrive"
+      when  = "rate(1 minute)"
+      input = {}
+    }
     # Half an hour after midnight (UTC), when the index contains everything written before midnight.
     anchor = {
       does  = "Anchors the day before"

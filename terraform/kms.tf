@@ -3,7 +3,8 @@
 #   data       data that AWS encrypts for us: the ledger, the counters, the logs, the gateway's secret, the executions'
 #              histories, the alarms and the dead letters
 #   vault      the table of stored cards, which DynamoDB encrypts
-#   ephemeral  single-use keys and security codes, each with its payment and its purpose as context, and their table
+#   ephemeral  single-use keys, security codes and task tokens, each with its payment and its purpose as context, and
+#              their table
 #   books      MACs of each version of a payment's record and of each anchor: the functions that write them make the
 #              MACs, and auditors verify them. The key is never replaced, since its MACs must be verifiable as long as
 #              the books are kept
@@ -54,15 +55,15 @@ locals {
         uses        = { EncryptCards = local.table_key_use }
       }
       ephemeral = {
-        description = "single-use keys and security codes"
+        description = "single-use keys, task tokens, and their table"
         usage       = "ENCRYPT_DECRYPT"
         spec        = "SYMMETRIC_DEFAULT"
         uses = {
-          EncryptTable     = local.table_key_use
-          IssueKey         = { actions = ["kms:Encrypt"], roles = ["issue_key"], conditions = local.ephemeral_conditions["sealing"] }
-          OpenSealedCard   = { actions = ["kms:Decrypt"], roles = ["tokenize", "encrypt"], conditions = local.ephemeral_conditions["sealing"] }
-          HoldSecurityCode = { actions = ["kms:Encrypt"], roles = ["encrypt"], conditions = local.ephemeral_conditions["security_code"] }
-          SendSecurityCode = { actions = ["kms:Decrypt"], roles = ["charge", "verify"], conditions = local.ephemeral_conditions["security_code"] }
+          EncryptTable   = local.table_key_use
+          IssueKey       = { actions = ["kms:Encrypt"], roles = ["issue_key"], conditions = local.ephemeral_conditions["sealing"] }
+          OpenSealedCard = { actions = ["kms:Decrypt"], roles = ["tokenize", "encrypt"], conditions = local.ephemeral_conditions["sealing"] }
+          KeepTaskToken  = { actions = ["kms:Encrypt"], roles = ["await_customer"], conditions = local.ephemeral_conditions["task_token"] }
+          OpenTaskToken  = { actions = ["kms:Decrypt"], roles = ["follow_event", "resume"], conditions = local.ephemeral_conditions["task_token"] }
         }
       }
       books = {

@@ -64,10 +64,10 @@ resource "aws_lambda_function" "this" {
     # what it has learned.
     precondition {
       condition = (
-        !contains(keys(each.value.environment), "GATEWAY_URL") ||
-        try(each.value.gateway_calls, 3) * (var.gateway_connect_timeout_seconds + var.gateway_read_timeout_seconds) < each.value.timeout
+        !contains(keys(each.value.environment), "GATEWAYS") ||
+        try(each.value.gateway_calls, 3) * local.gateway_call_seconds < each.value.timeout
       )
-      error_message = "The gateway's connect and read timeouts together, ${try(each.value.gateway_calls, 3)} times, must be less than the ${each.key} function's timeout, ${each.value.timeout} seconds."
+      error_message = "Each gateway's connect and read timeouts together, ${try(each.value.gateway_calls, 3)} times, must be less than the ${each.key} function's timeout, ${each.value.timeout} seconds."
     }
   }
 
@@ -84,4 +84,13 @@ resource "aws_lambda_permission" "api" {
   qualifier     = aws_lambda_alias.live[each.value.function].name
   principal     = "apigateway.amazonaws.com"
   source_arn    = "${aws_api_gateway_rest_api.this.execution_arn}/${local.stage_name}/${each.value.http_method}/${local.items[each.value.item].path}"
+}
+
+resource "aws_lambda_permission" "gateway_events" {
+  statement_id  = "AllowApiReceiveEvent"
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_alias.live["receive_event"].function_name
+  qualifier     = aws_lambda_alias.live["receive_event"].name
+  principal     = "apigateway.amazonaws.com"
+  source_arn    = "${aws_api_gateway_rest_api.this.execution_arn}/${local.stage_name}/POST/gateway-events/*"
 }

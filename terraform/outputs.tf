@@ -122,9 +122,22 @@ output "token_key_arn" {
   value       = aws_kms_key.this[local.deriving_token_key].arn
 }
 
-output "gateway_secret_arn" {
-  description = "The secret that holds the payment gateway's key; set its value here when gateway_api_key is null."
-  value       = aws_secretsmanager_secret.gateway.arn
+output "gateways" {
+  description = "The payment gateways' URLs, by name."
+  value       = { for name, gateway in var.gateways : name => { url = gateway.url } }
+
+  # Without packages there is nothing to show: the plan says what to run first, and nothing else.
+  depends_on = [aws_lambda_function.this]
+}
+
+output "gateway_secret_arns" {
+  description = "The secret that holds each payment gateway's API key; set its value here unless gateway_keys has it."
+  value       = { for name, secret in aws_secretsmanager_secret.gateway : name => secret.arn }
+}
+
+output "gateway_event_secret_arns" {
+  description = "The secret that holds a JSON list of the secrets with which each payment gateway signs its events; set its value here unless gateway_event_secrets has it."
+  value       = { for name, secret in aws_secretsmanager_secret.gateway_events : name => secret.arn }
 }
 
 output "caller_policy_arns" {

@@ -1,17 +1,54 @@
+# Each gateway's API key, and the secrets with which it signs its events (a JSON list). Only their values are secret, not whether
+# there are any.
+
 resource "aws_secretsmanager_secret" "gateway" {
   #checkov:skip=CKV2_AWS_57:The gateway issues the key and has no call to renew it; an operator stores a new one
+  for_each = var.gateways
 
-  name                    = "${local.prefix}/gateway-api-key"
-  description             = "The payment gateway's bearer key"
+  name                    = "${local.prefix}/gateway/${each.key}/api-key"
+  description             = "The API key for the payment gateway ${each.key}"
   kms_key_id              = aws_kms_key.this["data"].arn
   recovery_window_in_days = var.deletion_protection ? 30 : 0
-  tags                    = merge(local.tags, { Name = "${local.prefix}/gateway-api-key" })
+  tags                    = merge(local.tags, { Name = "${local.prefix}/gateway/${each.key}/api-key" })
+
+  lifecycle {
+    # A secret's name can't be changed without a new secret, and older versions, which knew one gateway, named it otherwise.
+    ignore_changes = [name]
+  }
 }
 
 resource "aws_secretsmanager_secret_version" "gateway" {
-  # Only the key's value is secret, not whether there is one.
-  count = nonsensitive(var.gateway_api_key != null) ? 1 : 0
+  for_each = toset(nonsensitive(keys(var.gateway_keys)))
 
-  secret_id     = aws_secretsmanager_secret.gateway.id
-  secret_string = var.gateway_api_key
+  secret_id     = aws_secretsmanager_secret.gateway[each.key].id
+  secret_string = var.gateway_keys[each.key]
+}
+
+resource "aws_secretsmanager_secret" "gateway_events" {
+  #checkov:skip=CKV2_AWS_57:The gateway issues these secrets; an operator stores a new one
+  for_each = var.gateways
+
+  name                    = "${local.prefix}/gateway/${each.key}/event-secrets"
+  description             = "The secrets with which the payment gateway ${each.key} signs its events, newest first"
+  kms_key_id              = aws_kms_key.this["data"].arn
+  recovery_window_in_days = var.deletion_protection ? 30 : 0
+  tags                    = merge(local.tags, { Name = "${local.prefix}/gateway/${each.key}/event-secrets" })
+}
+
+resource "aws_secretsmanager_secret_version" "gateway_events" {
+  for_each = toset(nonsensitive(keys(var.gateway_event_secrets)))
+
+  secret_id     = aws_secretsmanager_secret.gateway_events[each.key].id
+  secret_string = jsonencode(var.gateway_event_secrets[each.key])
+}
+
+# Older versions knew one gateway, the one for which there was an adapter.
+moved {
+  from = aws_secretsmanager_secret.gateway
+  to   = aws_secretsmanager_secret.gateway["sparkle"]
+}
+
+moved {
+  from = aws_secretsmanager_secret_version.gateway[0]
+  to   = aws_secretsmanager_secret_version.gateway["sparkle"]
 }

@@ -1,7 +1,7 @@
 locals {
   # name = the functions that its definition, statemachine/<name>.asl.json, calls as ${<function>_function_arn}
   state_machines = {
-    payment    = ["tokenize", "screen", "encrypt", "charge", "persist", "compensate"]
+    payment    = ["tokenize", "screen", "encrypt", "charge", "await_customer", "confirm", "persist", "compensate"]
     store_card = ["tokenize", "screen", "encrypt", "verify", "keep"]
     operation  = ["reserve", "perform", "settle"]
     resolve    = ["resolve"]
@@ -35,10 +35,14 @@ resource "aws_sfn_state_machine" "this" {
   tags     = merge(local.tags, { Name = local.state_machine_names[each.key] })
 
   definition = replace(
-    templatefile("${path.module}/../statemachine/${each.key}.asl.json", {
-      for function in each.value : "${function}_function_arn" => aws_lambda_function.this[function].qualified_arn
-    }),
-    "\"lambda_retries\"", local.lambda_retries,
+    replace(
+      templatefile("${path.module}/../statemachine/${each.key}.asl.json", merge(
+        { partition = local.partition },
+        { for function in each.value : "${function}_function_arn" => aws_lambda_function.this[function].qualified_arn },
+      )),
+      "\"lambda_retries\"", local.lambda_retries,
+    ),
+    "\"customer_timeout_seconds\"", tostring(60 * var.customer_timeout_minutes),
   )
 
   encryption_configuration {

@@ -158,49 +158,97 @@ variable "kms_deletion_window_days" {
   }
 }
 
-variable "gateway_url" {
-  description = "The payment gateway's base URL, without a path."
-  type        = string
+# lambda.tf checks that each gateway's timeouts fit into the functions' own timeouts.
+variable "gateways" {
+  description = "The payment gateways, by name: the folder of its adapter in functions/shared/adapters/gateways. url is its base URL, without a path; the timeouts say how long a function waits for a connection and for an answer; settings are the adapter's own. A gateway stays here as long as the ledger has payments of it."
+  type = map(object({
+    url                     = string
+    connect_timeout_seconds = optional(number, 2)
+    read_timeout_seconds    = optional(number, 5)
+    settings                = optional(map(string), {})
+  }))
+
+  validation {
+    condition     = length(var.gateways) > 0 && alltrue([for name in keys(var.gateways) : can(regex("^[a-z][a-z0-9]{0,19}$", name))])
+    error_message = "gateways must name at least one gateway, with up to 20 lower-case letters and digits, beginning with a letter."
+  }
 
   validation {
     # Card numbers are sent to this URL, so plain HTTP is allowed only on this machine.
-    condition     = can(regex("^(https://[^/?#@]+|http://(127\\.0\\.0\\.1|localhost)(:[0-9]+)?)$", var.gateway_url))
-    error_message = "The gateway's URL must be https://host without a trailing slash; http only on 127.0.0.1 or localhost."
+    condition = alltrue([
+      for gateway in var.gateways : can(regex("^(https://[^/?#@]+|http://(127\\.0\\.0\\.1|localhost)(:[0-9]+)?)$", gateway.url))
+    ])
+    error_message = "A gateway's URL must be https://host without a trailing slash; http only on 127.0.0.1 or localhost."
+  }
+
+  validation {
+    condition     = alltrue([for gateway in var.gateways : min(gateway.connect_timeout_seconds, gateway.read_timeout_seconds) > 0])
+    error_message = "A gateway's timeouts must be more than 0 seconds."
   }
 }
 
-variable "gateway_api_key" {
-  description = "The payment gateway's bearer key. Terraform's state would contain it; with null, set the secret's value out of band."
-  type        = string
-  default     = null
+variable "gateway_keys" {
+  description = "The gateways' API keys, by gateway. Terraform's state would contain them; leave a gateway out to set its secret's value out of band."
+  type        = map(string)
+  default     = {}
   sensitive   = true
 
   validation {
-    condition     = var.gateway_api_key == null || try(length(var.gateway_api_key) > 0, false)
-    error_message = "The gateway's key may not be empty; leave it null to set the secret out of band."
+    condition     = alltrue([for name, key in var.gateway_keys : contains(keys(var.gateways), name) && try(length(key) > 0, false)])
+    error_message = "gateway_keys must be keys of gateways, and none may be empty; leave a gateway out to set its secret out of band."
   }
 }
 
-variable "gateway_connect_timeout_seconds" {
-  description = "How long a function waits for a connection to the payment gateway, in seconds."
-  type        = number
-  default     = 2
+variable "gateway_event_secrets" {
+  description = "The secrets with which gateways sign their events, by gateway, newest first; an event signed with any of them is taken. To rotate, put the new one first; remove the last once nothing is signed with it. Terraform's state would contain them; leave a gateway out to set its secret's value out of band."
+  type        = map(list(string))
+  default     = {}
+  sensitive   = true
 
   validation {
-    condition     = var.gateway_connect_timeout_seconds > 0
-    error_message = "The connect timeout must be more than 0 seconds."
+    condition = alltrue([
+      for name, secrets in var.gateway_event_secrets :
+      contains(keys(var.gateways), name) && length(secrets) >= 1 && length(secrets) <= 3 && alltrue([for secret in secrets : try(length(secret) > 0, false)])
+    ])
+    error_message = "gateway_event_secrets must be lists of one to three secrets of gateways, and none may be empty."
   }
 }
 
-# lambda.tf checks that both timeouts fit into the functions' own timeouts.
-variable "gateway_read_timeout_seconds" {
-  description = "How long a function waits for the payment gateway's answer, in seconds."
-  type        = number
-  default     = 5
+variable "gateway_routes" {
+  description = "Which gateway takes a payment: that of the first route that matches. A route matches the payments in one of its currencies, with a card of one of its brands, whose number begins with one of its bins (null: any), and of these the given percentage. The last route must match all. With one gateway, none is needed. A payment stays where it began."
+  type = list(object({
+    gateway    = string
+    currencies = optional(list(string))
+    brands     = optional(list(string))
+    bins       = optional(list(string))
+    percent    = optional(number, 100)
+  }))
+  default = []
 
   validation {
-    condition     = var.gateway_read_timeout_seconds > 0
-    error_message = "The read timeout must be more than 0 seconds."
+    condition     = alltrue([for route in var.gateway_routes : contains(keys(var.gateways), route.gateway)])
+    error_message = "A route must lead to one of the gateways."
+  }
+
+  validation {
+    condition = alltrue([
+      for route in var.gateway_routes : alltrue(concat(
+        [for list in [route.currencies, route.brands, route.bins] : list == null ? true : length(list) > 0],
+        [for currency in coalesce(route.currencies, []) : can(regex("^[A-Z]{3}$", currency))],
+        [for brand in coalesce(route.brands, []) : contains(local.card_brands[*].brand, brand)],
+        [for bin in coalesce(route.bins, []) : can(regex("^[0-9]{1,6}$", bin))],
+        [route.percent >= 1, route.percent <= 100, floor(route.percent) == route.percent],
+      ))
+    ])
+    error_message = "A route's currencies are ISO 4217 codes, its brands are in functions/shared/domain/card_brands.json, its bins are the first 1 to 6 digits; no list may be empty. Its percent is a whole number of 1 to 100."
+  }
+
+  validation {
+    condition = length(var.gateway_routes) == 0 ? length(var.gateways) == 1 : alltrue([
+      for route in [reverse(var.gateway_routes)[0]] :
+      route.currencies == null && route.brands == null && route.bins == null && route.percent == 100
+    ])
+    error_message = "The last of gateway_routes must match every payment, and several gateways need routes."
   }
 }
 
@@ -235,6 +283,30 @@ variable "card_retention_days" {
   validation {
     condition     = var.card_retention_days >= 1 && var.card_retention_days <= 3650 && floor(var.card_retention_days) == var.card_retention_days
     error_message = "Stored cards are kept for a whole number of days, 1 to 3650."
+  }
+}
+
+variable "return_urls" {
+  description = "The origins to which a customer's browser may return after a challenge (3-D Secure), such as https://shop.example: a payment's return_url must be of one of them. None, [], rejects every return_url, and no customer is challenged. http is for tests on one machine, where an origin without a port stands for every port."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition = alltrue([
+      for origin in var.return_urls : can(regex("^(https://[a-z0-9.-]+(:[0-9]+)?|http://(127\\.0\\.0\\.1|localhost)(:[0-9]+)?)$", origin))
+    ])
+    error_message = "return_urls must be origins like https://shop.example, in lower case and without a path; http only on 127.0.0.1 or localhost."
+  }
+}
+
+variable "customer_timeout_minutes" {
+  description = "How long a payment waits for its customer to pass the issuer's challenge (3-D Secure), in minutes. It is declined afterwards, with authentication_expired."
+  type        = number
+  default     = 15
+
+  validation {
+    condition     = var.customer_timeout_minutes >= 1 && var.customer_timeout_minutes <= 30 && floor(var.customer_timeout_minutes) == var.customer_timeout_minutes
+    error_message = "A payment waits for its customer for a whole number of minutes, 1 to 30."
   }
 }
 

@@ -69,19 +69,43 @@ resource "aws_wafv2_web_acl" "this" {
     }
 
     statement {
-      size_constraint_statement {
-        comparison_operator = "GT"
-        size                = local.body_limit_bytes
+      and_statement {
+        statement {
+          size_constraint_statement {
+            comparison_operator = "GT"
+            size                = local.body_limit_bytes
 
-        field_to_match {
-          body {
-            oversize_handling = "MATCH"
+            field_to_match {
+              body {
+                oversize_handling = "MATCH"
+              }
+            }
+
+            text_transformation {
+              priority = 0
+              type     = "NONE"
+            }
           }
         }
 
-        text_transformation {
-          priority = 0
-          type     = "NONE"
+        # A gateway's event may be longer; receive_event has a limit of its own.
+        statement {
+          not_statement {
+            statement {
+              regex_match_statement {
+                regex_string = "^(/[^/]+)?/gateway-events/[a-z0-9]+$"
+
+                field_to_match {
+                  uri_path {}
+                }
+
+                text_transformation {
+                  priority = 0
+                  type     = "NONE"
+                }
+              }
+            }
+          }
         }
       }
     }

@@ -1,13 +1,15 @@
 """Sets the environment before `functions.shared.runtime` is first imported, and decides which tests `make test` leaves
 out and which worker runs which tests."""
 
+import json
 import os
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.samples import ACCEPTED_BRANDS, CARD_RETENTION_DAYS
+from tests.samples import ACCEPTED_BRANDS, CARD_RETENTION_DAYS, RETURN_ORIGIN
 
 os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "payments")
 os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "payments-test")
@@ -15,6 +17,14 @@ os.environ.setdefault("CARD_RETENTION_DAYS", str(CARD_RETENTION_DAYS))
 os.environ.setdefault("SAVE_CARDS", "false")
 os.environ.setdefault("ACCEPTED_BRANDS", ",".join(ACCEPTED_BRANDS))
 os.environ.setdefault("TEST_CARDS_ACCEPTED", "true")
+os.environ.setdefault("RETURN_URLS", RETURN_ORIGIN)
+os.environ.setdefault("CUSTOMER_TIMEOUT_MINUTES", "15")
+ALL = {"currencies": None, "brands": None, "bins": None, "percent": 100}
+os.environ.setdefault("GATEWAY_ROUTES", json.dumps([{"gateway": "sparkle"} | ALL]))
+
+# How long an example takes says something of the machine, and nothing of the product: `make bench` measures that.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 # Files, folders and tests that `make test` leaves to `make test-all`, because they take long for what they find, or
 # need something that nothing else needs. `make test` runs all others.
@@ -26,6 +36,7 @@ REST = (
     "tests/stack/test_access.py::test_a_limit_on_callers_and_its_removal_are_deployed_with_the_api",
     "tests/stack/test_acceptance.py",
     "tests/stack/test_deployment.py",
+    "tests/stack/test_gateways.py",
     "tests/unit/terraform/",
     # Every permission, every place to which a card could leak, every alarm's description.
     "tests/stack/test_alarms.py",
@@ -67,17 +78,20 @@ REST = (
 
 # One worker runs all tests that need the ordinary stack, so that one stack is enough.
 ONE_STACK, HAS_STACK = "one stack", "gw0"
-OWN_STACK = "tests/stack/test_deployment.py"
+OWN_STACKS = ("tests/stack/test_deployment.py", "tests/stack/test_gateways.py")
 
 # Folders whose tests of the rest share what takes long to make: a stack with a proxy, and a mocked deployment.
 TOGETHER = ("tests/faults/", "tests/unit/terraform/")
+
+# A thousand payments, which every test after it would read: exports, audits, sweeps of all executions.
+LAST_ON_ITS_STACK = "tests/stack/test_history.py"
 
 # What starts first: while the ordinary stack starts, what needs none, and then the longest.
 LONG = (
     "tests/faults/test_simulated_matrix.py",
     "tests/simulation/test_simulation.py",
     ONE_STACK,
-    OWN_STACK,
+    *OWN_STACKS,
     *TOGETHER,
     "tests/workflow/",
 )
@@ -86,6 +100,7 @@ LONG = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker("rest" if item.nodeid.startswith(REST) else "first")
+    items.sort(key=lambda item: item.nodeid.startswith(LAST_ON_ITS_STACK))
 
 
 class LongestFirst(LoadScopeScheduling):  # type: ignore[misc]
@@ -97,7 +112,7 @@ class LongestFirst(LoadScopeScheduling):  # type: ignore[misc]
         file = nodeid.partition("::")[0]
         if nodeid.startswith(REST) and (folder := next(filter(file.startswith, TOGETHER), None)):
             return folder
-        return ONE_STACK if file.startswith("tests/stack/") and file != OWN_STACK else file
+        return ONE_STACK if file.startswith("tests/stack/") and file not in OWN_STACKS else file
 
     def _assign_work_unit(self, node: Any) -> None:
         scopes = [scope for scope in self.workqueue if scope != ONE_STACK or node.gateway.id == HAS_STACK]

@@ -12,9 +12,14 @@ from operator import attrgetter
 from threading import Lock
 from typing import Any, TypeVar
 
+from functions.shared.adapters.gateways.registry import ConfiguredGateways
 from functions.shared.domain.anchor import Anchor, Line, part_hash
 from functions.shared.domain.card import Card, CardSummary
 from functions.shared.domain.charge import (
+    AUTHENTICATION_EXPIRED,
+    AUTHENTICATION_FAILED,
+    Abilities,
+    Authentication,
     Charge,
     ChargeStatus,
     Order,
@@ -35,23 +40,27 @@ from functions.shared.domain.errors import (
     PaymentError,
     SealingKeyUsed,
 )
+from functions.shared.domain.gateway_event import GatewayEvent, InvalidEvent
 from functions.shared.domain.ledger import PostedEntry
 from functions.shared.domain.payment import DeclinedCard, Payment, PaymentRequest, Status, StoreRequest
 from functions.shared.domain.settlement import Break, SettlementLine, SettlementPage
 from functions.shared.ports import (
     AccountPosting,
+    CustomerWait,
     DayTotals,
     Doubts,
     Execution,
     ExecutionSummary,
+    Gateways,
     HeldCard,
+    PaymentGateway,
     RecordedPayment,
     SealingKey,
     StoredCard,
     StoredOnRequest,
     Velocity,
 )
-from tests.samples import EXPIRES_AT, NOW, TEST_CARDS, WRONG_SECURITY_CODE
+from tests.samples import ABLE, EXPIRES_AT, NOW, TEST_CARDS, WRONG_SECURITY_CODE
 
 
 @dataclass
@@ -143,12 +152,16 @@ class FakeAnchors:
 Answer = TypeVar("Answer")
 
 
+def only(*gateways: PaymentGateway) -> Gateways:
+    """A deployment with these gateways."""
+    return ConfiguredGateways(gateways)
+
+
 class FakeGateway:
     """`PaymentGateway` that knows the published test cards, keeps its promises, and fails on request."""
 
-    name = "sparkle"
-
-    def __init__(self) -> None:
+    def __init__(self, name: str = "sparkle", abilities: Abilities = ABLE) -> None:
+        self.name, self.abilities = name, abilities
         self.charges: dict[str, Charge] = {}
         """The charges by reference, unless it was forgotten."""
         self._forgotten: dict[str, Charge] = {}
@@ -158,6 +171,10 @@ class FakeGateway:
         self.stored_credentials: dict[str, StoredCredential | None] = {}
         """What each charge said of the stored card, by reference."""
         self.faults = Faults()
+        self.orders: dict[str, Order] = {}
+        """What was asked for, by reference."""
+        self._challenged: dict[str, tuple[Card, bool]] = {}
+        """Which card to charge once its holder has passed the challenge, and whether to capture, by reference."""
         self.refund_status: RefundStatus = "succeeded"
         self.reports: dict[str, list[SettlementLine]] = {}
         self._reversals: dict[str, ReversalResult] = {}
@@ -238,10 +255,30 @@ class FakeGateway:
         """Show the charge with that reference as changed by somebody else."""
         return self._put(replace(self.charges[reference], **changes))
 
-    def find_by_reference(self, reference: str) -> Charge | None:
+    def answer_challenge(self, reference: str, *, approve: bool) -> None:
+        """The customer passes the challenge of the charge that waits, or fails it."""
+        card, capture = self._challenged[reference]
+        waiting = self.charges[reference]
+        assert waiting.status == "action_required"
+        if approve:
+            ended = self._decided(waiting, self._decline_code(card), capture=capture)
+            self._put(replace(ended, authentication=Authentication("authenticated", "2.2.0", True)))
+        else:
+            ended = self._decided(waiting, AUTHENTICATION_FAILED, capture=capture)
+            self._put(replace(ended, authentication=Authentication("failed", "2.2.0", False)))
+
+    def cancel_authentication(self, charge_id: str) -> Charge:
+        self._called("cancel_authentication")
+        charge = self._charge(charge_id)
+        if charge.status == "action_required":
+            charge = self._put(self._decided(charge, AUTHENTICATION_EXPIRED, capture=False))
+        self.faults.after("cancel_authentication")
+        return charge
+
+    def find_by_reference(self, order: Order) -> Charge | None:
         self._called("find")
         self.faults.after("find")
-        return self.charges.get(reference)
+        return self.charges.get(order.reference)
 
     def find(self, charge_id: str) -> Charge | None:
         self._called("find")
@@ -273,8 +310,9 @@ class FakeGateway:
         more = str(start + limit) if start + limit < len(lines) else None
         return SettlementPage(tuple(lines[start : start + limit]), len(lines), totals, more)
 
-    def reverse(self, reference: str) -> Reversal:
+    def reverse(self, order: Order) -> Reversal:
         self._called("reverse")
+        reference = order.reference
         if reference not in self._reversals:
             self._reversals[reference] = self._undo(reference)
         self.faults.after("reverse")
@@ -315,23 +353,36 @@ class FakeGateway:
             raise GatewayRefused("The reference was reversed.")
         if order.reference in self.charges:
             raise GatewayOutcomeUnknown("The reference was charged under another key.")
-        decline_code = self._decline_code(card)
-        approved: ChargeStatus = "captured" if capture else "authorized"
+        charge_id = f"ch_{secrets.token_hex(5)}"
         charge = Charge(
             gateway=self.name,
-            charge_id=f"ch_{secrets.token_hex(5)}",
+            charge_id=charge_id,
             reference=order.reference,
-            status="declined" if decline_code else approved,
+            status="action_required",
             amount_minor=order.amount_minor,
             currency=order.currency,
-            captured_minor=order.amount_minor if capture and not decline_code else 0,
+            captured_minor=0,
+            redirect_url=f"https://acs.example/challenge/{charge_id}",
+        )
+        self.orders[order.reference] = order
+        self._challenged[order.reference] = card, capture
+        self.stored_credentials[order.reference] = order.stored_credential
+        if TEST_CARDS[card.pan]["outcome"] != "challenged" and order.three_d_secure != "required":
+            charge = self._decided(charge, self._decline_code(card), capture=capture)
+        return self._put(charge)
+
+    def _decided(self, charge: Charge, decline_code: str | None, *, capture: bool) -> Charge:
+        approved: ChargeStatus = "captured" if capture else "authorized"
+        return replace(
+            charge,
+            status="declined" if decline_code else approved,
+            captured_minor=charge.amount_minor if capture and not decline_code else 0,
             decline_code=decline_code,
             captured_at=NOW if capture and not decline_code else None,
             expires_at=None if capture or decline_code else EXPIRES_AT,
             network_transaction_id=None if decline_code else secrets.token_hex(6),
+            redirect_url=None,
         )
-        self.stored_credentials[order.reference] = order.stored_credential
-        return self._put(charge)
 
     def _decline_code(self, card: Card) -> str | None:
         wrong_code = "incorrect_cvc" if card.security_code == WRONG_SECURITY_CODE else None
@@ -341,6 +392,8 @@ class FakeGateway:
         charge = self.charges.get(reference)
         if charge is None:
             return "tombstoned"
+        if charge.status == "action_required":
+            charge = self._put(self._decided(charge, AUTHENTICATION_EXPIRED, capture=False))
         if charge.status == "declined":
             return "declined"
         self._put(replace(charge, status="voided", captured_minor=0, captured_at=None))
@@ -535,12 +588,49 @@ class FakeSealingKeys:
         raise AssertionError("The cards of these tests are sealed to no single-use key.")
 
 
-class FakeHeldCards:
-    """`HeldCards` in a dictionary."""
+class FakeCustomerWaits:
+    """`CustomerWaits` in dictionaries."""
 
     def __init__(self) -> None:
-        self.cards: dict[str, HeldCard] = {}
+        self.waits: dict[str, CustomerWait] = {}
+        self.task_tokens: dict[str, str] = {}
         self.ended: set[str] = set()
+        """The payments that have ended, and so wait for nobody any more."""
+        self.faults = Faults()
+
+    def begin(self, payment_id: str, task_token: str, wait: CustomerWait) -> None:
+        self.faults.before("begin")
+        if payment_id in self.ended:
+            raise LedgerConflict("The payment has ended.")
+        self.waits[payment_id], self.task_tokens[payment_id] = wait, task_token
+        self.faults.after("begin")
+
+    def find(self, payment_id: str) -> CustomerWait | None:
+        self.faults.before("find")
+        return self.waits.get(payment_id)
+
+    def task_token(self, payment_id: str) -> str | None:
+        self.faults.before("task_token")
+        return self.task_tokens.get(payment_id)
+
+    def waiting(self) -> Iterator[str]:
+        self.faults.before("waiting")
+        yield from list(self.waits)
+
+    def end(self, payment_id: str) -> None:
+        self.faults.before("end")
+        self.waits.pop(payment_id, None)
+        self.task_tokens.pop(payment_id, None)
+        self.faults.after("end")
+
+
+class FakeHeldCards:
+    """`HeldCards` in a dictionary, beside the waits for customers."""
+
+    def __init__(self, customer_waits: FakeCustomerWaits | None = None) -> None:
+        self.customer_waits = customer_waits or FakeCustomerWaits()
+        self.cards: dict[str, HeldCard] = {}
+        self.ended = self.customer_waits.ended
         self.keyless: set[str] = set()
         self.faults = Faults()
 
@@ -559,6 +649,7 @@ class FakeHeldCards:
     def erase(self, payment_id: str, at: str) -> None:
         self.faults.before("erase")
         self.cards.pop(payment_id, None)
+        self.customer_waits.end(payment_id)
         self.ended.add(payment_id)
         self.faults.after("erase")
 
@@ -666,6 +757,8 @@ class FakeExecutions:
     def __init__(self, **executions: Execution) -> None:
         self.executions = executions
         self.page_size = 1000
+        self.resumed: list[str] = []
+        """The task tokens of the executions that were resumed."""
         self.error: PaymentError | None = None
 
     def find(self, name: str) -> Execution | None:
@@ -686,6 +779,11 @@ class FakeExecutions:
         end = start + self.page_size
         return found[start:end], str(end) if end < len(found) else None
 
+    def resume(self, task_token: str) -> None:
+        if self.error:
+            raise self.error
+        self.resumed.append(task_token)
+
 
 def _status(execution: Execution) -> str:
     if execution.running:
@@ -703,6 +801,36 @@ class FakeStateMachine:
         is_new = name not in self.started
         self.started.setdefault(name, dict(request))
         return is_new
+
+
+class FakeEventReader:
+    """`EventReader` of the events by their bodies. Any other body is forged."""
+
+    def __init__(self) -> None:
+        self.events: dict[bytes, GatewayEvent | None] = {}
+        self.headers: Mapping[str, str] = {}
+        self.error: PaymentError | None = None
+
+    def read(self, headers: Mapping[str, str], body: bytes, now: str) -> GatewayEvent | None:
+        if self.error:
+            raise self.error
+        self.headers = headers
+        if body not in self.events:
+            raise InvalidEvent("It is not signed.")
+        return self.events[body]
+
+
+class FakeEventQueue:
+    """`EventQueue` in a list."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, GatewayEvent]] = []
+        self.error: PaymentError | None = None
+
+    def send(self, gateway: str, event: GatewayEvent) -> None:
+        if self.error:
+            raise self.error
+        self.sent.append((gateway, event))
 
 
 class FakeAttendance:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 from functions.shared.adapters.kms import KmsMac
 from functions.shared.adapters.table.ledger import DynamoDbLedger, sealed
 from functions.shared.runtime import now
-from tests.samples import ACCEPTED_BRANDS, CARD_RETENTION_DAYS
+from tests.samples import ACCEPTED_BRANDS, CARD_RETENTION_DAYS, RETURN_ORIGIN
 
 REGION = "eu-west-1"
 TABLE, CARDS_TABLE, COUNTERS_TABLE, EPHEMERAL_TABLE = "ledger", "cards", "counters", "ephemeral"
@@ -90,9 +90,8 @@ class MockedAws:
             "SEALING_KEY_IDS": "sealing-key",
             "EPHEMERAL_TABLE": EPHEMERAL_TABLE,
             "EPHEMERAL_KEY_ID": self.ephemeral_key_id,
-            "GATEWAY_SECRET_ID": SECRET_ID,
-            "GATEWAY_CONNECT_TIMEOUT_SECONDS": "1",
-            "GATEWAY_READ_TIMEOUT_SECONDS": "1",
+            "RETURN_URLS": RETURN_ORIGIN,
+            "CUSTOMER_TIMEOUT_MINUTES": "15",
         }
 
 
@@ -182,8 +181,17 @@ def mocked_aws() -> Iterator[MockedAws]:
         dynamodb.create_table(
             TableName=EPHEMERAL_TABLE,
             BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "payment_id", "AttributeType": "S"}],
+            AttributeDefinitions=[
+                {"AttributeName": name, "AttributeType": "S"} for name in ("payment_id", "wait_shard")
+            ],
             KeySchema=[{"AttributeName": "payment_id", "KeyType": "HASH"}],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "waiting",
+                    "KeySchema": _key("wait_shard", "payment_id"),
+                    "Projection": {"ProjectionType": "KEYS_ONLY"},
+                }
+            ],
         )
         kms = boto3.client("kms", REGION)
         s3 = boto3.client("s3", REGION)

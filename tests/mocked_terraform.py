@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from tools.deployment.terraform import LESS_GARBAGE_COLLECTION, find_mirror
 
 REQUIRED = {
     "environment": "test",
-    "gateway_url": "https://sparkle.example",
+    "gateways": {"sparkle": {"url": "https://sparkle.example"}},
     "lambda_runtime": "python3.13",
     "lambda_architecture": "arm64",
 }
@@ -52,19 +54,10 @@ def mocked(folder: Path, cases: Mapping[str, Mapping[str, Any]], command: str = 
 
     Terraform works on a copy of the configuration, in an empty folder.
     """
-    shutil.copytree(
-        TERRAFORM,
-        folder / "terraform",
-        ignore=shutil.ignore_patterns("*.tftest.hcl", ".terraform*", "*.tfstate*", "backend.tf"),
-    )
-    for beside in ("functions", "statemachine"):
-        (folder / beside).symlink_to(ROOT / beside)
+    _copy(folder, "*.tftest.hcl")
     for name, case in cases.items():
         variables = {**REQUIRED, **case}
-        packages = folder / "build" / "packages" / f"{variables['lambda_runtime']}-{variables['lambda_architecture']}"
-        packages.mkdir(parents=True, exist_ok=True)
-        for package in ("functions.zip", "layer.zip"):
-            (packages / package).touch()
+        _add_empty_packages(folder, variables["lambda_runtime"])
         lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in variables.items())
         test = folder / "terraform" / "tests" / f"{name}.tftest.hcl"
         test.write_text(_TEST.format(command=command, variables=lines))
@@ -87,14 +80,62 @@ def mocked(folder: Path, cases: Mapping[str, Mapping[str, Any]], command: str = 
     return found
 
 
+def own_tests(folder: Path) -> str:
+    """Run Terraform's own tests (terraform/tests) on a copy, in an empty folder. Returns their output."""
+    _copy(folder)
+    for runtime in (str(REQUIRED["lambda_runtime"]), "python3.11"):
+        _add_empty_packages(folder, runtime)
+    _init(folder)
+    variables = {f"TF_VAR_{name}": str(REQUIRED[name]) for name in ("lambda_runtime", "lambda_architecture")}
+    return _terraform(folder, "test", "-no-color", **variables)
+
+
 def refused_by_provider(folder: Path, configuration: str) -> list[str]:
     """The errors of the AWS provider, at our version, in a configuration. It works in an empty folder."""
-    (folder / "terraform").mkdir()
-    shutil.copy(TERRAFORM / "versions.tf", folder / "terraform")
+    _copy_versions(folder)
     (folder / "terraform" / "main.tf").write_text(configuration)
     _init(folder)
     diagnostics = json.loads(_terraform(folder, "validate", "-json"))["diagnostics"]
     return [f"{found['summary']} {found.get('detail', '')}" for found in diagnostics if found["severity"] == "error"]
+
+
+@contextmanager
+def provider_running(folder: Path) -> Iterator[dict[str, str]]:
+    """Start the AWS provider, and yield the variables with which Terraform uses it.
+
+    Without them Terraform starts it several times a run, which takes longer than most runs.
+    It works in an empty folder.
+    """
+    _copy_versions(folder)
+    _init(folder)
+    [program] = (folder / "data" / "providers").glob("*/hashicorp/aws/*/*/terraform-provider-aws_*")
+    command = [str(program), "-debug"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as provider:  # noqa: S603
+        try:
+            attached = (re.search("(TF_REATTACH_PROVIDERS)='(.*)'", line) for line in provider.stdout or ())
+            variable, value = next(filter(None, attached)).groups()
+            yield {variable: value}
+        finally:
+            provider.kill()
+
+
+def _copy(folder: Path, *without: str) -> None:
+    ignored = shutil.ignore_patterns(*without, ".terraform*", "*.tfstate*", "backend.tf")
+    shutil.copytree(TERRAFORM, folder / "terraform", ignore=ignored)
+    for beside in ("functions", "statemachine"):
+        (folder / beside).symlink_to(ROOT / beside)
+
+
+def _copy_versions(folder: Path) -> None:
+    (folder / "terraform").mkdir()
+    shutil.copy(TERRAFORM / "versions.tf", folder / "terraform")
+
+
+def _add_empty_packages(folder: Path, runtime: str) -> None:
+    packages = folder / "build" / "packages" / f"{runtime}-{REQUIRED['lambda_architecture']}"
+    packages.mkdir(parents=True, exist_ok=True)
+    for package in ("functions.zip", "layer.zip"):
+        (packages / package).touch()
 
 
 def _init(folder: Path) -> None:
@@ -102,11 +143,12 @@ def _init(folder: Path) -> None:
     _terraform(folder, "init", "-backend=false", "-input=false", *plugins)
 
 
-def _terraform(folder: Path, *arguments: str) -> str:
+def _terraform(folder: Path, *arguments: str, **variables: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name != "TF_CLI_CONFIG_FILE"}
+    environment |= LESS_GARBAGE_COLLECTION | {"TF_DATA_DIR": str(folder / "data"), "TF_IN_AUTOMATION": "1"} | variables
     done = subprocess.run(  # noqa: S603
         ["terraform", f"-chdir={folder / 'terraform'}", *arguments],  # noqa: S607
-        env=environment | LESS_GARBAGE_COLLECTION | {"TF_DATA_DIR": str(folder / "data"), "TF_IN_AUTOMATION": "1"},
+        env=environment,
         capture_output=True,
         text=True,
     )

@@ -1,19 +1,24 @@
 """One payment of 19.99 USD, in the shapes that the functions pass to each other."""
 
+import json
 import uuid
 from dataclasses import replace
 from typing import Any
 
 from functions.shared.contracts import load
 from functions.shared.domain.card import Card, CardSummary
-from functions.shared.domain.charge import Charge, Order
+from functions.shared.domain.charge import Abilities, Charge, Order
+from functions.shared.domain.ledger import chart_of_accounts
 from functions.shared.domain.operation import OperationRequest, OperationType
 from functions.shared.domain.payment import Payment, PaymentRequest, Status, StoreRequest
+from functions.shared.ports import CustomerWait
 
 TEST_CARDS: dict[str, dict[str, str]] = load("test_cards")
 
 PAN = "4242424242424242"
 DECLINED_PAN = "4000000000009995"
+CHALLENGED_PAN = "4000002500003155"
+CHALLENGED_AND_DECLINED_PAN = "4000008260003178"
 UNLISTED_PAN = "4000056655665556"
 """A test number published by Stripe that is not on our own list."""
 
@@ -27,6 +32,9 @@ WRONG_SECURITY_CODE = "000"
 HOLDER = "Zebedee O'Brien"
 SEALED = ".".join(["eyJ" + "a" * 200, "a" * 683, "a" * 16, "a" * 120, "a" * 22])
 """Has a sealed card's shape, and can't be opened."""
+
+RETURN_ORIGIN = "https://shop.example"
+RETURN_URL = f"{RETURN_ORIGIN}/orders/1001"
 
 TOKEN = "tok_" + "a" * 52
 FINGERPRINT = "fp_" + "b" * 52
@@ -54,16 +62,42 @@ def card(pan: str = PAN, **changes: str) -> Card:
     return Card.from_card_data(CARD_DATA | {"card_number": pan} | changes)
 
 
+def configured(url: str, **changes: Any) -> str:
+    """The environment variable GATEWAYS, for a deployment whose only gateway is at this URL."""
+    timeouts = {"connect_timeout_seconds": 1, "read_timeout_seconds": 1}
+    gateway = {"url": url, "secret_id": "gateway"} | timeouts  # pragma: allowlist secret
+    return json.dumps({"sparkle": gateway | {"settings": {}} | changes})
+
+
+ABLE = Abilities(
+    void=True,
+    partial_capture=True,
+    several_captures=False,
+    tombstone=True,
+    settlement_report=True,
+    three_d_secure=False,
+    security_code=True,
+)
+
+
 def order(reference: str = "pay-1", **changes: Any) -> Order:
-    return replace(Order(reference, 1999, "USD", "order-1001"), **changes)
+    return replace(Order(reference, 1999, "USD", NOW, "order-1001"), **changes)
+
+
+WAIT = CustomerWait("sparkle", "ch_1", "https://acs.example/challenge/ch_1", NOW, LATER)
+
+
+ACCOUNTS = chart_of_accounts(["sparkle"])
+"""The chart of accounts of a ledger whose payments went to the gateway of these samples."""
 
 
 def payment(
     payment_id: str = "pay-1", status: Status = "captured", request: PaymentRequest = REQUEST, **changes: Any
 ) -> Payment:
     """The first record of a payment."""
+    charged: dict[str, Any] = {"gateway": "sparkle", "charge_id": "ch_1"}
     first = Payment.first(
-        payment_id, status, request, SUMMARY, TRANSACTION_ID, started_at=STARTED_AT, now=NOW, charge_id="ch_1"
+        payment_id, status, request, SUMMARY, TRANSACTION_ID, started_at=STARTED_AT, now=NOW, **charged
     )
     return replace(first, **changes)
 

@@ -1,4 +1,4 @@
-"""The gateway's sandbox in this process, behind a real socket."""
+"""The gateways' sandboxes in this process, behind a real socket."""
 
 import threading
 from collections.abc import Iterator
@@ -6,8 +6,11 @@ from contextlib import AbstractContextManager, contextmanager
 
 from flask import Flask
 
+from tools.local.sandbox.server import SandboxServer
 from tools.local.sparkle.app import create_app
-from tools.local.sparkle.server import SandboxServer
+from tools.local.stripe import app as stripe
+from tools.local.stripe.account import Account
+from tools.local.stripe.localstripe import running_localstripe
 
 
 def running_sandbox(api_key: str) -> AbstractContextManager[str]:
@@ -16,10 +19,17 @@ def running_sandbox(api_key: str) -> AbstractContextManager[str]:
 
 
 @contextmanager
+def running_stripe(api_key: str) -> Iterator[str]:
+    """Run a new double of Stripe within the context, which yields its URL."""
+    with running_localstripe() as localstripe, serving(stripe.create_app(api_key, Account(localstripe))) as url:
+        yield url
+
+
+@contextmanager
 def serving(gateway: Flask) -> Iterator[str]:
     """Serve a stand-in for a gateway in a thread within the context, and yield its URL."""
     server = SandboxServer(gateway)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="sparkle", daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="sandbox", daemon=True)
     thread.start()
     try:
         yield server.url

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, request, send_from_directory
+from flask import Flask, Response, request, send_from_directory, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 from werkzeug.utils import redirect
@@ -32,7 +32,8 @@ _HEADERS = {
 }
 
 
-# How long one request of the page may wait for a payment's end; the answer comes as soon as the payment has ended.
+# How long one request of the page may wait for a payment's end; the answer comes as soon as the payment has ended, or
+# the bank asks the customer.
 MAX_WAIT_SECONDS = 20
 
 # The default of the deployment's `accepted_brands`: the page rejects any other brand before it sends the card.
@@ -104,6 +105,8 @@ def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[st
 
     @app.get("/orders/<order_id>")
     def page(order_id: str) -> ResponseReturnValue:
+        """The order's page, at any time. A customer comes back to it from the bank, too: whatever the address says then
+        is ignored, since anyone can write it. The page asks this back end, which asks the API."""
         return send_from_directory(_PAGE_FOLDER, "index.html")
 
     @app.get("/page/sealing.mjs")
@@ -159,6 +162,7 @@ def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[st
             currency=order.currency,
             card=body["card_data"],
             merchant_reference=order.order_id,
+            return_url=url_for("page", order_id=order_id, _external=True),
             idempotency_key=body["payment_id"],
         )
         return {"payment": _customer_view(payment, order)}, 202
@@ -187,6 +191,7 @@ def _customer_view(payment: api.Payment | None, order: Order) -> dict[str, Any] 
         "payment_id": payment.payment_id,
         "paid_at": payment.created_at.isoformat() if payment.created_at else None,
         "status": payment.status,
+        "next_url": payment.next_action.url if payment.next_action else None,
         "decline_code": payment.decline_code,
         "error": payment.error,
         "card": {"brand": payment.card.brand, "last4": payment.card.last4} if payment.card else None,

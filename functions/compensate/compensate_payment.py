@@ -6,7 +6,7 @@ from typing import Any
 from functions.shared.domain.errors import UNCONFIRMED, ReversalUnconfirmed
 from functions.shared.domain.ledger import capture_entry
 from functions.shared.domain.payment import Payment, PaymentRequest
-from functions.shared.ports import Ledger, PaymentGateway, RecordedPayment, VelocityCounter
+from functions.shared.ports import ChargeLookUp, Gateways, Ledger, RecordedPayment, VelocityCounter
 from functions.shared.use_cases.undo_charge import record_doubt, undo_charge
 from functions.shared.use_cases.undo_other_charge import undo_other_charge
 
@@ -22,7 +22,9 @@ class ChargeResult:
 
 def payment_from(event: dict[str, Any], now: str) -> Payment:
     """The payment's first record, in doubt, from the state's input."""
-    return Payment.first_of(event, "in_doubt", event["transaction_id"], now=now, error=event["error"])
+    return Payment.first_of(
+        event, "in_doubt", event["transaction_id"], now=now, error=event["error"], gateway=event["gateway"]
+    )
 
 
 def compensate_payment(
@@ -30,7 +32,7 @@ def compensate_payment(
     request: PaymentRequest,
     charge_result: ChargeResult,
     *,
-    gateway: PaymentGateway,
+    gateways: Gateways,
     ledger: Ledger,
     velocity_counter: VelocityCounter,
 ) -> Payment:
@@ -51,25 +53,25 @@ def compensate_payment(
     now = payment.updated_at
     ended = known.payment
     if ended.status == "in_doubt":
-        ended = undo_charge(known, gateway=gateway, ledger=ledger, now=now)
+        ended = undo_charge(known, gateways=gateways, ledger=ledger, now=now)
     if ended.was_declined_by_gateway:
         velocity_counter.count_decline(ended)
     if known.payment.status == "in_doubt":
         return ended
     if charge_result.outcome == "unknown":
-        charge_result = _find_charge(known.payment, gateway)
+        charge_result = _find_charge(known.payment, gateways.possible(payment))
     if charge_result.charge_id in (None, known.payment.charge_id) or charge_result.outcome not in (
         "captured",
         "authorized",
     ):
         return known.payment
-    return _undo_second_charge(known, charge_result, gateway=gateway, ledger=ledger, now=now)
+    return _undo_second_charge(known, charge_result, gateways=gateways, ledger=ledger, now=now)
 
 
-def _find_charge(payment: Payment, gateway: PaymentGateway) -> ChargeResult:
+def _find_charge(payment: Payment, gateway: ChargeLookUp) -> ChargeResult:
     """The charge that the gateway has made under our reference. Raises ReversalUnconfirmed."""
     try:
-        found = gateway.find_by_reference(payment.payment_id)
+        found = gateway.find_by_reference(payment.order)
     except UNCONFIRMED as error:
         raise ReversalUnconfirmed(f"Nobody knows whether there is a second charge: {error}") from None
     if found is None and payment.charge_id:
@@ -78,7 +80,12 @@ def _find_charge(payment: Payment, gateway: PaymentGateway) -> ChargeResult:
 
 
 def _undo_second_charge(
-    known: RecordedPayment, charge_result: ChargeResult, *, gateway: PaymentGateway, ledger: Ledger, now: str
+    known: RecordedPayment,
+    charge_result: ChargeResult,
+    *,
+    gateways: Gateways,
+    ledger: Ledger,
+    now: str,
 ) -> Payment:
     """Record the existence of a second charge, then undo it. The record shows the undoing as open until confirmed."""
     payment = known.payment
@@ -87,7 +94,8 @@ def _undo_second_charge(
     if operation is None:
         captured = charge_result.outcome == "captured"
         # A second charge that took money is posted like any capture, to match its refund and the gateway's report.
-        entries = [capture_entry(gateway.name, payment.amount_minor, payment.currency, charge_result.charge_id)]
+        gateway = gateways.of(payment).name
+        entries = [capture_entry(gateway, payment.amount_minor, payment.currency, charge_result.charge_id)]
         payment = payment.undo_other_charge(charge_result.charge_id, "refund" if captured else "void", now)
         payment, posted = payment.post(*entries if captured else ())
         ledger.record(payment, posted)
@@ -95,4 +103,4 @@ def _undo_second_charge(
     assert operation
     if not operation.is_open:
         return payment
-    return undo_other_charge(payment, operation, gateway=gateway, ledger=ledger, now=now)
+    return undo_other_charge(payment, operation, gateways=gateways, ledger=ledger, now=now)

@@ -15,7 +15,7 @@ FACTORIES = (
     runtime.ledger,
     runtime.books_mac,
     runtime.held_cards,
-    runtime.gateway,
+    runtime.gateways,
     runtime.velocity_counter,
 )
 
@@ -30,7 +30,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
             payment,
             request,
             charge_result,
-            gateway=runtime.gateway(),
+            gateways=runtime.gateways(),
             ledger=runtime.ledger(),
             velocity_counter=runtime.velocity_counter(),
         )

@@ -26,7 +26,7 @@ MAX_LOOKBACK = timedelta(days=7)
 
 # Lists are sorted by the ends of executions. Should they ever be sorted by the starts, this is the longest time that an
 # execution may take.
-LONGEST_EXECUTION = timedelta(hours=1)
+LONGEST_EXECUTION = timedelta(minutes=90)
 
 # At most this many pages of each list fit into one run, and starting more at once would slow down new payments.
 MAX_PAGES = 100

@@ -3,22 +3,23 @@
 import json
 from typing import Any
 
-from functions.shared.domain.card import Card, security_code_context
+from functions.shared.domain.card import Card
 from functions.shared.domain.errors import UnknownToken
+from functions.shared.domain.security_code import CODE_KEY, encrypt_code
 from functions.shared.ports import CardCipher, CardVault, HeldCard, HeldCards
 
 
-def encrypt_card(
-    card: Card, payment_id: str, context: dict[str, str], *, cipher: CardCipher, code_cipher: CardCipher
-) -> HeldCard:
+def encrypt_card(card: Card, context: dict[str, str], *, cipher: CardCipher) -> HeldCard:
     """Encrypt the card, and its security code apart from it, since the card alone may be stored.
 
     Raises KeyServiceUnavailable, KeyUnusable.
     """
-    ciphertext = encrypt_data(card.to_card_data(), context, cipher=cipher)
-    if card.security_code is None:
-        return HeldCard(ciphertext)
-    return HeldCard(ciphertext, code_cipher.encrypt(card.security_code.encode(), security_code_context(payment_id)))
+    card_data = card.to_card_data()
+    security_code = None
+    if card.security_code is not None:
+        key, security_code = encrypt_code(card.security_code)
+        card_data[CODE_KEY] = key.hex()
+    return HeldCard(encrypt_data(card_data, context, cipher=cipher), security_code)
 
 
 def stored_card(token: str, *, card_vault: CardVault, now: str) -> HeldCard:

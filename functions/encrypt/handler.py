@@ -35,11 +35,10 @@ def _to_store(card: HeldCard, *, verify: bool) -> dict[str, str]:
 
 
 def _encrypted(event: runtime.Event, request: dict[str, Any]) -> HeldCard:
-    payment_id = event["payment_id"]
     return encrypt_card(
-        open_card(request["card_data"], payment_id, card_opener=runtime.card_opener, validate=runtime.validate),
-        payment_id,
+        open_card(
+            request["card_data"], event["payment_id"], card_opener=runtime.card_opener, validate=runtime.validate
+        ),
         CardSummary.from_dict(event["card"]).encryption_context,
         cipher=runtime.card_cipher(),
-        code_cipher=runtime.ephemeral_cipher(),
     )

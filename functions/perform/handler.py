@@ -6,7 +6,7 @@ from functions.shared import runtime
 from functions.shared.use_cases.perform_operation import Reserved, perform_operation
 
 
-@runtime.function("perform", uses=(runtime.gateway, runtime.ledger))
+@runtime.function("perform", uses=(runtime.gateways, runtime.ledger))
 def handler(event: runtime.Event) -> dict[str, Any]:
     reserved = Reserved(**event)
-    return perform_operation(reserved, gateway=runtime.gateway(), ledger=runtime.ledger()).to_dict()
+    return perform_operation(reserved, gateways=runtime.gateways(), ledger=runtime.ledger()).to_dict()

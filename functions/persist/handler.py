@@ -3,7 +3,6 @@
 State `Erase`: takes a rejected payment, of which nothing is recorded.
 """
 
-import json
 from typing import Any
 
 from functions.persist.persist_payment import (
@@ -14,6 +13,7 @@ from functions.persist.persist_payment import (
     persist_payment,
 )
 from functions.shared import runtime
+from functions.shared.domain.caught import message
 from functions.shared.domain.charge import Charge
 
 METRICS = {
@@ -39,7 +39,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         held_cards.erase(event["payment_id"], now)
         return {"payment_id": event["payment_id"], "status": "rejected"}
     if "denied" in event:
-        denied = denied_payment_from(event, _verdict(event["denied"]), now)
+        denied = denied_payment_from(event, message(event["denied"]), now)
         recorded = deny_payment(denied, held_cards=held_cards, ledger=ledger)
         runtime.count("PaymentDeclined")
         return recorded.outcome()
@@ -58,10 +58,3 @@ def handler(event: runtime.Event) -> dict[str, Any]:
     )
     runtime.count(METRICS[event["charge"]["outcome"]])
     return recorded.outcome()
-
-
-def _verdict(cause: str) -> dict[str, Any]:
-    """Screen's verdict: the message of the error that Step Functions caught, whose cause is JSON
-    (`tests/aws_facts/lambda_errors.yaml`)."""
-    verdict: dict[str, Any] = json.loads(json.loads(cause)["errorMessage"])
-    return verdict

@@ -19,6 +19,7 @@ def payment_from(event: dict[str, Any], now: str) -> Payment:
         charge["outcome"],
         event["transaction_id"],
         now=now,
+        gateway=charge.get("gateway"),
         charge_id=charge.get("charge_id"),
         decline_code=charge.get("decline_code"),
     )
@@ -86,7 +87,7 @@ def persist_payment(
     if payment.status == "captured":
         assert payment.amount_minor and payment.currency  # every payment has them
         entries.append(capture_entry(charge.gateway, payment.amount_minor, payment.currency))
-    recorded, posted = payment.post(*entries)
+    recorded, posted = replace(payment, authentication=charge.authentication).post(*entries)
     recorded, adopted = adopt(recorded, posted, charge, payment.updated_at)
     ledger.record(recorded, posted + adopted, card)
     if recorded.was_declined_by_gateway:

@@ -13,7 +13,7 @@ from functions.shared import runtime
     uses=(
         runtime.ledger,
         runtime.books_mac,
-        runtime.gateway,
+        runtime.gateways,
         runtime.books,
         runtime.breaks,
         runtime.executions,
@@ -26,7 +26,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         day=day,
         run=event["run"],
         now=runtime.now(),
-        gateway=runtime.gateway(),
+        gateways=runtime.gateways(),
         ledger=runtime.ledger(),
         books=runtime.books(),
         breaks=runtime.breaks(),

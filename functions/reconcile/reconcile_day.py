@@ -1,4 +1,4 @@
-"""Compare three sides of one day: the gateway's settlement report, the ledger, and the executions.
+"""Compare three sides of one day: the gateways' settlement reports, the ledger, and the executions.
 
 The comparison proceeds in steps, so that it can handle a day of any size: each step processes a part of one side and
 returns the start of the next step. A step may be repeated.
@@ -39,6 +39,7 @@ from functions.shared.ports import (
     DayTotals,
     Executions,
     ExecutionSummary,
+    Gateways,
     Ledger,
     PaymentGateway,
     RecordedPayment,
@@ -55,10 +56,12 @@ Count = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The start of a step: a side and its page, or None for the first page."""
+    """The start of a step: a side and its page, or None for the first page. The steps before the side `executions` are
+    repeated for each gateway that has a report. The `gateway` is None on the first step and from `executions` on."""
 
     side: str
     page: str | None = None
+    gateway: str | None = None
 
 
 FIRST_STEP = Cursor("report")
@@ -71,7 +74,7 @@ class Reconciliation:
     day: str
     run: str
     now: str
-    gateway: PaymentGateway
+    gateways: Gateways
     ledger: Ledger
     books: Books
     breaks: Breaks
@@ -85,15 +88,25 @@ class Reconciliation:
         """
         if self.day > self.now[:10]:
             raise InvalidInput("The day has not begun.")
-        steps = {
+        steps_of_gateway = {
             "report": self._check_report,
             "gateway": self._compare_lines,
             "ledger": self._compare_entries,
-            "executions": self._compare_executions,
-            "open": self._adopt_open,
-            "close": self._close,
         }
-        return steps[cursor.side](cursor.page)
+        steps = {"executions": self._compare_executions, "open": self._adopt_open, "close": self._close}
+        if cursor == FIRST_STEP:
+            cursor = self._first_step_of(next(self._reporting(), None))
+        if cursor.side in steps:
+            return steps[cursor.side](cursor.page)
+        assert cursor.gateway
+        return steps_of_gateway[cursor.side](self.gateways.named(cursor.gateway), cursor.page)
+
+    def _reporting(self) -> Iterator[str]:
+        """The names of the gateways that have a report."""
+        return (name for name in self.gateways.names if self.gateways.named(name).abilities.settlement_report)
+
+    def _first_step_of(self, gateway: str | None) -> Cursor:
+        return Cursor("report", gateway=gateway) if gateway else Cursor("executions")
 
     def found(self) -> list[Break]:
         """The breaks that the run has found so far."""
@@ -101,29 +114,30 @@ class Reconciliation:
 
     # -- The report as a whole: no line of a truncated report counts
 
-    def _check_report(self, page: str | None) -> Cursor:
+    def _check_report(self, gateway: PaymentGateway, page: str | None) -> Cursor:
         keys, totals = Counter[str](), Counter[tuple[str, int]]()
         lines: dict[str, SettlementLine] = {}
-        for part in self._pages():
+        for part in self._pages(gateway):
             for line in part.lines:
                 keys[line.key] += 1
                 lines[line.key] = line
                 totals[line.currency, 0] += line.amount_minor
                 totals[line.currency, 1] += line.fee_minor
-        if keys.total() != part.line_count:
+        if part.line_count not in (None, keys.total()):
             raise SettlementUnreadable(f"The settlement report has {keys.total()} of its {part.line_count} lines.")
-        report_totals = {(currency, n): sums[n] for currency, sums in part.totals.items() for n in (0, 1)}
-        if +totals != +Counter(report_totals) or -totals != -Counter(report_totals):
-            raise SettlementUnreadable("The settlement report's lines don't sum up to its totals.")
+        if part.totals is not None:
+            report_totals = {(currency, n): sums[n] for currency, sums in part.totals.items() for n in (0, 1)}
+            if +totals != +Counter(report_totals) or -totals != -Counter(report_totals):
+                raise SettlementUnreadable("The settlement report's lines don't sum up to its totals.")
         for key, line in lines.items():
             if keys[key] > 1:
                 self._break(line, "duplicate", "one line", f"{keys[key]} of {line}")
-        return Cursor("gateway")
+        return Cursor("gateway", gateway=gateway.name)
 
-    def _pages(self) -> Iterator[SettlementPage]:
+    def _pages(self, gateway: PaymentGateway) -> Iterator[SettlementPage]:
         page: str | None = None
         while True:
-            part = self.gateway.settlement(self.day, page, LINES_PER_READ)
+            part = gateway.settlement(self.day, page, LINES_PER_READ)
             yield part
             page = part.next_page
             if page is None:
@@ -131,15 +145,17 @@ class Reconciliation:
 
     # -- The gateway's side: every line must match the ledger, and is then posted as settled
 
-    def _compare_lines(self, page: str | None) -> Cursor:
-        part = self.gateway.settlement(self.day, page, LINES_PER_STEP)
+    def _compare_lines(self, gateway: PaymentGateway, page: str | None) -> Cursor:
+        part = gateway.settlement(self.day, page, LINES_PER_STEP)
         duplicates = {found.item for found in self.found() if found.type == "duplicate"}
         for line in part.lines:
             if line.key not in duplicates:
-                self._compare_line(line)
-        return Cursor("gateway", part.next_page) if part.next_page else Cursor("ledger", "0")
+                self._compare_line(line, gateway.name)
+        if part.next_page:
+            return Cursor("gateway", part.next_page, gateway.name)
+        return Cursor("ledger", "0", gateway.name)
 
-    def _compare_line(self, line: SettlementLine) -> None:
+    def _compare_line(self, line: SettlementLine, gateway: str) -> None:
         if REDACTED in astuple(line) or line.reference is None or not line.is_known:
             self._break(line, "missing_in_ledger", "a line as documented", str(line))
             return
@@ -159,10 +175,10 @@ class Reconciliation:
             # The lines of a day that is not over are not final yet.
             if _utc_day(line.settled) != self.day:
                 self._break(line, "status_differs", f"settled by {self.now}", f"{line}, settled at {line.settled_at}")
-        elif settled_as(line, known.entries) is None:
-            self._settle(line, known)
+        elif line.paid and settled_as(line, known.entries) is None:
+            self._settle(line, gateway, known)
 
-    def _settle(self, line: SettlementLine, known: RecordedPayment) -> None:
+    def _settle(self, line: SettlementLine, gateway: str, known: RecordedPayment) -> None:
         """Post the line's settlement and, for a failed refund, the return of its money."""
         payment, entries = known.payment.next_version(self.now), list[JournalEntry]()
         if line.type == "refund_failed":
@@ -173,36 +189,38 @@ class Reconciliation:
                 entries.append(refund.entry.reverse(refund.number, "refund_failed"))
                 self.count("RefundFailed")
         source = settlement_source(line, self.day)
-        entries.append(settlement_entry(self.gateway.name, line.amount_minor, line.fee_minor, line.currency, source))
+        entries.append(settlement_entry(gateway, line.amount_minor, line.fee_minor, line.currency, source))
         recorded, posted = payment.post(*entries)
         self.ledger.record(recorded, posted)
 
     # -- The ledger's side: every movement of the day must be in a report
 
-    def _compare_entries(self, page: str | None) -> Cursor:
+    def _compare_entries(self, gateway: PaymentGateway, page: str | None) -> Cursor:
         first = int(page or 0)
         shards = range(first, min(first + SHARDS_PER_STEP, self.books.shards))
         lines = {
             (line.reference, line.type, name)
-            for line in chain.from_iterable(part.lines for part in self._pages())
+            for line in chain.from_iterable(part.lines for part in self._pages(gateway))
             for name in (line.refund_reference, adopted_id("refund", line.line_id))
         }
-        for posted in self.books.postings(asset_gateway(self.gateway.name), self.day, shards):
+        for posted in self.books.postings(asset_gateway(gateway.name), self.day, shards):
             line = {
                 "capture": (posted.payment_id, "charge", None),
                 "refund": (posted.payment_id, "refund", posted.source),
             }.get(posted.kind)
             if line and line not in lines:
-                self._check_entry(posted)
-        return Cursor("ledger", str(shards.stop)) if shards.stop < self.books.shards else Cursor("executions")
+                self._check_entry(posted, gateway)
+        if shards.stop < self.books.shards:
+            return Cursor("ledger", str(shards.stop), gateway.name)
+        return self._first_step_of(next((name for name in self._reporting() if name > gateway.name), None))
 
-    def _check_entry(self, posted: AccountPosting) -> None:
+    def _check_entry(self, posted: AccountPosting, gateway: PaymentGateway) -> None:
         """Record a break for an entry without a line, unless it was undone or was made on another day."""
         known = self.ledger.find(posted.payment_id)
         if known is None or posted.number not in {entry.number for entry in entries_in_effect(known.entries)}:
             return
         charge_id = posted.source if posted.source in other_charges(known.payment) else known.payment.charge_id
-        charge = self.gateway.find(charge_id) if charge_id else None
+        charge = gateway.find(charge_id) if charge_id else None
         moved_at, found = (charge.captured_at, f"a charge that is {charge.status}") if charge else (None, "no charge")
         if posted.kind == "refund":
             refunds = {name: refund for refund in (charge.refunds if charge else ()) for name in _operation_ids(refund)}
@@ -252,7 +270,7 @@ class Reconciliation:
         payment = known.payment
         if payment.status not in ADOPTABLE_STATUSES:
             return known
-        charge = self.gateway.find(payment.charge_id) if payment.charge_id else None
+        charge = self.gateways.of(payment).find(payment.charge_id) if payment.charge_id else None
         found = "no charge"
         try:
             if charge:
@@ -271,7 +289,7 @@ class Reconciliation:
             self.books.close(self.day, self._totals(), self.now)
 
     def _totals(self) -> DayTotals:
-        accounts = chart_of_accounts(self.gateway.name)
+        accounts = chart_of_accounts(self.gateways.names)
         return turnover(posted.posting for account in accounts for posted in self.books.postings(account, self.day))
 
     def _break(self, line: SettlementLine, type: BreakType, expected: str, found: str) -> None:

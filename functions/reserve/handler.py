@@ -18,14 +18,14 @@ def _payment_id(event: runtime.Event) -> object:
 
 @runtime.function(
     "reserve",
-    uses=(runtime.ledger, runtime.books_mac, runtime.executions, runtime.gateway),
+    uses=(runtime.ledger, runtime.books_mac, runtime.executions, runtime.gateways),
     payment_id=_payment_id,
 )
 def handler(event: runtime.Event) -> dict[str, Any]:
     request = OperationRequest.from_request(event["operation_id"], event["request"], event["requested_at"])
-    ledger, executions, gateway = runtime.ledger(), runtime.executions(), runtime.gateway()
+    ledger, executions, gateways = runtime.ledger(), runtime.executions(), runtime.gateways()
     payment = runtime.retry_conflicts(
-        lambda: reserve_operation(request, ledger=ledger, executions=executions, gateway=gateway, now=runtime.now())
+        lambda: reserve_operation(request, ledger=ledger, executions=executions, gateways=gateways, now=runtime.now())
     )
     reserved = outcome_of(payment, request.operation_id)
     if reserved["status"] == "rejected":

@@ -3,12 +3,12 @@
 from functions.shared.domain.errors import PaymentNotFound, PaymentUnderWay
 from functions.shared.domain.operation import OperationRequest
 from functions.shared.domain.payment import Payment
-from functions.shared.ports import Executions, Ledger, PaymentGateway
+from functions.shared.ports import Executions, Gateways, Ledger
 from functions.shared.use_cases.adopt_charge import adopt_charge
 
 
 def reserve_operation(
-    request: OperationRequest, *, ledger: Ledger, executions: Executions, gateway: PaymentGateway, now: str
+    request: OperationRequest, *, ledger: Ledger, executions: Executions, gateways: Gateways, now: str
 ) -> Payment:
     """Record the operation as processing, or as rejected if it is not allowed, and return the payment. Repeatable.
 
@@ -33,7 +33,18 @@ def reserve_operation(
     if request.is_too_late(now):
         reserved = known.payment.reject(request, "expired", now)
     else:
-        payment = adopt_charge(known, gateway=gateway, ledger=ledger, now=now).payment
+        payment = adopt_charge(known, gateways=gateways, ledger=ledger, now=now).payment
         reserved = payment.reserve(request, now)
+        in_part = request.amount_minor not in (None, payment.amount_minor)
+        # A payment that can be reserved for has a charge, and so a gateway.
+        if not _is_rejected(reserved, request) and not gateways.of(payment).abilities.include(
+            request.type, in_part=in_part
+        ):
+            reserved = payment.reject(request, "not_supported_by_gateway", now)
     ledger.record(reserved)
     return reserved
+
+
+def _is_rejected(payment: Payment, request: OperationRequest) -> bool:
+    operation = payment.operation(request.operation_id)
+    return operation is not None and not operation.is_open

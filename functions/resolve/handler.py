@@ -4,10 +4,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from functions.resolve.resolve_operation import resolve_operation
-from functions.resolve.resolve_payment import resolve_payment
 from functions.shared import runtime
 from functions.shared.domain.errors import GatewayMismatch, PaymentUnderWay
 from functions.shared.domain.shapes import is_id
+from functions.shared.use_cases.resolve_payment import resolve_payment
 
 # An execution of resolve runs for at least this long, the duration of its first wait. A later look was delayed, and the
 # execution that requested it may have ended.
@@ -17,7 +17,7 @@ FACTORIES = (
     runtime.ledger,
     runtime.books_mac,
     runtime.held_cards,
-    runtime.gateway,
+    runtime.gateways,
     runtime.executions,
     runtime.operation_executions,
     runtime.attendance,
@@ -27,7 +27,7 @@ FACTORIES = (
 @runtime.function("resolve", uses=FACTORIES)
 def handler(event: runtime.Event) -> dict[str, Any]:
     ports: dict[str, Any] = {
-        "gateway": runtime.gateway(),
+        "gateways": runtime.gateways(),
         "ledger": runtime.ledger(),
         "now": runtime.now(),
         "ask_gateway": event["ask_gateway"],

@@ -5,7 +5,7 @@ from typing import get_args
 from functions.shared.domain.errors import InvalidInput, PaymentNotFound, error_code
 from functions.shared.domain.operation import Operation, OperationRequest, OperationType
 from functions.shared.domain.payment import Payment
-from functions.shared.ports import Execution, Executions, Ledger, PaymentGateway
+from functions.shared.ports import Execution, Executions, Gateways, Ledger
 from functions.shared.use_cases.adopt_charge import adopt_charge
 from functions.shared.use_cases.perform_operation import Performed, perform_operation, reserved_in
 from functions.shared.use_cases.settle_operation import settle_operation
@@ -14,7 +14,7 @@ from functions.shared.use_cases.settle_operation import settle_operation
 def resolve_operation(
     operation_id: str,
     *,
-    gateway: PaymentGateway,
+    gateways: Gateways,
     ledger: Ledger,
     executions: Executions,
     payments: Executions,
@@ -54,12 +54,12 @@ def resolve_operation(
         ledger.record(payment.reject(request, _failure_code(execution), now))
         return request.payment_id, "rejected"
     if operation.is_open and ask_gateway:
-        payment = adopt_charge(known, gateway=gateway, ledger=ledger, now=now).payment
+        payment = adopt_charge(known, gateways=gateways, ledger=ledger, now=now).payment
         operation = _recorded_operation(payment, operation_id)
     if operation.is_open and not operation.pending:
         performed = Performed(reason=_failure_code(execution))
         if ask_gateway:
-            performed = perform_operation(reserved_in(payment, operation), gateway=gateway, ledger=ledger)
+            performed = perform_operation(reserved_in(payment, operation), gateways=gateways, ledger=ledger)
         payment = settle_operation(request.payment_id, operation_id, performed, ledger=ledger, now=now)
         operation = _recorded_operation(payment, operation_id)
     return request.payment_id, "pending" if operation.pending else operation.status

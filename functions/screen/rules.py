@@ -27,8 +27,9 @@ RULES_FILE = Path(__file__).with_name("rules.json")
 
 Lists = dict[str, list[str] | dict[str, int]]
 
-Action = Literal["deny", "flag", "alarm"]
-"""`deny` declines the payment, `flag` marks it and lets it proceed, and `alarm` also alerts a person."""
+Action = Literal["deny", "challenge", "flag", "alarm"]
+"""`deny` declines the payment, `challenge` has the customer authenticated, `flag` marks the payment and lets it
+proceed, and `alarm` also alerts a person."""
 
 
 class RulesError(Exception):
@@ -94,10 +95,12 @@ CHECK_TIMEOUT_SECONDS = 2
 
 @dataclass(frozen=True, slots=True)
 class Screening:
-    """The verdict on a payment, as names of rules: the first that denies it, or None, and all that flag it."""
+    """The verdict on a payment, as names of rules: the first that denies it, or None, all that flag it, and all that
+    have its customer challenged."""
 
     rule: str | None = None
     flags: tuple[str, ...] = ()
+    challenges: tuple[str, ...] = ()
 
     @property
     def action(self) -> Literal["allow", "deny"]:
@@ -109,6 +112,7 @@ class Screening:
             "rule": self.rule,
             "decline_code": self.rule and f"{SCREENED_PREFIX}{self.rule}",
             "flags": list(self.flags),
+            "challenges": list(self.challenges),
         }
 
 
@@ -139,9 +143,11 @@ class Rules:
         """Raises RulesError."""
         names = asdict(facts) | self.lists
         fired = [rule for rule in self.rules if rule.fires(names)]
-        denying = [rule.name for rule in fired if rule.action == "deny"]
-        flagging = tuple(rule.name for rule in fired if rule.action != "deny")
-        return Screening(denying[0] if denying else None, flagging)
+
+        def named(*actions: Action) -> tuple[str, ...]:
+            return tuple(rule.name for rule in fired if rule.action in actions)
+
+        return Screening(next(iter(named("deny")), None), named("flag", "alarm"), named("challenge"))
 
     @property
     def alarming(self) -> frozenset[str]:

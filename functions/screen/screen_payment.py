@@ -21,11 +21,12 @@ def screen_payment(
     rules: Rules,
     velocity_counter: VelocityCounter,
 ) -> dict[str, Any]:
-    """Return `{"action": "allow" | "deny", "rule", "decline_code", "flags"}`, even for a card that is only stored.
+    """Return `{"action": "allow" | "deny", "rule", "decline_code", "flags", "challenges"}`, also for a card that is to
+    be stored.
 
     `rule` is the first rule that denies the payment, and `decline_code` is `screened:` and its name; both are None if
-    the payment is allowed. The call may be repeated: the payment is counted once. Raises LedgerUnavailable, and
-    InternalError if a rule can't be evaluated.
+    the payment is allowed. `challenges` are the rules that have the customer authenticated. The call may be repeated:
+    the payment is counted once. Raises LedgerUnavailable, and InternalError if a rule can't be evaluated.
     """
     velocity = velocity_counter.count(payment_id, request, card, started_at)
     facts = Facts(

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from functions.shared.domain.anchor import Anchor, Line
     from functions.shared.domain.card import Card, CardSummary
-    from functions.shared.domain.charge import Charge, Order, Refused, Reversal, Verification
+    from functions.shared.domain.charge import Abilities, Charge, Order, Refused, Reversal, Verification
+    from functions.shared.domain.gateway_event import GatewayEvent
     from functions.shared.domain.ledger import EntryKind, JournalEntry, PostedEntry, Posting
     from functions.shared.domain.payment import DeclinedCard, Payment, PaymentRequest, Status, StoreRequest
     from functions.shared.domain.settlement import Break, SettlementPage
@@ -78,8 +79,9 @@ class SealingKeys(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HeldCard:
-    """A card for the gateway: its data, encrypted as for the vault, and its security code, encrypted by itself; of a
-    stored card, the network's id of the customer's transaction that its charges rest upon."""
+    """A card for the gateway: its data, encrypted as for the vault, and its security code, encrypted by a key that is
+    encrypted with the data; of a stored card, the network's id of the customer's transaction that its charges rest
+    upon."""
 
     ciphertext: bytes
     security_code: bytes | None = None
@@ -104,7 +106,7 @@ class HeldCards(Protocol):
     def find(self, payment_id: str) -> HeldCard | None: ...
 
     def erase(self, payment_id: str, at: str) -> None:
-        """End the payment: delete its card, its security code and its single-use key.
+        """End the payment: delete its card, its security code, its single-use key and its wait for the customer.
 
         From then on nothing is held for the payment, and no key is issued. The call may be repeated.
         """
@@ -113,6 +115,48 @@ class HeldCards(Protocol):
     def erase_key(self, payment_id: str) -> None:
         """Delete only the single-use key, if there is one: it has sealed a card that is now stored. None is issued in
         its place. The call may be repeated."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerWait:
+    """What a payment waits for: that the customer goes to the URL, and passes the challenge of this gateway's charge.
+
+    The wait began at `since` and ends at `until` (UTC, ISO 8601).
+    """
+
+    gateway: str
+    charge_id: str
+    redirect_url: str
+    since: str
+    until: str
+
+
+class CustomerWaits(Protocol):
+    """The payments that wait for their customers. Raises LedgerUnavailable.
+
+    A task token lets its holder resume an execution. It is kept encrypted, and no longer than the wait.
+    """
+
+    def begin(self, payment_id: str, task_token: str, wait: CustomerWait) -> None:
+        """Begin the wait, or replace it together with its token.
+
+        Raises LedgerConflict if the payment has ended, KeyServiceUnavailable, KeyUnusable.
+        """
+        ...
+
+    def find(self, payment_id: str) -> CustomerWait | None: ...
+
+    def task_token(self, payment_id: str) -> str | None:
+        """The token, or None if the payment does not wait. Raises KeyServiceUnavailable, KeyUnusable."""
+        ...
+
+    def waiting(self) -> Iterator[str]:
+        """The ids of the payments that wait, as of a moment ago."""
+        ...
+
+    def end(self, payment_id: str) -> None:
+        """Delete the wait and its token. The call may be repeated, also where nothing waits."""
         ...
 
 
@@ -125,7 +169,22 @@ class Mac(Protocol):
     def mac(self, message: bytes) -> bytes: ...
 
 
-class PaymentGateway(Protocol):
+class ChargeLookUp(Protocol):
+    """Where the charge of an order may be. The errors are those of `PaymentGateway`."""
+
+    def find_by_reference(self, order: Order) -> Charge | None:
+        """The order's charge, or None if the gateway knows none (yet). The data may be a moment old."""
+        ...
+
+    def reverse(self, order: Order) -> Reversal:
+        """The timeout reversal: undo the order's charge, or make sure that it can never happen. Idempotent.
+
+        A charge that waits for the customer is `declined`, as by `PaymentGateway.cancel_authentication`.
+        """
+        ...
+
+
+class PaymentGateway(ChargeLookUp, Protocol):
     """A card payment gateway.
 
     Every call may raise GatewayBusy, GatewayOutcomeUnknown, GatewayRefused, GatewayMismatch (an invalid currency or
@@ -133,9 +192,11 @@ class PaymentGateway(Protocol):
     """
 
     name: str
+    abilities: Abilities
 
     def charge(self, order: Order, card: Card, idempotency_key: str) -> Charge:
-        """Take the money at once. A decline is a Charge with status `declined`, not an error."""
+        """Take the money at once. A decline is a Charge with status `declined`, not an error. A charge that is
+        `action_required` has a redirect URL, waits for the customer, and then ends by itself."""
         ...
 
     def authorize(self, order: Order, card: Card, idempotency_key: str) -> Charge:
@@ -160,20 +221,59 @@ class PaymentGateway(Protocol):
         """Refund the captured amount or a part of it. A reference names one refund, which the charge shows."""
         ...
 
-    def find_by_reference(self, reference: str) -> Charge | None:
-        """The charge with our reference, or None if the gateway knows none (yet). The data may be a moment old."""
+    def cancel_authentication(self, charge_id: str) -> Charge:
+        """End the wait for the customer: nobody can pass the challenge any more, and the charge is `declined` with
+        `authentication_expired`. Returns the charge as it ended, which may be captured or authorized if the customer
+        was faster. The call may be repeated."""
         ...
 
     def find(self, charge_id: str) -> Charge | None:
         """The charge with the gateway's own id, or None if it is not visible (yet). The gateway never forgets an id."""
         ...
 
-    def reverse(self, reference: str) -> Reversal:
-        """The timeout reversal: undo the charge, or make sure that it can never happen. Idempotent."""
-        ...
-
     def settlement(self, day: str, page: str | None, limit: int) -> SettlementPage:
         """A page of the settlement report for a day (UTC, YYYY-MM-DD). Raises SettlementUnreadable."""
+        ...
+
+
+class EventReader(Protocol):
+    """Reads what one gateway sends by itself. Raises SecretUnavailable."""
+
+    def read(self, headers: Mapping[str, str], body: bytes, now: str) -> GatewayEvent | None:
+        """The event, or None if its type doesn't concern us. The headers' names are in lower case.
+
+        Raises InvalidEvent unless the gateway has signed this body within the last minutes.
+        """
+        ...
+
+
+class EventQueue(Protocol):
+    """The gateways' events that nobody has followed yet. Raises QueueUnavailable."""
+
+    def send(self, gateway: str, event: GatewayEvent) -> None: ...
+
+
+class Gateways(Protocol):
+    """The gateways to which payments go or went, by name, in the order of their names."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+    def named(self, name: str) -> PaymentGateway:
+        """Raises GatewayNotConfigured."""
+        ...
+
+    def of(self, payment: Payment) -> PaymentGateway:
+        """The gateway that has the payment's charge. Of a payment of before gateways were recorded, it is the one that
+        shows the charge.
+
+        Raises GatewayNotConfigured, GatewayOutcomeUnknown and the gateways' errors.
+        """
+        ...
+
+    def possible(self, payment: Payment) -> ChargeLookUp:
+        """The gateway that may have the payment's charge, or if none was recorded, every gateway. Raises
+        GatewayNotConfigured."""
         ...
 
 
@@ -443,6 +543,10 @@ class Executions(Protocol):
 
     def page(self, token: str | None, status: str | None = None) -> tuple[list[ExecutionSummary], str | None]:
         """A page of executions, newest first, optionally of one status; and the token for the next page, or None."""
+        ...
+
+    def resume(self, task_token: str) -> None:
+        """Let the task that waits with this token succeed, without a result. Nothing happens if none waits any more."""
         ...
 
 

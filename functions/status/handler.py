@@ -18,7 +18,13 @@ def _payment_id(event: runtime.Event) -> object:
     return None
 
 
-FACTORIES = (runtime.ledger, runtime.executions, runtime.operation_executions, runtime.card_vault)
+FACTORIES = (
+    runtime.ledger,
+    runtime.executions,
+    runtime.operation_executions,
+    runtime.customer_waits,
+    runtime.card_vault,
+)
 
 
 @runtime.function("status", uses=FACTORIES, payment_id=_payment_id)
@@ -37,6 +43,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
                 canonical_id(payment_id),
                 ledger=ledger,
                 executions=runtime.executions(),
+                customer_waits=runtime.customer_waits(),
                 card_vault=runtime.card_vault(),
                 now=runtime.now,
                 sleep=runtime.sleep,

@@ -7,7 +7,15 @@ from typing import Any
 from functions.shared.domain.errors import error_code
 from functions.shared.domain.operation import Operation
 from functions.shared.domain.payment import Payment
-from functions.shared.ports import CardVault, Execution, Executions, Ledger, StoredOnRequest
+from functions.shared.ports import (
+    CardVault,
+    CustomerWait,
+    CustomerWaits,
+    Execution,
+    Executions,
+    Ledger,
+    StoredOnRequest,
+)
 from functions.status.follow import follow
 
 # Many payments are captured before the first lookup. An invalid card is rejected within a second if the functions are
@@ -26,8 +34,12 @@ _NOTHING_KNOWN: dict[str, Any] = {
     "card": None,
     "transaction_id": None,
     "charge_id": None,
+    "gateway": None,
     "decline_code": None,
     "error": None,
+    "next_action": None,
+    "action_required_since": None,
+    "authentication": None,
     "merchant_reference": None,
     "initiator": None,
     "reason": None,
@@ -46,11 +58,20 @@ class _OnlyStored(Exception):
         self.stored = stored
 
 
+class _Waits(Exception):
+    """The payment waits for its customer."""
+
+    def __init__(self, wait: CustomerWait) -> None:
+        super().__init__()
+        self.wait = wait
+
+
 def payment_status(
     payment_id: str,
     *,
     ledger: Ledger,
     executions: Executions,
+    customer_waits: CustomerWaits,
     card_vault: CardVault,
     now: Callable[[], str],
     sleep: Callable[[float], None],
@@ -59,9 +80,16 @@ def payment_status(
     """The payment as `GET /payments/{payment_id}` shows it, or None if it is unknown.
 
     Waits at most `wait_seconds` for the payment to end, which means that neither the payment nor any operation on it is
-    processing, except for operations that are pending at the gateway, perhaps for days. If there is no payment, but a
+    processing, except for operations that are pending at the gateway, perhaps for days; or for the payment to wait for
+    its customer, to whom the caller has to show the way (`action_required`). If there is no payment, but a
     request with this key has stored a card, the card is shown as a payment that is `stored`. Raises Unavailable.
     """
+
+    def read_record() -> Payment | None:
+        payment = ledger.payment(payment_id)
+        if payment is None and (wait := customer_waits.find(payment_id)):
+            raise _Waits(wait)
+        return payment
 
     def find() -> Execution | None:
         execution = executions.find(payment_id)
@@ -71,7 +99,7 @@ def payment_status(
 
     try:
         payment, execution = follow(
-            lambda: ledger.payment(payment_id),
+            read_record,
             find,
             has_ended=_has_ended,
             is_in_doubt=_is_in_doubt,
@@ -81,6 +109,11 @@ def payment_status(
         )
     except _OnlyStored as only:
         return _stored(payment_id, only.stored)
+    except _Waits as waiting:
+        execution = executions.find(payment_id)
+        if execution is None or not execution.running:  # somebody has stopped it, and the wait is about to be erased
+            return _from_execution(payment_id, execution) if execution else None
+        return _from_execution(payment_id, execution) | _action_required(waiting.wait)
     if payment is None:
         return _from_execution(payment_id, execution) if execution else None
     # If the ledger is in doubt while the execution runs, Compensate is still at work, and the doubt is not final.
@@ -112,8 +145,12 @@ def _from_record(payment: Payment) -> dict[str, Any]:
         "card": _card(payment),
         "transaction_id": payment.transaction_id,
         "charge_id": payment.charge_id,
+        "gateway": payment.gateway,
         "decline_code": payment.decline_code,
         "error": error_code(payment.error) if payment.error else None,
+        "next_action": None,
+        "action_required_since": None,
+        "authentication": asdict(payment.authentication) if payment.authentication else None,
         "merchant_reference": payment.merchant_reference,
         "initiator": payment.initiator,
         "reason": payment.reason,
@@ -159,6 +196,16 @@ def _from_execution(payment_id: str, execution: Execution) -> dict[str, Any]:
         "reason": payment and payment.reason,
         "created_at": execution.started_at,
         "updated_at": execution.stopped_at or execution.started_at,
+    }
+
+
+def _action_required(wait: CustomerWait) -> dict[str, Any]:
+    return {
+        "status": "action_required",
+        "charge_id": wait.charge_id,
+        "gateway": wait.gateway,
+        "next_action": {"type": "redirect", "url": wait.redirect_url},
+        "action_required_since": wait.since,
     }
 
 

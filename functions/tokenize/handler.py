@@ -13,7 +13,11 @@ from functions.tokenize.tokenize_card import Acceptance, recall_card, tokenize_c
 @runtime.function("tokenize", uses=(runtime.token_mac, runtime.card_opener))
 def handler(event: runtime.Event) -> dict[str, Any]:
     request, payment_id = event.get("request") or event["store_request"], event["payment_id"]
-    accepted = Acceptance(brands=runtime.accepted_brands(), test_cards=runtime.accepts_test_cards())
+    accepted = Acceptance(
+        brands=runtime.accepted_brands(),
+        test_cards=runtime.accepts_test_cards(),
+        return_origins=runtime.return_origins(),
+    )
     token_mac, minor_unit, now = runtime.token_mac(), runtime.minor_unit, runtime.now()
     if request.get("token") is not None:
         vault = runtime.card_vault()

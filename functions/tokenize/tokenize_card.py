@@ -13,11 +13,13 @@ from functions.shared.domain.errors import (
     BrandNotAccepted,
     ExpiredCard,
     InvalidInput,
+    ReturnUrlNotAllowed,
     TestCardNotAccepted,
     UnknownCurrency,
     UnknownToken,
 )
 from functions.shared.domain.payment import PaymentRequest
+from functions.shared.domain.return_url import is_allowed
 from functions.shared.ports import CardVault, Mac
 
 MinorUnit = Callable[[str], int | None]
@@ -25,10 +27,12 @@ MinorUnit = Callable[[str], int | None]
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """The cards that a deployment accepts: those of these brands, and published test cards if `test_cards`."""
+    """What a deployment accepts: cards of these brands, published test cards if `test_cards`, and return URLs of these
+    origins."""
 
     brands: frozenset[str]
     test_cards: bool
+    return_origins: tuple[str, ...] = ()
 
     def check(self, card: CardSummary, *, test_card: bool) -> None:
         """Raises TestCardNotAccepted, BrandNotAccepted."""
@@ -36,6 +40,11 @@ class Acceptance:
             raise TestCardNotAccepted("card_number is a published test card's, and none is accepted here.")
         if card.brand not in self.brands:
             raise BrandNotAccepted(f"card_number is of a brand that is not accepted here: {card.brand}.")
+
+    def check_request(self, payment: PaymentRequest) -> None:
+        """Raises ReturnUrlNotAllowed."""
+        if payment.return_url is not None and not is_allowed(payment.return_url, self.return_origins):
+            raise ReturnUrlNotAllowed("return_url is not of an origin that this deployment allows.")
 
 
 def tokenize_card(
@@ -53,10 +62,12 @@ def tokenize_card(
     it is a published test card.
 
     `save_card` is the default for requests that don't say whether to keep the card. Raises InvalidInput,
-    TestCardNotAccepted, BrandNotAccepted, ExpiredCard, UnknownCurrency, and the errors of `token_mac`.
+    TestCardNotAccepted, BrandNotAccepted, ExpiredCard, UnknownCurrency, ReturnUrlNotAllowed, and the errors of
+    `token_mac`.
     """
     payment = PaymentRequest.from_request(request)
     _check_currency(payment, minor_unit)
+    accepted.check_request(payment)
     requested = request.get("save_card")
     keep = save_card if requested is None else requested
     token = card_token(card, payment_id, token_mac) if keep else None
@@ -108,11 +119,12 @@ def recall_card(
 ) -> dict[str, Any]:
     """Look up a stored card by its token, and return the same as `tokenize_card`.
 
-    Raises UnknownToken, TestCardNotAccepted, BrandNotAccepted, ExpiredCard, UnknownCurrency, and the errors of
-    `card_vault` and `token_mac`.
+    Raises UnknownToken, TestCardNotAccepted, BrandNotAccepted, ExpiredCard, UnknownCurrency, ReturnUrlNotAllowed, and
+    the errors of `card_vault` and `token_mac`.
     """
     payment = PaymentRequest.from_request(request)
     _check_currency(payment, minor_unit)
+    accepted.check_request(payment)
     summary = card_vault.summary(request["token"], now)
     if summary is None:
         raise UnknownToken("No card is stored under this token.")

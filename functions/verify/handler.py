@@ -14,7 +14,7 @@ from functions.shared.ports import HeldCard
 from functions.verify.verify_card import verify_card
 
 
-@runtime.function("verify", uses=(runtime.card_cipher, runtime.gateway, runtime.velocity_counter))
+@runtime.function("verify", uses=(runtime.card_cipher, runtime.gateways, runtime.velocity_counter))
 def handler(event: runtime.Event) -> dict[str, Any]:
     encrypted = {name: b64decode(text) for name, text in event["encrypted"].items()}
     try:
@@ -25,8 +25,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
             HeldCard(encrypted["ciphertext"], encrypted.get("security_code")),
             event["started_at"],
             cipher=runtime.card_cipher(),
-            code_cipher=runtime.ephemeral_cipher,
-            gateway=runtime.gateway(),
+            gateway=runtime.gateways().named(event["gateway"]),
             velocity_counter=runtime.velocity_counter(),
         )
     except VerificationDeclined:

@@ -6,7 +6,7 @@ mock_provider "aws" {
 
 variables {
   environment = "test"
-  gateway_url = "https://sparkle.example"
+  gateways    = { sparkle = { url = "https://sparkle.example" } }
 }
 
 run "the_account_does_not_go_on_naming_a_role_that_is_gone" {

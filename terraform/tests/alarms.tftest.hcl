@@ -6,7 +6,7 @@ mock_provider "aws" {
 
 variables {
   environment = "test"
-  gateway_url = "https://sparkle.example"
+  gateways    = { sparkle = { url = "https://sparkle.example" } }
 }
 
 run "everybody_named_is_told_of_each_alarm_and_that_it_is_over" {
@@ -53,12 +53,16 @@ run "the_latency_alarm_rings_before_calls_are_given_up" {
   }
 
   variables {
-    gateway_read_timeout_seconds = 6
+    gateways = {
+      quick = { url = "https://quick.example" }
+      slow  = { url = "https://slow.example", read_timeout_seconds = 6 }
+    }
+    gateway_routes = [{ gateway = "quick" }]
   }
 
   assert {
     condition     = aws_cloudwatch_metric_alarm.this["gateway-latency"].threshold == 4800
-    error_message = "The threshold must follow the read timeout."
+    error_message = "The threshold must follow the longest read timeout."
   }
 }
 

@@ -6,7 +6,7 @@ mock_provider "aws" {
 
 variables {
   environment = "test"
-  gateway_url = "https://sparkle.example"
+  gateways    = { sparkle = { url = "https://sparkle.example" } }
 }
 
 run "the_ledger_forgets_nothing" {

@@ -6,7 +6,7 @@ mock_provider "aws" {
 
 variables {
   environment = "test"
-  gateway_url = "https://sparkle.example"
+  gateways    = { sparkle = { url = "https://sparkle.example" } }
 }
 
 run "without_limits_whoever_iam_allows_in_this_account_may_call" {
@@ -15,6 +15,7 @@ run "without_limits_whoever_iam_allows_in_this_account_may_call" {
   plan_options {
     target = [
       aws_api_gateway_method.function,
+      aws_api_gateway_method.gateway_events,
       aws_api_gateway_method.keys,
       aws_api_gateway_method.start,
       aws_api_gateway_method.unknown,
@@ -25,11 +26,11 @@ run "without_limits_whoever_iam_allows_in_this_account_may_call" {
 
   assert {
     condition = {
-      for statement in data.aws_iam_policy_document.callers.statement : "${statement.effect} ${statement.sid}" => {
+      for statement in data.aws_iam_policy_document.callers.statement : "${coalesce(statement.effect, "Allow")} ${statement.sid}" => {
         for condition in statement.condition : "${condition.test} ${condition.variable}" => join(" ", condition.values)
       }
-    } == { "Deny RefuseWithoutTls" = { "Bool aws:SecureTransport" = "false" } }
-    error_message = "Nobody may be refused but who comes without TLS, and nobody let in: in the API's account an Allow would do without IAM's."
+    } == { "Allow AllowGatewayEvents" = {}, "Deny RefuseWithoutTls" = { "Bool aws:SecureTransport" = "false" } }
+    error_message = "Nobody may be refused but who comes without TLS, and nobody let in but gateways: in the API's account an Allow would do without IAM's."
   }
 
   assert {
@@ -44,6 +45,11 @@ run "without_limits_whoever_iam_allows_in_this_account_may_call" {
       ) : method.authorization == "AWS_IAM"
     ])
     error_message = "Every method must need IAM."
+  }
+
+  assert {
+    condition     = aws_api_gateway_method.gateway_events.authorization == "NONE" && aws_api_gateway_method.gateway_events.http_method == "POST"
+    error_message = "A gateway has no AWS credentials: what it sends is checked by the function."
   }
 }
 
@@ -60,7 +66,7 @@ run "named_principals_may_call_and_nobody_else_even_in_this_account" {
 
   assert {
     condition = one([
-      for statement in data.aws_iam_policy_document.callers.statement : one(statement.principals).identifiers if statement.effect != "Deny"
+      for statement in data.aws_iam_policy_document.callers.statement : one(statement.principals).identifiers if statement.effect != "Deny" && statement.sid != "AllowGatewayEvents"
     ]) == toset(["arn:aws:iam::210987654321:root", "arn:aws:iam::345678901234:root"])
     error_message = "The principals' accounts must be allowed, as both accounts have to across them."
   }
@@ -97,7 +103,7 @@ run "named_principals_of_this_account_need_iam_as_well" {
   }
 
   assert {
-    condition     = !anytrue([for statement in data.aws_iam_policy_document.callers.statement : statement.effect != "Deny"])
+    condition     = !anytrue([for statement in data.aws_iam_policy_document.callers.statement : statement.effect != "Deny" && statement.sid != "AllowGatewayEvents"])
     error_message = "Nobody in this account may be let in without IAM."
   }
 
@@ -168,7 +174,7 @@ run "vpc_endpoints_make_the_api_private_and_other_endpoints_are_refused" {
   }
 
   assert {
-    condition     = !anytrue([for statement in data.aws_iam_policy_document.callers.statement : statement.effect != "Deny"])
+    condition     = !anytrue([for statement in data.aws_iam_policy_document.callers.statement : statement.effect != "Deny" && statement.sid != "AllowGatewayEvents"])
     error_message = "Nobody may be let in without IAM, from these endpoints either."
   }
 }

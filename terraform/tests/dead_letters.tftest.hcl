@@ -7,7 +7,7 @@ mock_provider "aws" {
 
 variables {
   environment = "test"
-  gateway_url = "https://sparkle.example"
+  gateways    = { sparkle = { url = "https://sparkle.example" } }
 }
 
 run "its_policy_its_alarm_and_its_key_are_of_the_queue" {
@@ -18,6 +18,7 @@ run "its_policy_its_alarm_and_its_key_are_of_the_queue" {
       aws_cloudwatch_metric_alarm.this,
       aws_kms_alias.this,
       aws_sqs_queue.dead_letters,
+      aws_sqs_queue.gateway_events,
       data.aws_iam_policy_document.dead_letters,
     ]
   }
@@ -49,5 +50,15 @@ run "its_policy_its_alarm_and_its_key_are_of_the_queue" {
       query.metric[0].dimensions if query.id == "waiting"
     ] == [tomap({ QueueName = aws_sqs_queue.dead_letters.name })]
     error_message = "The alarm must look at the queue."
+  }
+
+  assert {
+    condition     = aws_sqs_queue.gateway_events.visibility_timeout_seconds >= 6 * local.follow_event_timeout
+    error_message = "Lambda must be able to try again before the event is shown to another call."
+  }
+
+  assert {
+    condition     = aws_sqs_queue.gateway_events.message_retention_seconds > local.follow_event_trials * aws_sqs_queue.gateway_events.visibility_timeout_seconds
+    error_message = "What can't be followed must become a dead letter before the queue drops it."
   }
 }

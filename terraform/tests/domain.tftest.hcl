@@ -6,10 +6,19 @@ mock_provider "aws" {
 
 variables {
   environment = "test"
-  gateway_url = "https://sparkle.example"
+  gateways    = { sparkle = { url = "https://sparkle.example" } }
 }
 
 run "without_a_domain_the_api_answers_under_aws_s_own_name" {
+  plan_options {
+    target = [
+      aws_api_gateway_base_path_mapping.this,
+      aws_api_gateway_deployment.this,
+      aws_api_gateway_domain_name.this,
+      aws_api_gateway_stage.this,
+    ]
+  }
+
   assert {
     condition     = length(aws_api_gateway_domain_name.this) == 0 && length(aws_api_gateway_base_path_mapping.this) == 0
     error_message = "There must be no domain."
@@ -27,6 +36,15 @@ run "without_a_domain_the_api_answers_under_aws_s_own_name" {
 }
 
 run "a_domain_has_mutual_tls_and_is_the_only_way_in" {
+  plan_options {
+    target = [
+      aws_api_gateway_base_path_mapping.this,
+      aws_api_gateway_deployment.this,
+      aws_api_gateway_domain_name.this,
+      aws_api_gateway_stage.this,
+    ]
+  }
+
   variables {
     api_domain = {
       domain_name        = "payments.example.com"

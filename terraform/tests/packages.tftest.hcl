@@ -8,7 +8,7 @@ mock_provider "aws" {
 variables {
   name        = "payments-of-a-long-named"
   environment = "environment1"
-  gateway_url = "https://sparkle.example"
+  gateways    = { sparkle = { url = "https://sparkle.example" } }
 }
 
 run "functions_take_packages_that_are_named_by_what_they_hold_and_nobody_else_gets_at_them" {

@@ -7,16 +7,20 @@ mock_provider "aws" {
 
 variables {
   environment = "test"
-  gateway_url = "https://sparkle.example"
+  gateways    = { sparkle = { url = "https://sparkle.example" } }
 }
 
-run "roles_may_do_what_is_named" {
+# One run, since all of these look at the same deployment, and each run plans anew.
+run "nobody_may_do_more_than_is_named" {
   plan_options {
     target = [
+      aws_iam_role.state_machine,
       data.aws_iam_policy_document.api,
       data.aws_iam_policy_document.events,
       data.aws_iam_policy_document.function,
+      data.aws_iam_policy_document.key,
       data.aws_iam_policy_document.state_machine,
+      data.aws_iam_policy_document.trust,
     ]
   }
 
@@ -42,8 +46,8 @@ run "roles_may_do_what_is_named" {
         ) : [
         for statement in document.statement : statement.sid if contains(statement.resources, "*")
       ]
-    ])) == toset(["DeliverLogs", "WriteTraces"])
-    error_message = "Only log deliveries and traces, which have no resources of their own, may be of all resources."
+    ])) == toset(["DeliverLogs", "ResumePayment", "WriteTraces"])
+    error_message = "Only log deliveries, task tokens and traces, which have no resources of their own, may be of all resources."
   }
 
   assert {
@@ -57,14 +61,6 @@ run "roles_may_do_what_is_named" {
       ]
     ]))
     error_message = "A role may what is named, and not everything but what is named."
-  }
-}
-
-run "who_touches_the_ledger_names_keys_or_an_index" {
-  command = plan
-
-  plan_options {
-    target = [data.aws_iam_policy_document.function]
   }
 
   assert {
@@ -96,14 +92,6 @@ run "who_touches_the_ledger_names_keys_or_an_index" {
     ]))
     error_message = "No function may read through the table."
   }
-}
-
-run "each_key_is_used_by_the_functions_that_are_named" {
-  command = plan
-
-  plan_options {
-    target = [data.aws_iam_policy_document.key]
-  }
 
   assert {
     condition = {
@@ -114,13 +102,13 @@ run "each_key_is_used_by_the_functions_that_are_named" {
       }
       } == {
       card  = { EncryptCard = "encrypt", DecryptCard = "charge verify" }
-      books = { SealBooks = "anchor compensate persist reconcile reserve resolve settle" }
+      books = { SealBooks = "anchor compensate follow_event persist reconcile reserve resolve settle" }
       data  = { EncryptExecutions = "operation-state-machine payment-state-machine reconcile-state-machine resolve-state-machine store_card-state-machine" }
       ephemeral = {
-        IssueKey         = "issue_key"
-        OpenSealedCard   = "tokenize encrypt"
-        HoldSecurityCode = "encrypt"
-        SendSecurityCode = "charge verify"
+        IssueKey       = "issue_key"
+        OpenSealedCard = "tokenize encrypt"
+        KeepTaskToken  = "await_customer"
+        OpenTaskToken  = "follow_event resume"
       }
       sealing-1 = { OpenSealedCard = "tokenize encrypt" }
       token-1   = { DeriveToken = "tokenize" }
@@ -137,14 +125,6 @@ run "each_key_is_used_by_the_functions_that_are_named" {
       ])
     ])
     error_message = "Who administers a key must not be able to use it."
-  }
-}
-
-run "what_a_key_is_used_for_is_said_in_conditions" {
-  command = plan
-
-  plan_options {
-    target = [data.aws_iam_policy_document.key]
   }
 
   assert {
@@ -168,18 +148,6 @@ run "what_a_key_is_used_for_is_said_in_conditions" {
       EncryptSecretsExecutionsAndMessages = "secretsmanager sns sqs states" # pragma: allowlist secret
     }
     error_message = "Whoever calls a service uses the key through it; a state machine's role calls KMS itself, for executions and the log."
-  }
-}
-
-run "a_state_machine_s_role_uses_the_key_for_its_own_executions" {
-  command = plan
-
-  plan_options {
-    target = [
-      aws_iam_role.state_machine,
-      data.aws_iam_policy_document.key,
-      data.aws_iam_policy_document.state_machine,
-    ]
   }
 
   assert {
@@ -208,14 +176,6 @@ run "a_state_machine_s_role_uses_the_key_for_its_own_executions" {
     }
     error_message = "The key's policy must name the roles as they are called."
   }
-}
-
-run "a_stored_card_is_read_by_what_is_named_of_it" {
-  command = plan
-
-  plan_options {
-    target = [data.aws_iam_policy_document.function]
-  }
 
   assert {
     condition = alltrue(flatten([
@@ -227,14 +187,6 @@ run "a_stored_card_is_read_by_what_is_named_of_it" {
       ]
     ]))
     error_message = "A read without a projection names the key alone, and must not get everything."
-  }
-}
-
-run "each_role_is_assumed_by_one_service" {
-  command = plan
-
-  plan_options {
-    target = [data.aws_iam_policy_document.trust]
   }
 
   assert {
@@ -251,14 +203,6 @@ run "each_role_is_assumed_by_one_service" {
       [for condition in one(data.aws_iam_policy_document.trust[service].statement).condition : condition.variable] == ["aws:SourceAccount"]
     ])
     error_message = "EventBridge and Step Functions must come on this account's behalf."
-  }
-}
-
-run "what_starts_executions_may_start_them_by_alias_only" {
-  command = plan
-
-  plan_options {
-    target = [data.aws_iam_policy_document.api, data.aws_iam_policy_document.events]
   }
 
   assert {

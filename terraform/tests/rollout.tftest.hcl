@@ -6,7 +6,7 @@ mock_provider "aws" {
 
 variables {
   environment = "test"
-  gateway_url = "https://sparkle.example"
+  gateways    = { sparkle = { url = "https://sparkle.example" } }
 }
 
 run "the_newest_versions_are_in_service_and_nothing_else_is_started" {
@@ -48,7 +48,8 @@ run "the_newest_versions_are_in_service_and_nothing_else_is_started" {
   assert {
     condition = alltrue(flatten([
       for machine in aws_sfn_state_machine.this : [
-        for state in jsondecode(machine.definition).States : endswith(state.Resource, ":function:mock:7") if state.Type == "Task"
+        for state in jsondecode(machine.definition).States :
+        endswith(try(state.Parameters.FunctionName, state.Resource), ":function:mock:7") if state.Type == "Task"
       ]
     ]))
     error_message = "An execution must end with the functions that it began with."

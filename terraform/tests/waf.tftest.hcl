@@ -6,7 +6,7 @@ mock_provider "aws" {
 
 variables {
   environment = "test"
-  gateway_url = "https://sparkle.example"
+  gateways    = { sparkle = { url = "https://sparkle.example" } }
 }
 
 run "there_is_no_firewall_unless_asked_for" {
@@ -56,6 +56,19 @@ run "a_firewall_blocks_by_aws_s_rules_and_keeps_nothing_of_a_request" {
     # A sealed card, and every character of the free texts escaped (\ud83d\ude00).
     condition     = local.body_limit_bytes > 5845 + 12 * (64 + 140) + 200
     error_message = "The bound must let every request through that the models allow."
+  }
+
+  assert {
+    condition = one([
+      for rule in one(aws_wafv2_web_acl.this).rule : [
+        for path in ["/v1/gateway-events/sparkle", "/gateway-events/stripe", "/v1/payments", "/v1/gateway-events/sparkle/more", "/payments/gateway-events/x/y"] :
+        can(regex(one([
+          for statement in rule.statement[0].and_statement[0].statement : statement.not_statement[0].statement[0].regex_match_statement[0].regex_string
+          if length(statement.not_statement) > 0
+        ]), path))
+      ] if rule.name == "RefuseTooLarge"
+    ]) == [true, true, false, false, false]
+    error_message = "Only gateways' events may be longer."
   }
 
   assert {

@@ -3,6 +3,7 @@ observes its end."""
 
 import io
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -23,8 +24,9 @@ from functions.shared.adapters.table.items import unmarshal
 from functions.shared.domain.operation import OperationType
 from functions.shared.domain.payment import Status
 from functions.shared.domain.shapes import is_id
+from tests.gateways import changed_gateways
 from tests.redeployment import put_into_service
-from tests.samples import SECURITY_CODE
+from tests.samples import CHALLENGED_PAN, SECURITY_CODE
 from tests.stack.driver import CARD_DATA, Driver
 from tools.deployment.paths import BUILD
 from tools.deployment.polling import has_ended, wait_for
@@ -34,7 +36,7 @@ from tools.local.machine import Machine
 HOME = BUILD / "fault-stack"
 ORDERS = HOME / "orders"
 FUNCTIONS = (
-    *("Tokenize", "Screen", "Encrypt", "Charge", "Persist", "Compensate"),
+    *("Tokenize", "Screen", "Encrypt", "Charge", "AwaitCustomer", "Confirm", "Persist", "Compensate"),
     *("Verify", "Keep"),
     *("Reserve", "Perform", "Settle"),
     "Resolve",
@@ -67,6 +69,7 @@ Operation = OperationType | Literal["store"]
 """What a case is about, other than a payment: an operation on one, or a card that is stored without any."""
 
 DASHBOARD = "dashboard"
+CUSTOMER = "customer"
 RULES = "rules"
 STORED_BEFORE = "stored before"
 DENIED_CURRENCY = "KPW"
@@ -79,7 +82,9 @@ class MetNothing(AssertionError):
 
 class Order(NamedTuple):
     """A fault to inject into a state's function or into a call of the gateway (`gateway charge`), or a move in its
-    `dashboard` that happens at once; or that the `rules` deny the payment; or that the card is `stored before`."""
+    `dashboard` that happens at once; or that the `rules` deny the payment; or that the card is `stored before`; or what
+    the `customer` does whom the issuer asks: `approves`, `leaves`, `can't be asked`, or `has approved`, after which
+    the faults begin."""
 
     where: str
     fault: str
@@ -96,6 +101,8 @@ class Outcome(NamedTuple):
 
     def __str__(self) -> str:
         way = self.settled if self.settled == self.status else f"{self.status} → {self.settled}"
+        if self.settled == "declined" and self.charges:
+            return f"{way}, not authenticated"
         return way if self.charges or self.settled != "reversed" else f"{way}, never charged"
 
 
@@ -108,8 +115,8 @@ def running(say: Any = print) -> Iterator[Stack]:
     machine = Machine(
         home=HOME,
         stack_file=HOME / "stack.json",
-        emulator_port=emulator_port,
-        sparkle_port=0,
+        ports={"emulator": emulator_port},
+        usual_ports=False,
         emulator_environment=environment,
     )
     machine.down()
@@ -124,7 +131,7 @@ def running(say: Any = print) -> Iterator[Stack]:
         stack = machine.up(say)
         with ThreadPoolExecutor(len(FUNCTIONS)) as pool:
             list(pool.map(lambda state: _inject(stack, state), FUNCTIONS))
-        put_into_service(stack, [state.lower() for state in FUNCTIONS])
+        put_into_service(stack, [function_of(state) for state in FUNCTIONS])
         _warm_up(stack, environment["AWS_ENDPOINT_URL"])
         yield stack
     finally:
@@ -140,7 +147,7 @@ def _free_port() -> int:
 
 
 def _inject(stack: Stack, state: str) -> None:
-    client, name = stack.client("lambda"), stack.function_name(state.lower())
+    client, name = stack.client("lambda"), stack.function_name(function_of(state))
     deployed = client.get_function(FunctionName=name)
     package = io.BytesIO(requests.get(deployed["Code"]["Location"], timeout=30).content)
     with zipfile.ZipFile(package, "a") as archive:
@@ -152,9 +159,9 @@ def _inject(stack: Stack, state: str) -> None:
         "INJECTED_HANDLER": configuration["Handler"],
         "INJECTED_STATE": state,
         "INJECTED_ORDERS": str(ORDERS),
-        "GATEWAY_CONNECT_TIMEOUT_SECONDS": str(GATEWAY_TIMEOUT_SECONDS),
-        "GATEWAY_READ_TIMEOUT_SECONDS": str(GATEWAY_TIMEOUT_SECONDS),
     }
+    timeouts = dict.fromkeys(("connect_timeout_seconds", "read_timeout_seconds"), GATEWAY_TIMEOUT_SECONDS)
+    variables |= changed_gateways(variables, **timeouts)
     client.update_function_configuration(
         FunctionName=name,
         Handler="injector.handler",
@@ -217,13 +224,24 @@ class Bench:
         if operation:
             self._driver.pay(payment_id, capture=operation == "refund")
             self.wait_for_end(payment_id)
-        for order in orders:
-            self.order(name, order)
+        customer = next((order.fault for order in orders if order.where == CUSTOMER), "")
+        if customer != "has approved":
+            self.order_all(name, orders)
         if operation:
             self.ask_for(payment_id, operation)
+        elif customer:
+            self.start(
+                payment_id,
+                CHALLENGED_PAN,
+                **({} if customer == "can't be asked" else {"return_url": "http://127.0.0.1/"}),
+            )
+            if "approve" in customer:
+                self._approve(payment_id)
         else:
             is_denied = any(order.where == RULES for order in orders)
             self.start(payment_id, **({"currency": DENIED_CURRENCY} if is_denied else {}))
+        if customer == "has approved":
+            self.order_all(name, orders)
         self.wait_for_end(name)
         status = self._end(name) if operation else self.status(payment_id)
         if resolving:
@@ -257,10 +275,26 @@ class Bench:
         _, answer = self._driver.post("/cards", body, key)
         return "stored" if answer.status_code == requests.codes.created else "not stored"
 
-    def _sealed(self, key: str) -> str:
+    def _sealed(self, key: str, card_number: str = CARD_DATA["card_number"]) -> str:
         issued = self._stack.call("POST", "/keys", headers={"Idempotency-Key": key})
         assert issued.status_code == requests.codes.created, issued.text
-        return seal(CARD_DATA | {"security_code": SECURITY_CODE}, key, issued.json())
+        return seal(CARD_DATA | {"card_number": card_number, "security_code": SECURITY_CODE}, key, issued.json())
+
+    def _approve(self, payment_id: str) -> None:
+        """Be a customer who approves as soon as the payment waits. If it ends before, there is nothing to approve."""
+        answer = wait_for(
+            lambda: self._stack.call("GET", f"/payments/{payment_id}").json(),
+            PATIENCE_SECONDS,
+            0.25,
+            until=lambda payment: payment.get("status", "processing") != "processing",
+        )
+        if answer["status"] == "action_required":
+            path = f"/sandbox/charges/{answer['charge_id']}/challenge"
+            self._stack.sandbox("POST", path, json={"outcome": "approve"}).raise_for_status()
+
+    def order_all(self, name: str, orders: Sequence[Order]) -> None:
+        for order in orders:
+            self.order(name, order)
 
     def order(self, name: str, order: Order) -> None:
         """Inject the fault. Here and below, the name is the id of a payment or an operation."""
@@ -273,7 +307,7 @@ class Bench:
         elif where == DASHBOARD:
             self._move(payment_of(name), fault)
             (ORDERS / f"{name}.struck").write_text(f"{where} {fault}")
-        elif where != RULES:
+        elif where not in (RULES, CUSTOMER):
             (ORDERS / f"{name}.{where}").write_text(f"{times} {fault}")
 
     def _move(self, payment_id: str, move: str) -> None:
@@ -292,8 +326,8 @@ class Bench:
             (ORDERS / f"{name}.{state}").unlink(missing_ok=True)
         self._stack.sandbox("DELETE", "/sandbox/faults", params={"reference": payment_of(name)}).raise_for_status()
 
-    def start(self, payment_id: str, **changes: str) -> None:
-        _, answer = self._driver.pay(payment_id, card_data=self._sealed(payment_id), **changes)
+    def start(self, payment_id: str, card_number: str = CARD_DATA["card_number"], **changes: str) -> None:
+        _, answer = self._driver.pay(payment_id, card_data=self._sealed(payment_id, card_number), **changes)
         assert answer.status_code == 202, answer.text
 
     def ask_for(self, payment_id: str, operation: OperationType) -> str:
@@ -400,6 +434,11 @@ def payment_to_operate_on() -> str:
     """A payment's id to which an operation's suffix can be added. It can't be a UUID, since an id may not have 12
     digits in a row."""
     return next(each for each in iter(new_payment_id, "") if is_id(f"{each}{OPERATION}"))
+
+
+def function_of(state: str) -> str:
+    """`await_customer` of `AwaitCustomer`."""
+    return re.sub(r"\B[A-Z]", r"_\g<0>", state).lower()
 
 
 def payment_of(name: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from functions.shared.domain.operation import OperationType
-from tests.faults.bench import DASHBOARD, RULES, STORED_BEFORE, Operation, Order
+from tests.faults.bench import CUSTOMER, DASHBOARD, RULES, STORED_BEFORE, Operation, Order
 
 # fault: what it does. `always` lasts until the execution has ended, `once` for one attempt of the state.
 FUNCTION_FAULTS = {
@@ -61,6 +61,13 @@ MOVES = {
 LEAD_INS = {
     "Deny": Order(RULES, "denied"),
     "Erase": Order("Tokenize", "poison"),
+    "AwaitCustomer": Order(CUSTOMER, "approves"),
+    "Resume": Order(CUSTOMER, "approves"),
+    "Confirm": Order(CUSTOMER, "approves"),
+    "cancel in Charge": Order(CUSTOMER, "can't be asked"),
+    "find in AwaitCustomer": Order(CUSTOMER, "approves"),
+    "find after the answer": Order(CUSTOMER, "has approved"),
+    "cancel in Confirm": Order(CUSTOMER, "leaves"),
     "Compensate": Order("Persist", "poison", "once"),
     "find in Charge": Order("gateway charge", "timeout_after"),
     "find in Compensate": Order("Persist", "poison", "once"),
@@ -88,6 +95,10 @@ FUNCTION_OF = {
 GATEWAY_CALLS = {
     "charge": "gateway charge",
     "find in Charge": "gateway find",
+    "cancel in Charge": "gateway cancel_authentication",
+    "find in AwaitCustomer": "gateway find",
+    "find after the answer": "gateway find",
+    "cancel in Confirm": "gateway cancel_authentication",
     "find in Compensate": "gateway find",
     "reverse in Compensate": "gateway reverse",
     "find in Resolve": "gateway find",
@@ -109,6 +120,9 @@ MOVED_BEFORE: dict[str, OperationType] = {
 # Faults at these places strike after the execution has ended, while its doubt is resolved.
 RESOLVING = {"Look", "Persist to Look", "Resolve", "find in Resolve", "reverse in Resolve", "refund in Resolve"}
 
+# It runs for all payments at once, so that no fault strikes for one of them alone.
+ONLY_SIMULATED = {"Resume"}
+
 # Outages that last through several states. The fault must strike in the last one.
 OUTAGES = {
     "Charge and Compensate": ("Charge", "Compensate"),
@@ -122,6 +136,7 @@ CHARGES = {
     "reversed, never charged": (),
     "rejected": (),
     "declined": (),
+    "declined, not authenticated": ("declined",),
 }
 # The gateway's charge after an operation succeeded, and after it was rejected.
 CHARGES_AFTER: dict[OperationType, dict[str, tuple[str, ...]]] = {
@@ -139,7 +154,7 @@ CHARGES_MOVED = {
 }
 
 CAPTURED, REJECTED, REVERSED, NEVER_CHARGED = "captured", "rejected", "reversed", "reversed, never charged"
-DECLINED = "declined"
+DECLINED, NOT_AUTHENTICATED = "declined", "declined, not authenticated"
 STORED, NOT_YET = "stored", "not stored → stored"
 SUCCEEDED = "succeeded"
 DOUBT, PENDING = "in_doubt → ", "pending → "
@@ -171,6 +186,14 @@ OF_THE_KEYS: Expected = {
     "kms_throttled": (CAPTURED, REJECTED),
     "kms_reset": (CAPTURED, REJECTED),
     "kms_lost_reply": (CAPTURED, REJECTED),
+}
+
+# What happens to a call of the gateway's that may be repeated: nothing, or it is carried out and not answered.
+NOT_DONE = ("timeout_before", "reset", "http_429", "http_500", "http_502_html")
+DONE = ("slow", "garbage")
+A_CHALLENGE_IS_CANCELED: Expected = {
+    **dict.fromkeys(NOT_DONE, (NOT_AUTHENTICATED, DOUBT + NOT_AUTHENTICATED)),
+    **dict.fromkeys(DONE, (NOT_AUTHENTICATED, NOT_AUTHENTICATED)),
 }
 
 EXPECTED: dict[str, Expected] = {
@@ -225,6 +248,39 @@ EXPECTED: dict[str, Expected] = {
         "ledger_throttled": (CAPTURED, NEVER_CHARGED),
         "ledger_failing": (CAPTURED, NEVER_CHARGED),
         "ledger_reset": (CAPTURED, NEVER_CHARGED),
+    },
+    "AwaitCustomer": {
+        **dict.fromkeys(("crash_before", "timeout_before", "throttled"), (CAPTURED, NOT_AUTHENTICATED)),
+        # It begins again within seconds, and ends before the customer has answered.
+        "crash_after": (CAPTURED, NOT_AUTHENTICATED),
+        **dict.fromkeys(("timeout_after", "twice"), (CAPTURED, CAPTURED)),
+        "poison": (NOT_AUTHENTICATED, NOT_AUTHENTICATED),
+        "stopped_before": (DOUBT + NOT_AUTHENTICATED,),
+        "stopped_during": (CAPTURED,),
+        "stopped_after": (DOUBT + CAPTURED,),
+        **dict.fromkeys(("kms_denied", "kms_disabled"), (NOT_AUTHENTICATED, NOT_AUTHENTICATED)),
+        **dict.fromkeys(("kms_throttled", "kms_reset", "kms_lost_reply"), (CAPTURED, NOT_AUTHENTICATED)),
+        **dict.fromkeys(("secret_denied", "secret_failing"), (CAPTURED, NOT_AUTHENTICATED)),
+        **dict.fromkeys(OF_THE_TABLES, (CAPTURED, NOT_AUTHENTICATED)),
+    },
+    # The customer's time is over, and then Confirm sees the answer.
+    "Resume": dict.fromkeys(
+        (
+            *("crash_before", "crash_after", "timeout_before", "timeout_after", "twice", "throttled"),
+            *(*OF_THE_KEYS, "secret_denied", "secret_failing", *OF_THE_TABLES),
+        ),
+        (CAPTURED, CAPTURED),
+    ),
+    "Confirm": {
+        **dict.fromkeys(("crash_before", "crash_after", "timeout_before", "timeout_after"), (CAPTURED, REVERSED)),
+        "twice": (CAPTURED, CAPTURED),
+        "throttled": (CAPTURED, REVERSED),
+        "poison": (REVERSED, REVERSED),
+        "stopped_before": (DOUBT + CAPTURED,),
+        "stopped_during": (CAPTURED,),
+        "stopped_after": (DOUBT + CAPTURED,),
+        **dict.fromkeys(("secret_denied", "secret_failing"), (CAPTURED, REVERSED)),
+        **dict.fromkeys(OF_THE_TABLES, (CAPTURED, REVERSED)),
     },
     "Persist": {
         "crash_before": (CAPTURED, REVERSED),
@@ -326,6 +382,10 @@ EXPECTED: dict[str, Expected] = {
         "http_500": (CAPTURED, DOUBT + REVERSED),
         "http_502_html": (CAPTURED, DOUBT + REVERSED),
     },
+    "cancel in Charge": A_CHALLENGE_IS_CANCELED,
+    "find in AwaitCustomer": dict.fromkeys((*NOT_DONE, *DONE), (CAPTURED, DOUBT + NOT_AUTHENTICATED)),
+    "find after the answer": dict.fromkeys((*NOT_DONE, *DONE), (CAPTURED, DOUBT + REVERSED)),
+    "cancel in Confirm": A_CHALLENGE_IS_CANCELED,
     "find in Compensate": {
         "timeout_before": (REVERSED, DOUBT + REVERSED),
         "reset": (REVERSED, DOUBT + REVERSED),
@@ -592,12 +652,13 @@ def _on_the_stack() -> Iterator[Case]:
     def is_asked_of_the_gateway(case: Case) -> bool:
         return case.orders[-1].where.startswith("gateway ")
 
+    candidates = [case for case in CASES if case.place not in ONLY_SIMULATED]
     kinds: dict[object, list[Case]] = {}
-    for case in CASES:
+    for case in candidates:
         kinds.setdefault((case.fault, is_asked_of_the_gateway(case), case.is_resolving), []).append(case)
     yield from map(least_chosen, kinds.values())
     places: dict[object, list[Case]] = {}
-    for case in CASES:
+    for case in candidates:
         places.setdefault((case.place, case.operation), []).append(case)
     yield from (least_chosen(cases) for place, cases in places.items() if not chosen[place])
 

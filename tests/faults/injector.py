@@ -43,7 +43,7 @@ def handler(event: Event, context: object) -> Any:
     fault = _order(name, state)
     os.environ["_X_AMZN_TRACE_ID"] = f"Root=1-0-0;Fault={fault};"
     if fault.startswith("secret_"):
-        runtime.gateway.cache_clear()  # as in a new environment, which has not read the secret yet
+        runtime.gateways.cache_clear()  # as in a new environment, which has not read the secret yet
     return _WAYS.get(fault, deployed)(event, context)
 
 

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, SecretUnavailable
 from tests.faults.bench import (
     ALWAYS,
+    CUSTOMER,
     DASHBOARD,
     DENIED_CURRENCY,
     ENDS,
@@ -26,17 +27,19 @@ from tests.faults.bench import (
     Outcome,
 )
 from tests.faults.cases import Case
-from tests.samples import CARD_DATA
+from tests.samples import CARD_DATA, CHALLENGED_PAN, RETURN_URL
 from tests.simulation.gateway import HttpAnswer
 from tests.simulation.lambdas import Functions, Reply
 from tests.simulation.network import Lost, Network
-from tests.simulation.table import TransactionCanceled
+from tests.simulation.table import Item, Key, TransactionCanceled
 from tests.simulation.world import DAY, DAYS_UNTIL_ALL_MUST_BE_CLEAR, HOUR, MINUTE, World, payment_of, play
-from tools.local.sparkle.app import ALTERED_RESULTS, REFUND_STATUSES
+from tools.local.sandbox.performing import ALTERED_RESULTS, REFUND_STATUSES
+from tools.local.sparkle.charges import Charge
 
 T = TypeVar("T")
 PAYMENT_ID = "simulated-payment"
 READ_TIMEOUT_SECONDS = 8
+ANSWERED_AFTER_SECONDS = 10
 LATE_SECONDS = 25 * MINUTE
 """When a late request arrives: every caller has given up, and the first attempts to resolve the doubt are over."""
 FAULTY_LOOKS_SECONDS = 2 * HOUR
@@ -47,6 +50,7 @@ GATEWAY_OPERATIONS = {
     "GET /v1/charges": "find",
     "GET /v1/charges/{id}": "find",
     "POST /v1/reversals": "reverse",
+    "POST /v1/charges/{id}/cancel_authentication": "cancel_authentication",
     "POST /v1/charges/{id}/capture": "capture",
     "POST /v1/charges/{id}/void": "void",
     "POST /v1/charges/{id}/refunds": "refund",
@@ -125,7 +129,7 @@ class FaultyFunctions(Functions):
 
     def invoke(self, function: str, payload: str, timeout_seconds: float, answered: Callable[[Reply], None]) -> None:
         event = json.loads(payload)
-        fault = self.orders.take("Look" if event.get("ask_gateway") is False else function.capitalize())
+        fault = self.orders.take("Look" if event.get("ask_gateway") is False else _state_of(function))
 
         def run(then: Callable[[Reply], None] = answered) -> None:
             self.run(function, payload, timeout_seconds, then)
@@ -170,6 +174,11 @@ class FaultyFunctions(Functions):
             return super()._call(function, payload)
         finally:
             del self.in_force[task]
+
+
+def _state_of(function: str) -> str:
+    """`AwaitCustomer` of `await_customer`."""
+    return function.title().replace("_", "")
 
 
 class FaultyNetwork(Network):
@@ -253,6 +262,7 @@ class Arranged(World):
         self.status = ""
         """The status once the execution has ended: a payment's from the API, an operation's from its execution."""
         self.settled = ""
+        self._customer = next((order.fault for order in case.orders if order.where == CUSTOMER), "")
         self.functions.orders = self._network.orders = self.orders
         self.functions.stop = lambda: self.executions[self.name].stop("ABORTED")
         self._network.functions = self.functions
@@ -264,7 +274,8 @@ class Arranged(World):
         if self.case.fault == "partial_approval":
             self.partially_approved.add(PAYMENT_ID)
         if self.case.fault in REFUND_STATUSES:
-            self._session.refund_statuses = (REFUND_STATUSES[self.case.fault],)
+            for session in self._sessions:
+                session.refund_statuses = (REFUND_STATUSES[self.case.fault],)
         payment = {
             "amount_minor": 1999,
             "currency": DENIED_CURRENCY if any(order.where == RULES for order in self.case.orders) else "USD",
@@ -274,7 +285,10 @@ class Arranged(World):
             "caller": "arn:aws:iam::123456789012:user/shop",
             "card_data": CARD_DATA,
         }
-        if self.case.operation is None:
+        if self._customer:
+            payment["card_data"] = CARD_DATA | {"card_number": CHALLENGED_PAN}
+            payment |= {"return_url": RETURN_URL} if self._customer != "can't be asked" else {}
+        if self.case.operation is None and self._customer != "has approved":
             self.orders.place(self.case.orders)
         self._expect("payment", PAYMENT_ID, payment, self._seal(PAYMENT_ID, payment, 0))
         if not self.clock.run(DAYS_UNTIL_ALL_MUST_BE_CLEAR):
@@ -328,18 +342,35 @@ class Arranged(World):
             payload = json.dumps({"httpMethod": "GET", "pathParameters": {"payment_id": PAYMENT_ID}})
             self.functions.run("status", payload, MINUTE, self._first_shown)
 
+    def _challenge(self, charge: Charge) -> None:
+        """Only once the payment waits, somebody knows where to send the customer."""
+
+    def _watch(self, key: Key, before: Item | None, after: Item) -> None:
+        super()._watch(key, before, after)
+        if "customer_wait" in after and "approve" in self._customer:
+            self.clock.after(ANSWERED_AFTER_SECONDS, self._approve)
+
+    def _approve(self) -> None:
+        book = self.book_of(PAYMENT_ID)
+        charge = book.find(PAYMENT_ID)
+        assert charge
+        self._answer(book, charge.id, passed=True)
+        if self._customer == "has approved":
+            self.orders.place(self.case.orders)
+
     def _move(self, what: str) -> None:
-        charge = self.book.find(PAYMENT_ID)
+        book = self.book_of(PAYMENT_ID)
+        charge = book.find(PAYMENT_ID)
         assert charge
         match what:
             case "refunded":
-                self.book.refund(charge.id)
+                book.refund(charge.id)
             case "captured":
-                self.book.capture(charge.id, 600)
+                book.capture(charge.id, 600)
             case "voided":
-                self.book.void(charge.id)
+                book.void(charge.id)
             case "expired":
-                self.book.expire(charge.id)
+                book.expire(charge.id)
 
     def _first_shown(self, reply: Reply) -> None:
         self.status = json.loads(reply.answer["body"])["status"]
@@ -358,5 +389,7 @@ def observe(case: Case) -> Observed:
         raise MetNothing(f"{last}: it ended as {world.status}")
     settled = world.settled if world.status in ("in_doubt", "pending", "not stored") else world.status
     status = settled if last.fault == "stopped_during" else world.status  # either may have been first
-    charges = tuple(charge.status for charge in world.book.all() if charge.reference == payment_of(world.name))
+    charges = tuple(
+        charge.status for charge in world.book_of(world.name).all() if charge.reference == payment_of(world.name)
+    )
     return Observed(Outcome(status, settled, charges), [broken.what for broken in run.broken])

@@ -51,6 +51,7 @@ def test_a_compensation_of_a_captured_payment_leaves_it_captured(bench: Bench, d
     event = bench.input(payment_id, "Persist")
     late = {name: event[name] for name in ("payment_id", "started_at", "payment", "card", "charge", "flags")}
     late |= {"transaction_id": event["transaction_id"], "error": "States.Timeout"}
+    late |= {"gateway": event["charge"]["gateway"]}
     answer = invoke(driver, "Compensate", late)
     assert json.loads(answer["Payload"].read())["status"] == "captured"
     assert list(invariants.broken(driver.stack, [payment_id])) == []

@@ -18,6 +18,13 @@ PUBLISHED = {
     "5200828282828210": "Stripe, the same page: Mastercard (debit)",
     "2223003122003222": "Stripe, the same page: Mastercard (2-series)",
     "6205500000000000004": "Stripe, the same page: UnionPay (19 digits)",
+    "4000000000000127": "Stripe, the same page: declined, incorrect_cvc",
+    "4000000000006975": "Stripe, the same page: declined, velocity limit",
+    "4000000000000341": "Stripe, the same page: declined after attaching",
+    "4000000000007726": "Stripe, the same page: a refund that begins as pending",
+    "4000002760003184": "Stripe, the same page: always 3D Secure",
+    "4000000000003055": "Stripe, the same page: 3D Secure if requested",
+    "4000008400001629": "Stripe, the same page: 3D Secure required, then declined",
     "501800000009": "PawelDecowski/jquery-creditcardvalidator, its demo: Maestro (12 digits)",
 }
 """Test numbers that are not on our list, and the publisher of each."""

@@ -104,7 +104,9 @@ def test_the_wheel_has_no_tests_and_no_files_of_this_machine(wheel: Path) -> Non
 
 def test_it_depends_on_everything_that_it_imports(installed: Path) -> None:
     imported = set()
-    for file in [file for file in installed.rglob("*.py") if "emulator" not in file.parts]:
+    # The emulator and localstripe run from environments of their own.
+    elsewhere = ("emulator", "localstripe_process.py")
+    for file in [file for file in installed.rglob("*.py") if not set(elsewhere) & set(file.parts)]:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):
                 imported |= {alias.name.partition(".")[0] for alias in node.names}

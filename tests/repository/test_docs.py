@@ -18,6 +18,7 @@ from functions.shared.domain.payment import Status
 from tests.documents import DOCUMENTS, MANUAL, README, Block, Document
 from tools.cli.__main__ import app
 from tools.deployment.paths import ROOT
+from tools.local.machine import EMULATOR, gateways_with_sandbox
 
 EXTENDING = [Document(path) for path in sorted((ROOT / "docs" / "extending").glob("*.md"))]
 PAGES = [*DOCUMENTS, *EXTENDING]
@@ -77,7 +78,8 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def is_read_by_the_command(variable: str) -> bool:
     sources = (path.read_text() for path in (ROOT / "tools").rglob("*.py"))
-    return any(f'"{variable}"' in source for source in sources)
+    ports = {f"{service.upper()}_PORT" for service in (EMULATOR, *gateways_with_sandbox())}
+    return variable in ports or any(f'"{variable}"' in source for source in sources)
 
 
 def complain_of_make(arguments: list[str], *, in_passing: bool) -> str | None:

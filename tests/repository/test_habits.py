@@ -41,9 +41,9 @@ def test_every_file_follows_the_editor_configuration() -> None:
 
 def test_every_check_before_a_commit_is_also_in_make_lint() -> None:
     subprocess.run([ROOT / ".venv/bin/pre-commit", "validate-config", HOOKS], cwd=ROOT, check=True)
-    lint = re.search(r"^lint:.*?(?=^\S)", (ROOT / "Makefile").read_text(), re.MULTILINE | re.DOTALL)
+    lint = re.findall(r"^lint.*?:.*?(?=^\S)", (ROOT / "Makefile").read_text(), re.MULTILINE | re.DOTALL)
     assert lint
-    checked = lint[0].replace("$(VENV)", ".venv")
+    checked = "".join(lint).replace("$(VENV)", ".venv")
     (repository,) = yaml.safe_load(HOOKS.read_text())["repos"]
     assert repository["repo"] == "local"
     for hook in repository["hooks"]:

@@ -8,26 +8,31 @@ import pytest
 
 from functions.anchor.anchor_day import MAX_PART_LINES
 from functions.doubts import look_after
+from functions.receive_event.handler import MAX_BODY_BYTES
 from functions.reconcile.reconcile_day import LINES_PER_STEP
 from functions.screen.rules import CHECK_TIMEOUT_SECONDS, load_rules
 from functions.shared.adapters import secrets
+from functions.shared.adapters.gateways import signatures
 from functions.shared.adapters.table import held_cards, sealing_keys, velocity
 from functions.shared.adapters.table.keys import ACCOUNT_SHARDS, DOUBT_SHARDS, WRITTEN_SHARDS
 from functions.shared.adapters.table.ledger import MAX_DOUBTS_COUNTED
 from functions.shared.contracts import load
 from functions.shared.domain.anchor import INDEXED_WITHIN
+from functions.shared.domain.gateway_event import FRESH
 from functions.shared.domain.operation import MAX_OPERATIONS_IN_RECORD, RESERVED_WITHIN_SECONDS, VISIBLE_WITHIN_SECONDS
 from functions.status.follow import LONGEST_WAIT_SECONDS
 from functions.status.follow import VISIBLE_WITHIN_SECONDS as EXECUTION_VISIBLE_WITHIN_SECONDS
 from tests.aws_facts import facts
 from tests.documents import document
 from tests.workflow.definition import DEFINITIONS, PAYMENT
-from tests.workflow.test_definition import function_timeouts, variable_default
+from tests.workflow.test_definition import function_timeouts, variable_default, waits
 from tools.deployment.paths import ROOT
 
 FIELDS: Mapping[str, Any] = load("definitions")
 BODY_LIMIT = r"body_limit_bytes = (\d+) \* 1024"
 DELETED_WITHIN_DAYS = facts("time_to_live")["typically_deleted_within_days"]
+GATEWAY_TIMEOUT = r"{}_timeout_seconds += optional\(number, (\d+)\)"
+QUEUE = "terraform/sqs.tf"
 SCHEDULE = r"rate\((\d+) minutes\)"
 WAITS = [DEFINITIONS["resolve"]["States"][name]["Seconds"] for name in ("WaitFiveMinutes", "WaitAnHour", "WaitADay")]
 
@@ -66,8 +71,11 @@ LIMITS = {
     "requests over time": f"{default('api_throttling_rate')} a second",
     "requests at once": default("api_throttling_burst"),
     "open operations of a payment": str(MAX_OPERATIONS_IN_RECORD),
-    "an operation waits for its payment's end": f"{RESERVED_WITHIN_SECONDS} seconds from when it was asked for",
+    "an operation is reserved in the payment's record": f"{RESERVED_WITHIN_SECONDS} seconds from when it was asked for",
     "an operation waits for its payment to be seen": f"{VISIBLE_WITHIN_SECONDS} seconds from when it was asked for",
+    "an operation waits for its payment to end": (
+        f"up to {sum(waits(DEFINITIONS['operation']['States']['Reserve']['Retry'][0]))} seconds, as a rule half as long"
+    ),
     "`GET` waits for a payment's or an operation's end (`wait`)": f"{LONGEST_WAIT_SECONDS} seconds",
     "`GET` looks for a payment that cannot be seen": f"{EXECUTION_VISIBLE_WITHIN_SECONDS:g} second",
     "flags by screening rules": str(FIELDS["flags"]["maxItems"]),
@@ -78,8 +86,8 @@ LIMITS = {
     "a process rereads a full count": f"after {velocity.REREAD_AFTER.total_seconds():g} seconds",
     "payments that a card's count recognizes": f"the first {velocity.MAX_REMEMBERED_PAYMENTS} of five minutes",
     "CPU time to parse or to try out a rule": f"{CHECK_TIMEOUT_SECONDS} seconds",
-    "connecting to the gateway": f"{default('gateway_connect_timeout_seconds')} seconds",
-    "the gateway's answer": f"{default('gateway_read_timeout_seconds')} seconds",
+    "connecting to the gateway": f"{found(GATEWAY_TIMEOUT.format('connect'), 'terraform/variables.tf')} seconds",
+    "the gateway's answer": f"{found(GATEWAY_TIMEOUT.format('read'), 'terraform/variables.tf')} seconds",
     "attempts of Charge": attempts("Charge"),
     "attempts of Persist": attempts("Persist"),
     "a payment's execution": f"{PAYMENT['TimeoutSeconds']} seconds, then it is resolved",
@@ -104,6 +112,16 @@ LIMITS = {
         f"{held_cards.RETENTION.days} day after the card was held, or after the key's hour, and as a rule "
         f"{DELETED_WITHIN_DAYS} days more"
     ),
+    "a gateway's event is accepted": (
+        f"up to {signatures.TOLERANCE_SECONDS} seconds after the gateway has signed it, "
+        f"and up to {MAX_BODY_BYTES} bytes long"
+    ),
+    "a gateway's event is followed": (
+        f"after {FRESH.seconds} seconds, at once if its charge is older, and if its payment is still under way, "
+        f"again every {6 * int(found('follow_event_timeout = ([0-9]+)', QUEUE))} seconds, "
+        f"at most {found('follow_event_trials  = ([0-9]+)', QUEUE)} times"
+    ),
+    "gateways' events that are followed at once": found("maximum_concurrency = ([0-9]+)", QUEUE),
     "a stored card is kept": f"{default('card_retention_days')} days after it was last used",
     "logs are kept": f"{default('log_retention_days')} days",
     "a deleted key can be brought back": f"{default('kms_deletion_window_days')} days",

@@ -58,7 +58,7 @@ GIVEN = {
 """The arguments of each target's module if every variable has a value. `*` stands for one word each."""
 
 OF_THEIR_OWN = {"help", "setup", "sbom", "advisories", "lint", "lock", "clean"}
-FROM_THE_ENVIRONMENT = {"STACK", "EMULATOR_PORT", "SPARKLE_PORT", "CONSOLE_PORT", "CHECKOUT_PORT", "OSV_URL"}
+FROM_THE_ENVIRONMENT = {"STACK", "GATEWAY", "EMULATOR_PORT", "SPARKLE_PORT", "CONSOLE_PORT", "CHECKOUT_PORT", "OSV_URL"}
 """Variables that the commands read themselves, and those that a separate target reads."""
 
 FLAGS = {"WATCH", "YES", "RETIRE", "SMALL", "KEEP"}
@@ -113,7 +113,7 @@ class Make:
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name not in VARIABLES
         }
-        where = (f"VENV={self._venv}", f"CHECKOV={self._venv}", f"GENERATORS={self._venv}")
+        where = (f"VENV={self._venv}", f"CHECKOV={self._venv}", f"GENERATORS={self._venv}", f"LOCALSTRIPE={self._venv}")
         set_up = f"--old-file={self._venv}/requirements.sha"
         command = ["make", "--no-print-directory", set_up, *where, *targets]
         return subprocess.run(command, cwd=ROOT, env=inherited | environment, capture_output=True, text=True)

@@ -11,6 +11,7 @@ from functions.shared.domain.card import Card
 from functions.shared.domain.charge import Charge, Order, Refused, StoredCredential
 from functions.shared.domain.errors import GatewayBusy, GatewayOutcomeUnknown, GatewayRefused
 from tests.fakes import FakeGateway
+from tests.samples import NOW
 from tests.sandbox import serving
 
 API_KEY = "twinkle-key"  # pragma: allowlist secret
@@ -67,13 +68,17 @@ def sale(charge: Charge | None) -> dict[str, Any] | None:
     }
 
 
+def asked(body: dict[str, Any]) -> Order:
+    return Order(body["our"], 0, "", NOW)
+
+
 def twinkle(gateway: FakeGateway) -> Flask:
     """The gateway's API: one POST per verb, which answers every decision with 200."""
     app = Flask("twinkle")
 
     def sell(body: dict[str, Any]) -> dict[str, Any]:
         stored = StoredCredential(**body["stored"]) if body["stored"] else None
-        order = Order(body["our"], minor(body["amount"]), body["currency"], stored_credential=stored)
+        order = Order(body["our"], minor(body["amount"]), body["currency"], NOW, stored_credential=stored)
         ask = gateway.authorize if body["hold"] else gateway.charge
         return {"sale": sale(ask(order, Card.from_card_data(body["card"]), body["once"]))}
 
@@ -87,11 +92,12 @@ def twinkle(gateway: FakeGateway) -> Flask:
         return {"sale": sale(done)}
 
     def undo(body: dict[str, Any]) -> dict[str, Any]:
-        reversal = gateway.reverse(body["our"])
+        reversal = gateway.reverse(asked(body))
         return {"undone": reversal.result, "sale": sale(reversal.charge)}
 
     def report(body: dict[str, Any]) -> dict[str, Any]:
         page = gateway.settlement(body["day"], body["page"], body["limit"])
+        assert page.totals is not None
         lines = [
             {
                 "id": line.line_id,
@@ -119,7 +125,8 @@ def twinkle(gateway: FakeGateway) -> Flask:
         "return": lambda body: decided(
             gateway.refund(body["sale"], minor(body["amount"]), body["currency"], body["our"], body["once"])
         ),
-        "find": lambda body: {"sale": sale(gateway.find_by_reference(body["our"]))},
+        "find": lambda body: {"sale": sale(gateway.find_by_reference(asked(body)))},
+        "show": lambda body: {"sale": sale(gateway.find(body["sale"]))},
         "undo": undo,
         "report": report,
     }

@@ -1,9 +1,10 @@
-"""Sparkle as the adapter's HTTP session sees it: the sandbox's own book and idempotency keys, without the network."""
+"""Two gateways as their adapters' HTTP sessions see them: Sparkle, and another that has its API. Each is the sandbox's
+own book and idempotency keys, without the network."""
 
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -12,21 +13,43 @@ from typing import Any, NamedTuple
 
 import requests
 
+from functions.shared.adapters.gateways.sparkle import MINOR_UNITS
+from functions.shared.adapters.gateways.sparkle.client import Sparkle
+from functions.shared.adapters.gateways.sparkle.mapping import SparkleMapping
+from functions.shared.domain import charge as domain
 from tests.simulation.clock import Clock
 from tests.simulation.network import Lost, Network, Refused
+from tools.local.sandbox.idempotency import Answer
 from tools.local.sparkle.charges import Card, Charge, ChargeBook, Refund
 from tools.local.sparkle.contract import check
 from tools.local.sparkle.errors import ChargeNotFound, GatewayError
-from tools.local.sparkle.idempotency import Answer, IdempotencyKeys
+from tools.local.sparkle.idempotency import sparkle_keys
+
+SPARKLE, TWINKLE = "sparkle", "twinkle"
+
+
+class Twinkle(Sparkle):
+    """A second gateway, whose API is Sparkle's."""
+
+    name = TWINKLE
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._mapping = _TwinkleMapping(more["iso_minor_unit"], MINOR_UNITS)
+
+
+class _TwinkleMapping(SparkleMapping):
+    def charge(self, charge: Any) -> domain.Charge:
+        return replace(super().charge(charge), gateway=TWINKLE)
 
 
 class Book(ChargeBook):
-    """The sandbox's book, with counters, and only as careful as a gateway has to be.
+    """The sandbox's book of one gateway, with counters, and only as careful as a gateway has to be.
 
-    It charges some payments a wrong amount (`mischarged`), and approves some in part (`partially_approved`). Somebody
-    moves charges in its dashboard (`meddle`). Sparkle promises to remember keys and references, and either must
-    suffice: with `keeps_references`, GatewaySession forgets the keys; without, a request under a second key is carried
-    out a second time.
+    `challenged` is called with each charge that waits for its customer. The book charges some payments a wrong amount
+    (`mischarged`), and approves some in part (`partially_approved`). Somebody moves charges in its dashboard
+    (`meddle`). Sparkle promises to remember keys and references, and either must suffice: with `keeps_references`,
+    GatewaySession forgets the keys; without, a request under a second key is carried out a second time.
     """
 
     def __init__(
@@ -36,8 +59,11 @@ class Book(ChargeBook):
         partially_approved: set[str],
         *,
         keeps_references: bool,
+        gateway: str = SPARKLE,
+        challenged: Callable[[Charge], None] = lambda charge: None,
     ) -> None:
         super().__init__(clock)
+        self.gateway = gateway
         self.keeps_references = keeps_references
         self.captures: Counter[str] = Counter()
         self.reversals: Counter[str] = Counter()
@@ -51,6 +77,7 @@ class Book(ChargeBook):
         """Each charge's states, with the time of each change, by reference."""
         self._mischarged = mischarged
         self._partially_approved = partially_approved
+        self._challenged = challenged
 
     def charge(
         self,
@@ -61,21 +88,16 @@ class Book(ChargeBook):
         capture: bool = True,
         *,
         partially: bool = False,
-        stored_credential: Mapping[str, str] | None = None,
+        **more: Any,
     ) -> Charge:
         if not self.keeps_references:
             self._ids.pop(reference, None)
         amount_minor, currency = self._mischarged.get(reference, (amount_minor, currency))
         partially = partially or reference in self._partially_approved
-        return super().charge(
-            reference,
-            amount_minor,
-            currency,
-            card,
-            capture,
-            partially=partially,
-            stored_credential=stored_credential,
-        )
+        charge = super().charge(reference, amount_minor, currency, card, capture, partially=partially, **more)
+        if charge.status == "action_required":
+            self._challenged(charge)
+        return charge
 
     def capture(self, charge_id: str, amount_minor: int | None = None) -> Charge:
         charge = super().capture(charge_id, amount_minor)
@@ -148,9 +170,9 @@ class Book(ChargeBook):
         )
         return next(charges, None)
 
-    def _put(self, charge: Charge) -> Charge:
+    def _put(self, charge: Charge, event_type: str | None = None) -> Charge:
         self.history[charge.reference].append((self.clock(), charge))
-        return super()._put(charge)
+        return super()._put(charge, event_type)
 
     def will_refuse(self, reference: str) -> bool:
         """Whether a charge that arrived now would be refused."""
@@ -195,11 +217,12 @@ class GatewaySession:
 
     def __init__(self, book: Book, clock: Clock, network: Network, random: Random) -> None:
         self._book = book
-        # Changes are visible only after this delay: not visible yet does not mean never.
         self.refund_statuses: tuple[str, ...] = ("succeeded", "succeeded", "succeeded", "pending")
         """One of these statuses for each requested refund. Pending refunds end sooner or later."""
+        # Changes are visible only after these delays: not visible yet does not mean never.
         self._found_after = timedelta(seconds=random.choice((0, 60)))
-        self._keys = IdempotencyKeys()
+        self._shown_after = min(self._found_after, timedelta(seconds=random.choice((0, 0, 60))))
+        self._keys = sparkle_keys()
         self._keys_kept_seconds = 10 ** random.uniform(0, random.choice((5, -1)))
         self._clock = clock
         self._network = network
@@ -207,7 +230,7 @@ class GatewaySession:
 
     def forget(self) -> None:
         """Forget all keys and references, as gateways do after a while."""
-        self._keys = IdempotencyKeys()
+        self._keys = sparkle_keys()
         for charge in self._book.all():
             self._book.forget(charge.reference)
 
@@ -253,12 +276,14 @@ class GatewaySession:
                 return once("VoidRequest", lambda: self._moved(key, book.void(charge_id)))
             case "POST /v1/charges/{id}/refunds":
                 return once("RefundRequest", lambda: Answer(201, asdict(self._refund(charge_id, body))))
+            case "POST /v1/charges/{id}/cancel_authentication":
+                return Answer(200, asdict(book.cancel_authentication(charge_id)))
             case "GET /v1/charges":
                 check(query, "ByReference")
                 charge = book.shown(query["reference"], self._clock.now() - self._found_after)
                 return Answer(200, {"charges": [asdict(charge)] if charge else []})
             case "GET /v1/charges/{id}":
-                charge = book.shown(book.get(charge_id).reference, self._clock.now() - self._found_after, charge_id)
+                charge = book.shown(book.get(charge_id).reference, self._clock.now() - self._shown_after, charge_id)
                 return Answer(200, asdict(charge)) if charge else Answer(404, ChargeNotFound().body())
             case "POST /v1/reversals":
                 check(body, "ByReference")
@@ -274,6 +299,10 @@ class GatewaySession:
             card,
             body.get("capture", True),
             stored_credential=body.get("stored_credential"),
+            three_d_secure=body.get("three_d_secure", "automatic"),
+            exemption=body.get("exemption"),
+            return_url=body.get("return_url"),
+            challenges=f"https://{self._book.gateway}.test/challenge/",
         )
         if not charge.decline_code:
             return Answer(201, asdict(charge))

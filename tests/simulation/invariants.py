@@ -11,6 +11,11 @@ I9 what succeeded was done exactly once, and what was rejected was not done
 I10 once a payment has ended, neither its card, nor its security code, nor the key to open either is there, and none
     comes back
 I11 a stored card is the one that was charged, and once it was erased it stays so
+I12 a payment is at one gateway, which is the recorded one, and no other has ever charged it; while none is recorded,
+    it is reversed at all of them
+I13 a payment waits for its customer until the customer has answered or the time is over, the API says so meanwhile and
+    at no other time, and what has ended nobody can approve any more; a task token is never in the clear, nor kept after
+    the wait
 
 (tests/stack/test_leaks.py checks I5, no card number anywhere.)
 """
@@ -26,7 +31,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from functions.shared.domain.ledger import GENESIS_HASH
 from functions.shared.domain.payment import NEXT_STATUSES, SCREENED_PREFIX
 from tests.simulation.gateway import Book
-from tests.simulation.states import Execution
+from tests.simulation.states import TASK_TOKEN, Execution
 from tests.simulation.table import EPHEMERAL, Item, Key, Table
 from tools.local.sparkle.charges import Charge
 
@@ -46,7 +51,7 @@ NEXT_OPERATION_STATUSES = {
 
 _TAKEN = ("captured", "partially_refunded", "refunded")
 
-SECRETS = {"private_key", "ciphertext", "security_code"}
+SECRETS = {"private_key", "ciphertext", "security_code", "customer_wait", "task_token", "wait_shard"}
 """What an item of the table `ephemeral` has only until the payment ends."""
 
 _deserialize = TypeDeserializer().deserialize
@@ -55,6 +60,8 @@ _deserialize = TypeDeserializer().deserialize
 def broken_by_write(key: Key, before: Item | None, after: Item, book: Book) -> Iterator[str]:
     """Yield the rules that this write to the table breaks, whatever follows."""
     old, new = _plain(before or {}), _plain(after)
+    if TASK_TOKEN in str(new):
+        yield "I13: a task token is written in the clear"
     if key[1] == EPHEMERAL:
         if "ended_at" in old and (back := SECRETS & new.keys()):
             yield f"I10: {sorted(back)} written after the payment's end"
@@ -68,6 +75,8 @@ def broken_by_write(key: Key, before: Item | None, after: Item, book: Book) -> I
     elif key[1] == "PAYMENT":
         yield from _broken_by_record(old, new)
         yield from _broken_by_pending(old, new, book)
+        if new["status"] != "in_doubt" and _waits_at_gateway(new["payment_id"], book):
+            yield f"I13: {new['status']} is recorded, and the customer can still approve the charge"
         # A reversal in flight may arrive at any time, so its charge must not be recorded as final.
         is_asked = new["payment_id"] in book.asked_to_reverse
         if is_asked and new["status"] not in ("in_doubt", "reversed", "declined"):
@@ -124,6 +133,10 @@ def _broken_by_pending(old: Record, new: Record, book: Book) -> Iterator[str]:
             yield f"I9: {name} is recorded as done, and is pending at the gateway"
 
 
+def _waits_at_gateway(payment_id: str, book: Book) -> bool:
+    return any(charge.status == "action_required" for charge in book.all() if charge.reference == payment_id)
+
+
 def broken_by_end(execution: Execution, table: Table) -> Iterator[str]:
     """Yield the rules that are broken if the execution ends like this now, whatever looks after it later."""
     erases = (
@@ -153,6 +166,8 @@ def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterato
     charges = [charge for charge in book.all() if charge.reference == payment_id]
 
     yield from _broken_by_remains(execution, table)
+    if _waits_at_gateway(payment_id, book):
+        yield "I13: the payment has ended, and its customer can still approve the charge"
     yield from _broken_in_the_journal(entries, postings)
     yield from _broken_at_the_gateway(payment_id, charges, book)
     gateway: Counter[str] = Counter()
@@ -160,8 +175,10 @@ def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterato
         gateway[charge.currency] += charge.captured_minor - charge.refunded_minor
     at_gateway = _without_zeros(gateway)
     by_account = _by_account(postings)
-    if (in_ledger := by_account.get("asset:gateway:sparkle", {})) != at_gateway:
+    if (in_ledger := by_account.get(f"asset:gateway:{book.gateway}", {})) != at_gateway:
         yield f"I3: the gateway has {at_gateway}, the ledger says {in_ledger}"
+    if others := {name for name in by_account if name.startswith("asset:gateway:")} - {f"asset:gateway:{book.gateway}"}:
+        yield f"I12: {book.gateway} has the payment, and {sorted(others)} has postings of it"
 
     if record is None:
         if charges:
@@ -169,6 +186,8 @@ def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterato
         if execution.status != "FAILED":
             yield f"I4: the ledger does not know the payment, and its execution {execution.status}"
         return
+    if charges and record.get("gateway") != book.gateway:
+        yield f"I12: {book.gateway} has charged, and the recorded gateway is {record.get('gateway')}"
     status = record["status"]
     if status == "in_doubt":
         yield "I4: the payment is in doubt for ever"
@@ -190,6 +209,20 @@ def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterato
     yield from _broken_by_count(record, execution, table)
 
 
+def broken_elsewhere(execution: Execution, table: Table, own: Book, books: Collection[Book]) -> Iterator[str]:
+    """Yield the gateways, other than the payment's `own`, that have charged it or, if it was reversed before anybody
+    knew its gateway, still would."""
+    record = _plain(table.items.get((f"PAYMENT#{execution.name}", "PAYMENT"), {}))
+    is_anywhere = record.get("status") == "reversed" and not record.get("gateway")
+    for book in books:
+        if book is own:
+            continue
+        if book.history[execution.name]:
+            yield f"I12: {own.gateway} has the payment, and {book.gateway} has charged it"
+        if is_anywhere and not book.will_refuse(execution.name):
+            yield f"I12: reversed, its gateway is not recorded, and {book.gateway} would still charge it"
+
+
 def broken_stored_card(execution: Execution, table: Table, erased: Collection[Key]) -> Iterator[str]:
     """Yield what doesn't hold of a payment's stored card once nothing remains to be done. `erased` cards are gone."""
     record = _plain(table.items.get((f"PAYMENT#{execution.name}", "PAYMENT"), {}))
@@ -199,7 +232,8 @@ def broken_stored_card(execution: Execution, table: Table, erased: Collection[Ke
     if execution.status == "SUCCEEDED" and wants_it_stored and not token:
         yield "I11: the card was to be stored, and the record knows no token"
     key = (f"CARD#{token}", "CARD")
-    if token is None or not record["transaction_id"] or key in erased:
+    # A payment that a rule denied has no transaction: its card was never encrypted.
+    if token is None or not record.get("transaction_id") or key in erased:
         return
     if key not in table.items:
         yield "I11: the record has a token, and no card is stored under it"
@@ -326,6 +360,8 @@ def _broken_by_outcome(record: Record, asked: dict[str, Any], charges: list[Char
             was_captured = status in _TAKEN or (status == "voided" and done["capture"])
             if (done["capture"], done["void"]) != (was_captured and not asked["capture"], status == "voided"):
                 yield f"I9: {status}, and {dict(done)} were done"
+    if charges and (shown := charges[-1].authentication) != record.get("authentication"):
+        yield f"I13: the customer's authentication is {shown}, and {record.get('authentication')} is recorded"
     refunds = [each for each in record["operations"] if (each["type"], each["status"]) == ("refund", "succeeded")]
     if (total := sum(each["amount_minor"] for each in refunds)) != record["refunded_minor"]:
         yield f"I9: {record['refunded_minor']} are refunded, by refunds of {total}"

@@ -52,6 +52,10 @@ class Weather:
                 return outage
         return None
 
+    def calm_since(self, at: float) -> bool:
+        """Whether nothing fails from this time on."""
+        return self.calm_at <= at and all(outage.end <= at for outage in self.outages)
+
     def fate(self, service: str, operation: str, at: float, random: Random) -> Fate:
         if outage := self.outage(service, operation, at):
             return outage.fate

@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
 from typing import Any, Literal
@@ -21,9 +21,15 @@ Status = Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]
 
 # A function's own timeout is this much shorter than its Task's (terraform/functions.tf).
 TASK_OUTLIVES_FUNCTION_SECONDS = 5
+# A Task that waits for a callback outlives its function by far, whose own timeout is this one (terraform/functions.tf).
+CALLBACK_FUNCTION_SECONDS = 15
+
+TASK_TOKEN = "task-token-"
+"""What every task token begins with."""
 
 _PATH = re.compile(r"\$(\.\w+)*")
 _MATH_ADD = re.compile(r"States\.MathAdd\((.+), (-?\d+)\)")
+_WAITS_FOR_CALLBACK = ".waitForTaskToken"
 _EVERY_STATE = {"Type", "Comment", "Next", "End"}
 _FIELDS = {
     "Task": _EVERY_STATE | {"Resource", "Parameters", "TimeoutSeconds", "ResultPath", "OutputPath", "Retry", "Catch"},
@@ -53,6 +59,16 @@ class Machines:
     random: Random
     tell: Callable[[str], None]
     ended: Callable[["Execution"], None]
+    gave_up: Callable[["Execution"], None] = lambda execution: None
+    """Is called with an execution that waits for a callback whose time is over."""
+    waiting: dict[str, Callable[[], None]] = field(default_factory=dict)
+    """How the tasks end that wait for a callback, by task token."""
+
+    def call_back(self, task_token: str) -> bool:
+        """Let the task that waits with this token succeed. Return whether one does."""
+        if waiting := self.waiting.get(task_token):
+            waiting()
+        return waiting is not None
 
 
 class Execution:
@@ -69,6 +85,12 @@ class Execution:
         """The states that failed, and whose errors were caught."""
         self.started_at = machines.clock.now()
         self.stopped_at: datetime | None = None
+        self.task_token: str | None = None
+        """The token with which the execution can be resumed, while it waits for a callback."""
+        self.has_waited = False
+        """Whether it has waited for a callback."""
+        self.succeeded_at: dict[str, datetime] = {}
+        """When each Task that has succeeded did so."""
         self._machines = machines
         self._definition = definition
         self._context = {"Execution": {"Name": name, "StartTime": machines.clock.iso(), "Input": request}}
@@ -124,9 +146,9 @@ class Execution:
         return data, None
 
     def _work(self, name: str, state: dict[str, Any], data: Any) -> tuple[Any, str | None]:
-        payload = json.dumps(self._parameters(state, data))
+        work = self._wait_for_callback if state["Resource"].endswith(_WAITS_FOR_CALLBACK) else self._invoke
         retried: Counter[int] = Counter()
-        while (reply := self._invoke(function_of(state), payload, state["TimeoutSeconds"])).error:
+        while (reply := work(state, data)).error:
             n, retrier = next(
                 ((n, r) for n, r in enumerate(state.get("Retry", [])) if _matches(r, reply.error)), (-1, None)
             )
@@ -140,11 +162,41 @@ class Execution:
                     error = {"Error": reply.error, "Cause": json.dumps({"errorMessage": reply.message})}
                     return _put(data, catcher.get("ResultPath", "$"), error), catcher["Next"]
             raise _Failed(reply.error, reply.message)
+        self.succeeded_at[name] = self._machines.clock.now()
         data = _put(data, state.get("ResultPath", "$"), reply.answer)
         return self._read(state.get("OutputPath", "$"), data), None if state.get("End") else state["Next"]
 
-    def _invoke(self, function: str, payload: str, timeout_seconds: int) -> Reply:
-        """The first answer within the Task's timeout."""
+    def _invoke(self, state: dict[str, Any], data: Any) -> Reply:
+        payload = json.dumps(self._parameters(state, data))
+        seconds = state["TimeoutSeconds"] - TASK_OUTLIVES_FUNCTION_SECONDS
+        invoke = self._machines.functions.invoke
+        return self._first_reply(state, lambda answered: invoke(function_of(state), payload, seconds, answered))
+
+    def _wait_for_callback(self, state: dict[str, Any], data: Any) -> Reply:
+        """The callback, or an error of the function that sees to it. Every attempt has a token of its own."""
+        waiting, task_token = self._machines.waiting, f"{TASK_TOKEN}{self._machines.random.getrandbits(64):x}"
+        self.task_token, self._context["Task"] = task_token, {"Token": task_token}
+        payload = json.dumps(self._parameters(state, data)["Payload"])
+
+        def start(answered: Callable[[Reply], None]) -> None:
+            def failed(reply: Reply) -> None:
+                if reply.error:
+                    answered(reply)
+
+            waiting[task_token] = lambda: answered(Reply(answer={}))
+            self._machines.functions.invoke(function_of(state), payload, CALLBACK_FUNCTION_SECONDS, failed)
+
+        try:
+            reply = self._first_reply(state, start)
+            if reply.error == "States.Timeout":
+                self._machines.gave_up(self)
+            return reply
+        finally:
+            del waiting[task_token]
+            self.task_token, self.has_waited = None, True
+
+    def _first_reply(self, state: dict[str, Any], start: Callable[[Callable[[Reply], None]], None]) -> Reply:
+        """The first reply within the Task's timeout to what is started."""
         clock, replies = self._machines.clock, list[Reply]()
 
         def answered(reply: Reply) -> None:
@@ -152,8 +204,8 @@ class Execution:
             if len(replies) == 1:
                 clock.after(0, self._task.resume)
 
-        clock.after(timeout_seconds, lambda: None if replies else answered(Reply(error="States.Timeout")))
-        self._machines.functions.invoke(function, payload, timeout_seconds - TASK_OUTLIVES_FUNCTION_SECONDS, answered)
+        clock.after(state["TimeoutSeconds"], lambda: None if replies else answered(Reply(error="States.Timeout")))
+        start(answered)
         clock.pause()
         return replies[0]
 

@@ -1,19 +1,21 @@
 """The models answer as AWS would, and refuse what they don't support."""
 
+import json
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
 import pytest
 
-from tests.samples import PAN
+from tests.samples import CHALLENGED_PAN, PAN
 from tests.simulation.clock import Clock
 from tests.simulation.gateway import Book, GatewaySession
-from tests.simulation.lambdas import Functions
+from tests.simulation.lambdas import Functions, Reply
 from tests.simulation.network import Fate, Lost, Network, Refused, Unknown, Weather
 from tests.simulation.states import Execution, Machines
 from tests.simulation.table import ConditionalCheckFailed, Table, TableClient
 from tools.local.sparkle.charges import Card
+from tools.local.sparkle.errors import InvalidState
 
 ITEM: dict[str, Any] = {"pk": {"S": "PAYMENT#a"}, "sk": {"S": "b"}, "version": {"N": "9"}, "seen": {"BS": [b"1", b"2"]}}
 
@@ -222,6 +224,25 @@ class TestGateway:
         assert clock.run(days=4)
         assert (statuses, len(book.get(charge.id).refunds)) == (answered, refunds)
 
+    @pytest.mark.parametrize(("passed", "ended"), [(False, "declined"), (True, "captured")])
+    def test_a_challenge_that_is_canceled_can_t_be_passed_and_one_that_was_passed_not_canceled(
+        self, passed: bool, ended: str
+    ) -> None:
+        clock, asked = Clock(datetime(2026, 11, 23, tzinfo=UTC)), list[str]()
+        book = Book(clock.now, {}, set(), keeps_references=True, challenged=lambda charge: asked.append(charge.id))
+        charge = book.charge("a payment", 1999, "USD", Card.from_number(CHALLENGED_PAN))
+        assert (charge.status, asked) == ("action_required", [charge.id])
+        if passed:
+            book.end_challenge(charge.id, passed=True)
+        network = Network(clock, Random(1), Weather(0, {}), ignore)  # noqa: S311
+        session, answers = GatewaySession(book, clock, network, Random(1)), list[Any]()  # noqa: S311
+        url = f"https://sparkle.test/v1/charges/{charge.id}/cancel_authentication"
+        clock.start(lambda: answers.append(session.request("POST", url, headers={}, timeout=(3, 8))))
+        assert clock.run(days=1)
+        assert [json.loads(answer.text)["status"] for answer in answers] == [ended]
+        with pytest.raises(InvalidState):
+            book.end_challenge(charge.id, passed=True)
+
 
 class TestStates:
     @pytest.mark.parametrize(
@@ -241,3 +262,44 @@ class TestStates:
         Execution(Machines(clock, functions, Random(1), ignore, ignore), "m", definition, "n", {"a": "b"})  # noqa: S311
         with pytest.raises((Unknown, KeyError)):
             clock.run(days=1)
+
+    @pytest.mark.parametrize(
+        ("answer", "calls_back_after", "ends", "error", "attempts"),
+        [
+            (Reply(answer={}), 20, "SUCCEEDED", None, 1),
+            (Reply(answer={}), None, "FAILED", "States.Timeout", 1),
+            (Reply(answer={}), 100, "FAILED", "States.Timeout", 1),
+            (Reply(error="Lambda.Unknown"), None, "FAILED", "Lambda.Unknown", 2),
+            (Reply(error="Lambda.Unknown"), 20, "FAILED", "Lambda.Unknown", 2),
+        ],
+        ids=["called back", "never called back", "too late", "the function fails", "too late for a token that failed"],
+    )
+    def test_a_task_waits_for_its_callback(
+        self, answer: Reply, calls_back_after: int | None, ends: str, error: str | None, attempts: int
+    ) -> None:
+        clock, tokens, heard = Clock(datetime(2026, 11, 23, tzinfo=UTC)), list[str](), list[bool]()
+
+        class Answering(Functions):
+            def invoke(self, function: str, payload: str, timeout_seconds: float, answered: Any) -> None:
+                tokens.append(json.loads(payload)["token"])
+                clock.after(1, lambda: answered(answer))
+
+        network = Network(clock, Random(1), Weather(0, {}), ignore)  # noqa: S311
+        functions = Answering(clock, network, Random(1), ignore, ignore)  # noqa: S311
+        machines = Machines(clock, functions, Random(1), ignore, ignore)  # noqa: S311
+        retrier = {"ErrorEquals": ["Lambda.Unknown"], "IntervalSeconds": 1, "BackoffRate": 1, "MaxAttempts": 1}
+        wait = {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
+            "Parameters": {"FunctionName": "ask", "Payload": {"token.$": "$$.Task.Token"}},
+            "TimeoutSeconds": 60,
+            "Retry": [retrier | {"MaxDelaySeconds": 1, "JitterStrategy": "FULL"}],
+            "End": True,
+        }
+        execution = Execution(machines, "m", {"StartAt": "X", "States": {"X": wait}}, "n", {})
+        if calls_back_after:
+            clock.after(calls_back_after, lambda: heard.append(machines.call_back(tokens[0])))
+        assert clock.run(days=1)
+        assert (execution.status, execution.error, len(set(tokens))) == (ends, error, attempts)
+        assert heard == ([ends == "SUCCEEDED"] if calls_back_after else [])
+        assert machines.waiting == {}

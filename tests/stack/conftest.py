@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -38,6 +38,17 @@ def pytest_sessionfinish() -> None:
         MACHINE.down()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the stack's functions logged last: the stack is gone when somebody reads of the failure."""
+    report = yield
+    log = MACHINE.home / "emulator.log"
+    if report.failed and "stack" in getattr(item, "fixturenames", ()) and log.exists():
+        lines = log.read_text(errors="replace").splitlines()
+        report.sections.append(("The end of the emulator's log", "\n".join(lines[-40:])))
+    return report
+
+
 @pytest.fixture(scope="session")
 def machine() -> Machine:
     return MACHINE
@@ -51,6 +62,8 @@ def stack() -> Stack:
     said, _ = process.communicate()
     assert process.returncode == 0, said
     stack = Stack.load(MACHINE.stack_file)
+    # Each event calls two functions; the tests that want events let them be sent.
+    stack.sandbox("DELETE", "/sandbox/events").raise_for_status()
     Driver(stack).paid()  # The first call of each function starts its process; no test should wait for that.
     return stack
 

@@ -75,6 +75,15 @@ class Method:
                 return bool(self.models)
             case "UNSUPPORTED_MEDIA_TYPE":
                 return self.function is None
+            case (
+                "ACCESS_DENIED"
+                | "EXPIRED_TOKEN"
+                | "INVALID_API_KEY"
+                | "INVALID_SIGNATURE"
+                | "MISSING_AUTHENTICATION_TOKEN"
+                | "UNAUTHORIZED"
+            ):
+                return bool(self.description["authorizationType"] != "NONE")
             case "INTEGRATION_FAILURE" | "INTEGRATION_TIMEOUT":
                 return bool(self._integration["type"] != "MOCK")
         return True

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +10,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from typer.testing import CliRunner
 
 from functions.shared.adapters.table.keys import FIRST_POSTING, card_key, payment_pk
+from tools.cli.__main__ import app
 from tools.deployment.polling import has_ended, wait_for
 from tools.deployment.stack import Stack, new_payment_id, payment_or_operation
+from tools.trials.replay import clear_faults, set_fault
 
 # As on AWS, information about executions is slightly out of date.
 SEEN_AFTER_SECONDS = 0.4
@@ -24,9 +26,12 @@ PAYMENT = {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA}
 
 
 def payments(stack_file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command `payments`, as the Makefile does."""
-    command = [sys.executable, "-m", "tools.cli", *arguments, "--stack", str(stack_file)]
-    return subprocess.run(command, capture_output=True, text=True)  # noqa: S603
+    """Run the command `payments`, in this process: to start one of its own takes longer than most commands."""
+    command = [*arguments, "--stack", str(stack_file)]
+    done = CliRunner().invoke(app, command)
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return subprocess.CompletedProcess(command, done.exit_code, done.stdout, done.stderr)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +91,15 @@ class Driver:
         states.stop_execution(executionArn=arn)
 
     def set_fault(self, payment_id: str, operation: str, fault: str, **more: Any) -> None:
-        body = {"operation": operation, "fault": fault, "reference": payment_id, **more}
-        self.stack.sandbox("POST", "/sandbox/faults", json=body).raise_for_status()
+        set_fault(self.stack, {"operation": operation, "fault": fault, "reference": payment_id, **more})
 
     def clear_faults(self) -> None:
-        self.stack.sandbox("DELETE", "/sandbox/faults").raise_for_status()
+        clear_faults(self.stack)
 
     def charges(self, payment_id: str) -> list[dict[str, Any]]:
-        """The gateway's charges with this reference."""
-        book = self.stack.sandbox("GET", "/sandbox/charges").json()
-        return [charge for charge in book["charges"] if charge["reference"] == payment_id]
+        """The gateways' charges with this reference."""
+        books = [sandbox.call("GET", "/sandbox/charges").json() for sandbox in self.stack.sandboxes.values()]
+        return [charge for book in books for charge in book["charges"] if charge["reference"] == payment_id]
 
     def payment_items(self, payment_id: str) -> dict[str, dict[str, Any]]:
         """The raw items of a payment, by sort key."""

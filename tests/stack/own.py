@@ -4,7 +4,7 @@ import os
 
 from tests.stack.driver import SEEN_AFTER_SECONDS
 from tools.deployment.paths import BUILD
-from tools.local.machine import Machine
+from tools.local.machine import Machine, wanted_gateways
 
 # State machines wait and back off a twentieth of their time: long enough to see a doubt and to outlast a busy machine.
 WAIT_SCALE = 0.05
@@ -15,8 +15,8 @@ _HOME = BUILD / "-".join(("test-stack", *filter(None, [os.environ.get("PYTEST_XD
 MACHINE = Machine(
     home=_HOME,
     stack_file=_HOME / "stack.json",
-    emulator_port=0,
-    sparkle_port=0,
+    gateways=wanted_gateways(),
+    usual_ports=False,
     emulator_environment={"SFN_WAIT_SCALE": str(WAIT_SCALE), "SFN_SEEN_AFTER_SECONDS": str(SEEN_AFTER_SECONDS)},
 )
 

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import requests
 
 from functions.shared.domain.card_number import passes_luhn
+from tests.gateways import changed_gateways
 from tests.redeployment import put_into_service
 from tools.deployment.stack import Stack
 
@@ -107,18 +108,26 @@ def codes_in(text: str) -> set[str]:
     return {value or named for value, named in _CODE.findall(text)}
 
 
-def readings(text: str, depth: int = _DEPTH) -> Iterator[str]:
-    """Yield the text and its decodings: URL-encoded, escaped, hexadecimal or base64, in any alignment."""
+def readings(text: str, depth: int = _DEPTH, done: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Yield the text and its decodings: URL-encoded, escaped, hexadecimal or base64, in any alignment.
+
+    A run of characters is decoded once, however often it is there: a history repeats its input in every state. `done`
+    are those that the text around this one had.
+    """
     yield text
     if depth:
-        hexadecimal, base_64 = _HEX.findall(text), _BASE64.findall(text)
+        hexadecimal, base_64 = (
+            dict.fromkeys(run for run in form.findall(text) if form.pattern + run not in done)
+            for form in (_HEX, _BASE64)
+        )
         decoded = [
             _unescaped(text) if _ESCAPED.search(text) else "",
             *("\n".join(_from_hex(run[start:]) for run in hexadecimal) for start in range(2)),
             *("\n".join(_from_base64(run[start:]) for run in base_64) for start in range(4)),
         ]
+        done |= {_HEX.pattern + run for run in hexadecimal} | {_BASE64.pattern + run for run in base_64}
         for reading in filter(None, decoded):
-            yield from readings(reading, depth - 1)
+            yield from readings(reading, depth - 1, done)
 
 
 def _unescaped(text: str) -> str:
@@ -317,10 +326,8 @@ def talkative(
             "LOG_LEVEL": "DEBUG",
             "TALKATIVE_HANDLER": handler,
             "TALKATIVE_BACKSTOP": "on" if backstop else "off",
-            "GATEWAY_READ_TIMEOUT_SECONDS": "1",
         }
-        if gateway_url and "GATEWAY_URL" in environment:
-            more["GATEWAY_URL"] = gateway_url
+        more |= changed_gateways(environment, read_timeout_seconds=1, **({"url": gateway_url} if gateway_url else {}))
         _update(client, name, _with_talkative(packages[name]), "talkative.handler", environment | more)
 
     def restore(name: str) -> None:

@@ -107,7 +107,11 @@ def test_no_secret_and_no_signature_is_recorded(stack: Stack, accepted: Accepted
     files = [file for file in accepted.folder.rglob("*") if file.is_file()]
     text = "".join(file.read_text() for file in files)
     assert "AssumeRole" in text
-    for secret in (stack.secret_access_key, stack.access_key_id, stack.sparkle_api_key):
+    for secret in (
+        stack.secret_access_key,
+        stack.access_key_id,
+        *(sandbox.api_key for sandbox in stack.sandboxes.values()),
+    ):
         assert secret
         assert secret not in text
     assert re.findall(r"(?i)authorization\"|Signature=|<SecretAccessKey>(?!<secret>)[^<]+", text) == []

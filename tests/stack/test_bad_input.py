@@ -70,6 +70,10 @@ def test_no_number_reached_an_execution(driver: Driver, outcomes: dict[str, Outc
             assert NUMBER not in execution["input"], row.name
 
 
+def test_an_amount_of_twelve_digits_is_captured(driver: Driver) -> None:
+    assert driver.paid(amount_minor=999999999999)["captured_minor"] == 999999999999
+
+
 def test_text_in_any_script_is_shown_as_it_was_sent(driver: Driver) -> None:
     reference = "é 中文 שלום 👩‍👩‍👧 '\"\\/ <b> ${x}"
     assert driver.paid(merchant_reference=reference)["merchant_reference"] == reference

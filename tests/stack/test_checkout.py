@@ -119,7 +119,7 @@ def test_a_card_is_entered_by_keyboard_and_visible_nowhere_on_the_way(driver: Dr
 
 
 def test_after_a_decline_another_card_pays_the_same_order(driver: Driver, page: Page) -> None:
-    choose(page, "insufficient funds")
+    choose(page, "insufficient funds …9995")
     pay(page)
     expect(page.get_by_role("alert")).to_have_text(
         "There is not enough money on this card. Use another card, or ask your bank."

@@ -5,6 +5,7 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,14 +13,15 @@ from rich.console import Console
 
 from client import seal
 from functions.shared.domain.payment import PaymentRequest
+from functions.shared.domain.times import iso
 from tests.stack.driver import CARD_DATA, Driver
-from tools.deployment.build import Target, build
+from tools.deployment.build import Target
 from tools.deployment.paths import BUILD
 from tools.deployment.rollout import apply_until_live, roll_out
 from tools.deployment.rotate import Key, rotate
 from tools.deployment.stack import Stack, StackError, new_payment_id
 from tools.deployment.terraform import Terraform, TerraformError
-from tools.local.machine import Machine
+from tools.local.machine import DEFAULT_GATEWAY, Machine
 from tools.trials.acceptance.steps.deployment import RESOURCE_LISTS, FiringCloudWatch, find_leftovers, pending_keys
 
 HOME = BUILD / "deployment-test-stack"
@@ -27,7 +29,7 @@ HOME = BUILD / "deployment-test-stack"
 
 @pytest.fixture
 def machine() -> Iterator[Machine]:
-    machine = Machine(home=HOME, stack_file=HOME / "stack.json", emulator_port=0, sparkle_port=0)
+    machine = Machine(home=HOME, stack_file=HOME / "stack.json", usual_ports=False)
     machine.down()
     yield machine
     machine.down()
@@ -41,15 +43,13 @@ def test_a_stack_is_deployed_once_rotates_its_keys_and_is_destroyed_without_a_tr
 
     layer = Target.host().folder / "layer.sha256"
     layer.unlink()  # so that the layer is built again
-    build(Target.host())
-    nothing_would_change(terraform)
-
-    assert machine.up(print) == stack
+    changes: list[str] = []
+    assert machine.up(print, changes.append) == stack
+    assert not [change for change in changes if change.startswith("Deploying")]
     assert role_that_writes_logs(stack) == "payments-local-api-logs"
 
     a_roll_out_is_taken_back_when_an_alarm_rings(stack, machine)
     a_roll_out_that_stays_silent_puts_the_new_versions_in_service(stack, machine)
-    aliases_that_lag_behind_are_moved(stack, machine)
     rotated_keys_open_what_came_before(stack, machine)
 
     tags = {"Project": "payments", "Environment": "local"}
@@ -90,7 +90,8 @@ def versions_of_payments(stack: Stack, count: int) -> Counter[str]:
 
 def a_roll_out_is_taken_back_when_an_alarm_rings(stack: Stack, machine: Machine) -> None:
     terraform, cloudwatch = with_changed_functions(machine, "WARNING"), stack.client("cloudwatch")
-    before, seen = terraform.outputs()["live_versions"], Counter[str]()
+    outputs, seen = terraform.outputs(), Counter[str]()
+    before, alarm = outputs["live_versions"], outputs["alarm_names"][0]
 
     def two_are_in_service() -> bool:
         if seen or terraform.outputs()["live_versions"] == before:
@@ -98,7 +99,7 @@ def a_roll_out_is_taken_back_when_an_alarm_rings(stack: Stack, machine: Machine)
         seen.update(versions_of_payments(stack, 16))
         return True
 
-    firing = FiringCloudWatch(cloudwatch, terraform.outputs()["alarm_names"][0], two_are_in_service)
+    firing = FiringCloudWatch(cloudwatch, alarm, two_are_in_service)
     console = Console(file=io.StringIO())
     assert not roll_out(terraform, firing, percent=50, seconds=600, console=console, confirm=False)
     assert set(seen) == {"1", "2"}
@@ -107,7 +108,6 @@ def a_roll_out_is_taken_back_when_an_alarm_rings(stack: Stack, machine: Machine)
 
     with pytest.raises(StackError, match="an alarm that already rings"):
         roll_out(terraform, cloudwatch, percent=50, seconds=0, console=console, confirm=False)
-    alarm = terraform.outputs()["alarm_names"][0]
     cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="OK", StateReason="Set by a test")
 
 
@@ -153,7 +153,7 @@ def rotated_keys_open_what_came_before(stack: Stack, machine: Machine) -> None:
     sealed_before = seal(CARD_DATA, delayed, old_key)
 
     assert [rotate(terraform, key) for key in Key] == [["1", "2"], ["1", "2"]]
-    machine.up(print)
+    aliases_that_lag_behind_are_moved(stack, machine)  # which also puts the new keys into service
     driver.pay(delayed, card_data=sealed_before, save_card=True)
     after, [new_key] = driver.ended(delayed), stack.call("GET", "/keys").json()["keys"]
     assert after["status"] == "captured"
@@ -181,7 +181,13 @@ def charge_stored_card(driver: Driver, card: dict[str, Any]) -> dict[str, Any]:
     payment = {"payment_id": new_payment_id(), "card": card}
     request = {"amount_minor": 1999, "currency": "USD", "token": card["token"]}
     held = driver.stack.invoke("encrypt", payment | {"request": request})
-    event = payment | held | {"payment": PaymentRequest(1999, "USD").to_dict()}
+    asked = {
+        "payment": PaymentRequest(1999, "USD").to_dict(),
+        "started_at": iso(datetime.now(UTC)),
+        "gateway": "sparkle",
+        "three_d_secure": "automatic",
+    }
+    event = payment | held | asked
     charged: dict[str, Any] = driver.stack.invoke("charge", event)
     return charged
 
@@ -189,7 +195,7 @@ def charge_stored_card(driver: Driver, card: dict[str, Any]) -> dict[str, Any]:
 def test_a_requested_port_that_is_taken_gets_a_clear_message(machine: Machine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        wanting = replace(machine, sparkle_port=port, fixed_ports=frozenset({"sparkle_port"}))
+        wanting = replace(machine, ports={DEFAULT_GATEWAY: port})
         with pytest.raises(StackError, match=f"Port {port} is taken"):
             wanting.up(print)
 

@@ -17,6 +17,9 @@ EXPECTED: dict[str, dict[str, object]] = {
     "screen": {"action": "allow", "rule": None},
     "encrypt": {},
     "charge": {"outcome": "captured", "gateway": "sparkle"},
+    "await_customer": {},
+    "confirm": {"outcome": "declined", "decline_code": "authentication_expired"},
+    "resume": {"failed": 0},
     "persist": {"status": "captured"},
     "compensate": {"status": "reversed"},
     "verify": {},
@@ -26,10 +29,12 @@ EXPECTED: dict[str, dict[str, object]] = {
     "perform": {"reason": None},
     "settle": {"status": "succeeded"},
     "resolve": {"status": "captured"},
-    "reconcile": {"done": False, "cursor": {"side": "gateway", "page": None}},
+    "reconcile": {"done": False, "cursor": {"side": "gateway", "page": None, "gateway": "sparkle"}},
     "status": {"statusCode": 200},
     "cards": {"statusCode": 200},
     "doubts": {},
+    "receive_event": {"statusCode": 400},  # its signature is nobody's
+    "follow_event": {"batchItemFailures": []},
     "anchor": {"day": (datetime.now(UTC) - timedelta(days=1)).date().isoformat()},
 }
 

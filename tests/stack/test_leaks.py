@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property, partial
 from typing import Any
 
@@ -295,14 +295,14 @@ class Sweep:
 
 @pytest.fixture(scope="module")
 def sweep(stack: Stack, machine: Machine) -> Sweep:
-    recorded = RecordedStack(**asdict(stack))
+    recorded = RecordedStack(**{field.name: getattr(stack, field.name) for field in fields(stack)})
     driver = Driver(recorded)
     [key] = recorded.call("GET", "/keys").json()["keys"]
     run = partial(run_scenario, driver, key)
     before = deployed(stack, FUNCTIONS)
     lies = {scenario.payment_id: scenario.lies for scenario in SCENARIOS if scenario.lies}
     with every_event_kept(stack):
-        with lying_gateway(str(stack.sparkle_url), lies) as gateway, talkative(stack, FUNCTIONS, gateway_url=gateway):
+        with lying_gateway(stack.only_sandbox.url, lies) as gateway, talkative(stack, FUNCTIONS, gateway_url=gateway):
             with ThreadPoolExecutor(8) as pool:
                 payments = dict(pool.map(run, SCENARIOS))
             for (method, path), canary in zip(PATHS, IN_PATHS, strict=True):

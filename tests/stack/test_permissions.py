@@ -18,7 +18,7 @@ from functions.shared.adapters.table.sealing_keys import ISSUE, MAY_BE_ISSUED
 from tests.aws_facts import facts
 from tools.deployment.permissions import PERMISSIONS_FILE, permissions
 from tools.deployment.stack import Stack
-from tools.local.machine import Machine
+from tools.local.machine import DEFAULT_GATEWAY, Machine
 
 TOKEN = {"token": "tok_1"}
 CARD = {"pk": {"S": "CARD#tok_1"}, "sk": {"S": "CARD"}}
@@ -31,9 +31,11 @@ NEVER = {"ConditionExpression": "attribute_exists(never)"}
 # What a payment has only until it ends. No item has this id, so that a condition on an item stops each write.
 EPHEMERAL = {"payment_id": {"S": "payment-1"}}
 SEALING = {"payment_id": "payment-1", "purpose": "sealing"}
-SECURITY_CODE = {"payment_id": "payment-1", "purpose": "security_code"}
+TASK_TOKEN = {"payment_id": "payment-1", "purpose": "task_token"}
+ANOTHER = {"payment_id": "payment-1", "purpose": "another"}
 SINGLE_USE_KEY = ("kid", "x", "y", "private_key", "issued_until", "ended_at")
 HELD_CARD = ("ciphertext", "security_code", "network_transaction_id")
+WAIT = ("customer_wait", "task_token", "wait_shard")
 OAEP = "RSAES_OAEP_SHA_256"
 
 
@@ -144,8 +146,37 @@ class Caller:
         )
 
     def erase(self, **options: Any) -> Any:
-        update = f"REMOVE private_key, {', '.join(HELD_CARD)} SET ended_at = :a, expires_at = :e"
+        update = f"REMOVE private_key, {', '.join(HELD_CARD + WAIT)} SET ended_at = :a, expires_at = :e"
         return self._update_ephemeral(update, "attribute_exists(ended_at)", **options)
+
+    def begin_wait(self, **options: Any) -> Any:
+        update = "SET customer_wait = :w, task_token = :t, wait_shard = :s"
+        return self._ephemeral(
+            "update_item",
+            UpdateExpression=update,
+            ConditionExpression="attribute_exists(ciphertext)",
+            ExpressionAttributeValues={name: {"S": "x"} for name in (":w", ":t", ":s")},
+            **options,
+        )
+
+    def end_wait(self, **options: Any) -> Any:
+        return self._ephemeral(
+            "update_item",
+            UpdateExpression=f"REMOVE {', '.join(WAIT)}",
+            ConditionExpression="attribute_exists(customer_wait)",
+            **options,
+        )
+
+    def waiting(self) -> Any:
+        return self.client("dynamodb").query(
+            TableName=f"{self.prefix}ephemeral",
+            IndexName="waiting",
+            KeyConditionExpression="wait_shard = :value",
+            ExpressionAttributeValues={":value": {"S": "waiting#00"}},
+        )
+
+    def resume(self) -> Any:
+        return self.client("stepfunctions").send_task_success(taskToken="x" * 16, output="{}")
 
     def _update_ephemeral(self, update: str, condition: str, **options: Any) -> Any:
         values = {name: {"S": "x"} for name in re.findall(r":\w+", f"{update} {condition}")}
@@ -160,9 +191,15 @@ class Caller:
     def _ephemeral(self, action: str, **arguments: Any) -> Any:
         return getattr(self.client("dynamodb"), action)(TableName=f"{self.prefix}ephemeral", Key=EPHEMERAL, **arguments)
 
-    def secret(self, action: str, **arguments: Any) -> Any:
+    def secret(self, action: str, name: str = "api-key", **arguments: Any) -> Any:
         prefix = self.prefix.rstrip("-")
-        return getattr(self.client("secretsmanager"), action)(SecretId=f"{prefix}/gateway-api-key", **arguments)
+        return getattr(self.client("secretsmanager"), action)(
+            SecretId=f"{prefix}/gateway/{DEFAULT_GATEWAY}/{name}", **arguments
+        )
+
+    def queue(self, action: str, name: str = "gateway-events", **arguments: Any) -> Any:
+        url = self.stack.client("sqs").get_queue_url(QueueName=self.prefix + name)["QueueUrl"]
+        return getattr(self.client("sqs"), action)(QueueUrl=url, **arguments)
 
     def execution(self, action: str, machine: str = "payment") -> Any:
         arn = self.stack.execution_arn("no-such-payment", machine)
@@ -253,7 +290,6 @@ ALLOWED: dict[str, dict[str, Call]] = {
         ),
         "read a single-use key": lambda as_role: as_role.read_ephemeral(*SINGLE_USE_KEY),
         "open a card sealed to a single-use key": lambda as_role: as_role.decrypt("ephemeral", SEALING),
-        "encrypt a security code": lambda as_role: as_role.encrypt("ephemeral", SECURITY_CODE),
         "hold a card": lambda as_role: as_role.hold(),
         "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
     },
@@ -262,7 +298,22 @@ ALLOWED: dict[str, dict[str, Call]] = {
         "see whether a payment is recorded": lambda as_role: as_role.read_many(PAYMENT, "payment_id", "status"),
         "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
         "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
-        "decrypt a security code": lambda as_role: as_role.decrypt("ephemeral", SECURITY_CODE),
+    },
+    "await_customer": {
+        "begin a wait": lambda as_role: as_role.begin_wait(),
+        "encrypt a task token": lambda as_role: as_role.encrypt("ephemeral", TASK_TOKEN),
+        "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
+    },
+    "confirm": {
+        "end a wait": lambda as_role: as_role.end_wait(),
+        "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
+    },
+    "resume": {
+        "find who waits": lambda as_role: as_role.waiting(),
+        "read a task token": lambda as_role: as_role.read_ephemeral("customer_wait", "task_token"),
+        "decrypt a task token": lambda as_role: as_role.decrypt("ephemeral", TASK_TOKEN),
+        "let an execution go on": lambda as_role: as_role.resume(),
+        "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
     },
     "persist": {
         "seal a record": lambda as_role: as_role.seal(),
@@ -282,7 +333,6 @@ ALLOWED: dict[str, dict[str, Call]] = {
     },
     "verify": {
         "decrypt a card": lambda as_role: as_role.decrypt(),
-        "decrypt a security code": lambda as_role: as_role.decrypt("ephemeral", SECURITY_CODE),
         "count a decline": lambda as_role: as_role.table("update_item", Key=VELOCITY, **NEVER),
         "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
     },
@@ -327,6 +377,7 @@ ALLOWED: dict[str, dict[str, Call]] = {
         "read what asked for a card": lambda as_role: as_role.read(REQUEST),
         "look a stored card up": lambda as_role: as_role.read(CARD, "token", "expiry"),
         "look at an execution": lambda as_role: as_role.execution("describe_execution"),
+        "see who is waited for": lambda as_role: as_role.read_ephemeral("customer_wait"),
     },
     "issue_key": {
         "see whether a payment is recorded": lambda as_role: as_role.read_many(PAYMENT, "payment_id", "status"),
@@ -346,6 +397,21 @@ ALLOWED: dict[str, dict[str, Call]] = {
         "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
         "look after an execution": lambda as_role: as_role.write(ENDED),
         "erase a held card": lambda as_role: as_role.erase(),
+    },
+    "receive_event": {
+        "read the secrets of events": lambda as_role: as_role.secret("get_secret_value", "event-secrets"),
+        "queue an event": lambda as_role: as_role.queue("send_message", MessageBody="x", DelaySeconds=9_000),
+    },
+    "follow_event": {
+        "take an event": lambda as_role: as_role.queue("delete_message", ReceiptHandle="x"),
+        "look at an execution": lambda as_role: as_role.execution("describe_execution"),
+        "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
+        "read a payment": lambda as_role: as_role.query("pk", "PAYMENT#payment-1"),
+        "write a payment": lambda as_role: as_role.write(PAYMENT),
+        "seal a record": lambda as_role: as_role.seal(),
+        "read a task token": lambda as_role: as_role.read_ephemeral("customer_wait", "task_token"),
+        "decrypt a task token": lambda as_role: as_role.decrypt("ephemeral", TASK_TOKEN),
+        "let an execution go on": lambda as_role: as_role.resume(),
     },
     "doubts": {
         "look at the payments in doubt": lambda as_role: as_role.doubts(),
@@ -415,7 +481,7 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "encrypt a key": lambda as_role: as_role.encrypt("ephemeral", SEALING),
         "issue a key": lambda as_role: as_role.issue(),
         "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
-        "decrypt a security code": lambda as_role: as_role.decrypt("ephemeral", SECURITY_CODE),
+        "decrypt under the ephemeral key for another purpose": lambda as_role: as_role.decrypt("ephemeral", ANOTHER),
         "hold a card": lambda as_role: as_role.hold(),
         "read all that a payment has": lambda as_role: as_role.read_ephemeral(),
     },
@@ -438,12 +504,9 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "look a stored card up": lambda as_role: as_role.read(CARD, "ciphertext", "last4"),
         "write a card": lambda as_role: as_role.write(CARD),
         "encrypt a key": lambda as_role: as_role.encrypt("ephemeral", SEALING),
-        "decrypt a security code": lambda as_role: as_role.decrypt("ephemeral", SECURITY_CODE),
+        "decrypt under the ephemeral key for another purpose": lambda as_role: as_role.decrypt("ephemeral", ANOTHER),
         "issue a key": lambda as_role: as_role.issue(),
         "read all that a payment has": lambda as_role: as_role.read_ephemeral(),
-        "encrypt a security code of no payment": lambda as_role: as_role.encrypt(
-            "ephemeral", {"purpose": "security_code"}
-        ),
         "see what it holds a card beside": lambda as_role: as_role.hold(ReturnValues="ALL_NEW"),
     },
     "charge": {
@@ -458,10 +521,40 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "change the gateway's key": lambda as_role: as_role.secret("put_secret_value", SecretString="x"),
         "read a single-use key": lambda as_role: as_role.read_ephemeral(*SINGLE_USE_KEY),
         "open a card sealed to a single-use key": lambda as_role: as_role.decrypt("ephemeral", SEALING),
-        "encrypt a security code": lambda as_role: as_role.encrypt("ephemeral", SECURITY_CODE),
+        "encrypt under the ephemeral key for another purpose": lambda as_role: as_role.encrypt("ephemeral", ANOTHER),
         "hold a card": lambda as_role: as_role.hold(),
         "erase a held card": lambda as_role: as_role.erase(),
         "read all that a payment has": lambda as_role: as_role.read_ephemeral(),
+    },
+    "await_customer": {
+        "decrypt a task token": lambda as_role: as_role.decrypt("ephemeral", TASK_TOKEN),
+        "read a task token": lambda as_role: as_role.read_ephemeral("customer_wait", "task_token"),
+        "let an execution go on": lambda as_role: as_role.resume(),
+        "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
+        "decrypt a card": lambda as_role: as_role.decrypt(),
+        "encrypt a key": lambda as_role: as_role.encrypt("ephemeral", SEALING),
+        "see what it writes beside": lambda as_role: as_role.begin_wait(ReturnValues="ALL_NEW"),
+        "read a payment": lambda as_role: as_role.query("pk", "PAYMENT#payment-1"),
+    },
+    "confirm": {
+        "read a task token": lambda as_role: as_role.read_ephemeral("customer_wait", "task_token"),
+        "decrypt a task token": lambda as_role: as_role.decrypt("ephemeral", TASK_TOKEN),
+        "let an execution go on": lambda as_role: as_role.resume(),
+        "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
+        "decrypt a card": lambda as_role: as_role.decrypt(),
+        "hold a card": lambda as_role: as_role.hold(),
+        "read a payment": lambda as_role: as_role.query("pk", "PAYMENT#payment-1"),
+        "see what it removes": lambda as_role: as_role.end_wait(ReturnValues="ALL_OLD"),
+    },
+    "resume": {
+        "encrypt a task token": lambda as_role: as_role.encrypt("ephemeral", TASK_TOKEN),
+        "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
+        "open a card sealed to a single-use key": lambda as_role: as_role.decrypt("ephemeral", SEALING),
+        "decrypt a card": lambda as_role: as_role.decrypt(),
+        "stop a payment": lambda as_role: as_role.execution("stop_execution"),
+        "start a payment": lambda as_role: as_role.start(),
+        "write a payment": lambda as_role: as_role.write(PAYMENT),
+        "read all that waits": lambda as_role: as_role.read_ephemeral(),
     },
     "persist": {
         "check a seal": lambda as_role: as_role.check_seal(),
@@ -475,7 +568,7 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
         "read a single-use key": lambda as_role: as_role.read_ephemeral(*SINGLE_USE_KEY),
         "open a card sealed to a single-use key": lambda as_role: as_role.decrypt("ephemeral", SEALING),
-        "decrypt a security code": lambda as_role: as_role.decrypt("ephemeral", SECURITY_CODE),
+        "decrypt under the ephemeral key for another purpose": lambda as_role: as_role.decrypt("ephemeral", ANOTHER),
         "issue a key": lambda as_role: as_role.issue(),
         "see what it erases of a payment": lambda as_role: as_role.erase(ReturnValues="ALL_OLD"),
         "read all that a payment has": lambda as_role: as_role.read_ephemeral(),
@@ -497,7 +590,7 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
     },
     "verify": {
         "encrypt a card": lambda as_role: as_role.encrypt(),
-        "encrypt a security code": lambda as_role: as_role.encrypt("ephemeral", SECURITY_CODE),
+        "encrypt under the ephemeral key for another purpose": lambda as_role: as_role.encrypt("ephemeral", ANOTHER),
         "open a sealed card": lambda as_role: as_role.unseal(),
         "open a card sealed to a single-use key": lambda as_role: as_role.decrypt("ephemeral", SEALING),
         "read all that a payment has": lambda as_role: as_role.read_ephemeral(),
@@ -519,7 +612,7 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
         "read a single-use key": lambda as_role: as_role.read_ephemeral(*SINGLE_USE_KEY),
         "open a card sealed to a single-use key": lambda as_role: as_role.decrypt("ephemeral", SEALING),
-        "decrypt a security code": lambda as_role: as_role.decrypt("ephemeral", SECURITY_CODE),
+        "decrypt under the ephemeral key for another purpose": lambda as_role: as_role.decrypt("ephemeral", ANOTHER),
         "issue a key": lambda as_role: as_role.issue(),
         "see what it erases of a payment": lambda as_role: as_role.erase(ReturnValues="ALL_OLD"),
     },
@@ -569,7 +662,7 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
     },
     "issue_key": {
         "open a card sealed to a single-use key": lambda as_role: as_role.decrypt("ephemeral", SEALING),
-        "encrypt a security code": lambda as_role: as_role.encrypt("ephemeral", SECURITY_CODE),
+        "encrypt under the ephemeral key for another purpose": lambda as_role: as_role.encrypt("ephemeral", ANOTHER),
         "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
         "read all that a payment has": lambda as_role: as_role.read_ephemeral(),
         "hold a card": lambda as_role: as_role.hold(),
@@ -601,9 +694,33 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "look at the history of an execution": lambda as_role: as_role.execution("get_execution_history"),
         "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
         "read a single-use key": lambda as_role: as_role.read_ephemeral(*SINGLE_USE_KEY),
-        "decrypt a security code": lambda as_role: as_role.decrypt("ephemeral", SECURITY_CODE),
+        "decrypt under the ephemeral key for another purpose": lambda as_role: as_role.decrypt("ephemeral", ANOTHER),
         "issue a key": lambda as_role: as_role.issue(),
         "see what it erases of a payment": lambda as_role: as_role.erase(ReturnValues="ALL_OLD"),
+    },
+    "receive_event": {
+        "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
+        "change the secrets of events": lambda as_role: as_role.secret(
+            "put_secret_value", "event-secrets", SecretString="x"
+        ),
+        "take an event": lambda as_role: as_role.queue("receive_message"),
+        "send a dead letter": lambda as_role: as_role.queue("send_message", "dead-letters", MessageBody="x"),
+        "look at an execution": lambda as_role: as_role.execution("describe_execution"),
+        "read a payment": lambda as_role: as_role.query("pk", "PAYMENT#payment-1"),
+        "decrypt a card": lambda as_role: as_role.decrypt(),
+        "follow an event": lambda as_role: as_role.invoke("follow_event"),
+    },
+    "follow_event": {
+        "read the secrets of events": lambda as_role: as_role.secret("get_secret_value", "event-secrets"),
+        "queue an event": lambda as_role: as_role.queue("send_message", MessageBody="x"),
+        "drop all events": lambda as_role: as_role.queue("purge_queue"),
+        "check a seal": lambda as_role: as_role.check_seal(),
+        "decrypt a card": lambda as_role: as_role.decrypt(),
+        "read a stored card": lambda as_role: as_role.read(CARD),
+        "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
+        "delete a payment": lambda as_role: as_role.table("delete_item", Key=PAYMENT),
+        "start a payment": lambda as_role: as_role.start(),
+        "stop a payment": lambda as_role: as_role.execution("stop_execution"),
     },
     "doubts": {
         "seal a record": lambda as_role: as_role.seal(),
@@ -696,7 +813,7 @@ def test_a_role_may_do_its_work_and_not_the_closest_other_actions(stack: Stack, 
         lambda administrator: administrator.decrypt(),
         lambda administrator: administrator.unseal(),
         lambda administrator: administrator.decrypt("ephemeral", SEALING),
-        lambda administrator: administrator.decrypt("ephemeral", SECURITY_CODE),
+        lambda administrator: administrator.decrypt("ephemeral", ANOTHER),
         lambda administrator: administrator.mac(),
         lambda administrator: administrator.seal(),
         lambda administrator: administrator.decrypt("data"),

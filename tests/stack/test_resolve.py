@@ -43,6 +43,12 @@ def until(driver: Driver, payment_id: str, statuses: set[str], timeout_seconds: 
     )
 
 
+def is_asked(driver: Driver, payment_id: str) -> bool:
+    """Whether the gateway was asked to charge the payment, and its fault has struck."""
+    requests = driver.stack.sandbox("GET", "/sandbox/requests").json()["requests"]
+    return any(request["reference"] == payment_id and request["fault"] for request in requests)
+
+
 def stop_while_charging(driver: Driver, faults: Iterable[str]) -> dict[str, str]:
     """Payments whose executions somebody stopped while the gateway was slow to answer, by what the gateway did."""
     ids = {fault: new_payment_id() for fault in faults}
@@ -50,7 +56,7 @@ def stop_while_charging(driver: Driver, faults: Iterable[str]) -> dict[str, str]
         driver.set_fault(payment_id, "charge", fault, times=1, seconds=4)
         driver.pay(payment_id)
     for payment_id in ids.values():
-        wait_for(partial(driver.states, payment_id), 20, pause_seconds=0.02, until=lambda states: "Charge" in states)
+        assert wait_for(partial(is_asked, driver, payment_id), 30, pause_seconds=0.02)
         driver.stack.client("stepfunctions").stop_execution(executionArn=driver.stack.execution_arn(payment_id))
     return ids
 

@@ -20,7 +20,7 @@ def paid(driver: Driver) -> Iterator[str]:
 
 
 def test_a_soak_with_faults_loses_and_doubles_nothing(machine: Machine, driver: Driver) -> None:
-    done = payments(machine.stack_file, "soak", "60", "--seed", "19", "--concurrency", "4")
+    done = payments(machine.stack_file, "soak", "60", "--seed", "14", "--concurrency", "4")
     assert done.returncode == 0, done.stdout
     assert re.search("[1-9][0-9]* met faults; 0 were answered or ended amiss", done.stdout)
     assert re.search(r"\b0 findings in 5\d payments", done.stdout)  # the others are cards to be stored

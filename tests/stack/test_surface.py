@@ -11,7 +11,7 @@ from tools.local.machine import Machine
 
 
 def secrets_of(stack: Stack) -> list[str]:
-    secrets = [stack.secret_access_key, stack.sparkle_api_key]
+    secrets = [stack.secret_access_key, *(sandbox.api_key for sandbox in stack.sandboxes.values())]
     assert all(secrets)
     return [secret for secret in secrets if secret]
 
@@ -27,7 +27,7 @@ def test_no_other_user_may_read_files_with_secrets(machine: Machine, stack: Stac
 
 def test_no_process_was_started_with_a_secret_in_its_arguments(stack: Stack) -> None:
     arguments = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout  # noqa: S607
-    assert "tools.local.sparkle" in arguments
+    assert all(f"tools.local.{name}" in arguments for name in stack.sandboxes)
     assert "tools.local.emulator" in arguments
     assert [secret for secret in secrets_of(stack) if secret in arguments] == []
 
@@ -61,5 +61,5 @@ def test_no_web_page_reaches_the_stack(stack: Stack, page: dict[str, str]) -> No
 
 def test_the_sandbox_refuses_requests_without_its_key(stack: Stack) -> None:
     for path in ("/sandbox/charges", "/sandbox/requests", "/v1/charges?reference=x"):
-        assert requests.get(f"{stack.sparkle_url}{path}", timeout=10).status_code == 401
-    assert requests.delete(f"{stack.sparkle_url}/sandbox/faults", timeout=10).status_code == 401
+        assert requests.get(f"{stack.only_sandbox.url}{path}", timeout=10).status_code == 401
+    assert requests.delete(f"{stack.only_sandbox.url}/sandbox/faults", timeout=10).status_code == 401

@@ -111,7 +111,8 @@ def test_the_manuals_python_pays_and_refunds(stack: Stack, monkeypatch: pytest.M
     for name, value in credentials(stack).items():
         monkeypatch.setenv(name, value)
     payment_id = new_payment_id()
-    sealed = seal(CARD_DATA, payment_id, stack.call("GET", "/keys").json()["keys"][0])
+    own_key = stack.call("POST", "/keys", headers={"Idempotency-Key": payment_id}).json()
+    sealed = seal(CARD_DATA, payment_id, own_key)
     names: dict[str, Any] = {
         "PaymentsClient": PaymentsClient,
         "api_url": stack.api_url,

@@ -25,9 +25,10 @@ from functions.shared.ports import RecordedPayment
 from functions.shared.runtime import factories
 from tests.balances import balances
 from tests.mocked_aws import API_KEY, AUTHORIZATION, EPHEMERAL_TABLE, ROLE_ARN, MockedAws, mocked_aws, new_id
-from tests.samples import CARD_DATA, PAN
+from tests.samples import CARD_DATA, PAN, configured
 from tests.sandbox import running_sandbox
 from tests.workflow.definition import render
+from tools.deployment.definitions import CUSTOMER_TIMEOUT_MINUTES
 
 FACTORIES = (
     runtime.card_cipher,
@@ -38,13 +39,14 @@ FACTORIES = (
     runtime.breaks,
     runtime.card_vault,
     runtime.held_cards,
+    runtime.customer_waits,
     runtime.ephemeral_cipher,
     runtime.sealing_keys,
     runtime.card_opener,
     runtime.velocity_counter,
     runtime.executions,
     runtime.operation_executions,
-    runtime.gateway,
+    runtime.gateways,
     factories._client,
 )
 DEADLINE_SECONDS = 30
@@ -101,6 +103,8 @@ class Workflow:
     invocations: list[str] = field(default_factory=list)
     lambda_errors: dict[str, list[str]] = field(default_factory=dict)
     """The errors of each function's next invocations, raised after the function has done its work."""
+    then: dict[str, Callable[[str], object]] = field(default_factory=dict)
+    """What happens right after a function's next invocation, to the payment with this id."""
 
     def run(self, payment_id: str | None = None, **request: Any) -> Execution:
         """Run a payment to its end: 19.99 USD with an approved card, unless the request says otherwise.
@@ -167,6 +171,16 @@ class Workflow:
         for refund in charge["refunds"]:
             self._post(f"/sandbox/refunds/{refund['id']}/{end}", {})
 
+    def answer_challenge(self, payment_id: str, outcome: str) -> None:
+        """Have the customer `approve` or `fail` the challenge of the payment's charge."""
+        (charge,) = self._of(payment_id, "charges")
+        self._post(f"/sandbox/charges/{charge['id']}/challenge", {"outcome": outcome})
+
+    def stop(self, payment_id: str) -> None:
+        """Stop the payment's execution."""
+        arn = self.state_machine_arns["payment"].replace(":stateMachine:", ":execution:")
+        self.aws.stepfunctions.stop_execution(executionArn=f"{arn}:{payment_id}")
+
     def reverse(self, execution: Execution) -> None:
         """Let the gateway reverse the payment's charge without our request."""
         self._post("/v1/reversals", {"reference": execution.name})
@@ -230,9 +244,16 @@ class Workflow:
             payload = handler(json.loads(parameters["Payload"]), None)
         except Exception as error:
             return _failed(type(error).__name__, str(error))
+        if function in self.then:
+            self.then.pop(function)(json.loads(parameters["Payload"])["payment_id"])
         if self.lambda_errors.get(function):
             return _failed(self.lambda_errors[function].pop(0), "")
         return {"StatusCode": 200, "Payload": json.loads(json.dumps(payload))}
+
+
+def impatient(definition: str) -> str:
+    """The definition, with seconds in place of the minutes that a customer has to answer."""
+    return definition.replace(f'"TimeoutSeconds": {60 * CUSTOMER_TIMEOUT_MINUTES}', '"TimeoutSeconds": 2')
 
 
 def execute_to_the_end(worker: ExecutionWorker) -> None:
@@ -266,7 +287,7 @@ def sandbox_url() -> Iterator[str]:
 def state_machine_arns(aws: MockedAws) -> dict[str, str]:
     create = aws.stepfunctions.create_state_machine
     return {
-        machine: create(name=machine, definition=render(machine), roleArn=ROLE_ARN)["stateMachineArn"]
+        machine: create(name=machine, definition=impatient(render(machine)), roleArn=ROLE_ARN)["stateMachineArn"]
         for machine in ("payment", "store_card", "operation", "reconcile")
     }
 
@@ -277,7 +298,7 @@ def warm_runtime(aws: MockedAws, sandbox_url: str, state_machine_arns: dict[str,
     with pytest.MonkeyPatch.context() as patch:
         for name, value in aws.environment().items():
             patch.setenv(name, value)
-        patch.setenv("GATEWAY_URL", sandbox_url)
+        patch.setenv("GATEWAYS", configured(sandbox_url))
         patch.setenv("STATE_MACHINE_ARN", state_machine_arns["payment"])
         patch.setenv("OPERATION_STATE_MACHINE_ARN", state_machine_arns["operation"])
         for factory in FACTORIES:

@@ -23,7 +23,8 @@ def placeholders(machine: str) -> set[str]:
 
 def render(machine: str) -> str:
     # string.Template would turn the `$$` of `$$.Execution.Name` into one `$`; Terraform's templatefile does not.
-    return _PLACEHOLDER.sub(lambda match: function_arn(match[1].removesuffix("_function_arn")), definition(machine))
+    asl = definition(machine).replace("${partition}", "aws")
+    return _PLACEHOLDER.sub(lambda match: function_arn(match[1].removesuffix("_function_arn")), asl)
 
 
 DEFINITIONS: dict[str, dict[str, Any]] = {machine: json.loads(render(machine)) for machine in MACHINES}
@@ -43,4 +44,4 @@ def successors(state: dict[str, Any]) -> Iterator[str]:
 
 
 def function_of(task: dict[str, Any]) -> str:
-    return str(task["Resource"]).rpartition(":")[2]
+    return str(task["Parameters"].get("FunctionName", task["Resource"])).rpartition(":")[2]

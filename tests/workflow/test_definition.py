@@ -35,6 +35,9 @@ AWS_ERRORS = {
     *facts("transient_lambda_errors"),
 }
 
+# No state machine sees these: a gateway sends its event again.
+OUTSIDE_STATE_MACHINES = {"QueueUnavailable"}
+
 tasks = pytest.mark.parametrize("name", TASKS)
 machines = pytest.mark.parametrize("machine", MACHINES)
 
@@ -71,7 +74,7 @@ def variable_default(name: str) -> float:
 class TestErrors:
     def test_every_custom_error_is_raised_somewhere_and_every_error_is_expected_somewhere(self) -> None:
         named = set().union(*(names(task, field) for task in TASKS.values() for field in ("Retry", "Catch")))
-        assert {name for name in named if "." not in name} == leaves(PaymentError)
+        assert {name for name in named if "." not in name} == leaves(PaymentError) - OUTSIDE_STATE_MACHINES
         assert {name for name in named if "." in name} == AWS_ERRORS
 
     @tasks
@@ -79,7 +82,9 @@ class TestErrors:
         assert not names(TASKS[name], "Retry") & leaves(Rejection)
 
     def test_every_temporary_error_is_retried_somewhere(self) -> None:
-        assert leaves(Unavailable) <= set().union(*(names(task, "Retry") for task in TASKS.values()))
+        assert leaves(Unavailable) - OUTSIDE_STATE_MACHINES <= set().union(
+            *(names(task, "Retry") for task in TASKS.values())
+        )
 
     @tasks
     def test_a_task_retries_what_is_transient_in_lambda_itself(self, name: str) -> None:
@@ -107,11 +112,26 @@ class TestErrors:
     @tasks
     def test_what_is_caught_does_not_replace_the_payment(self, name: str) -> None:
         expected = "$.not_erased" if name == "Erase" else "$.error"  # what led to Erase is told at the end
-        assert {catch["ResultPath"] for catch in TASKS[name]["Catch"]} == {expected}
+        failures = [catch for catch in TASKS[name]["Catch"] if catch["ErrorEquals"] != ["CustomerActionRequired"]]
+        assert {catch["ResultPath"] for catch in failures} == {expected}
 
-    @pytest.mark.parametrize(("name", "next"), [("Charge", "ChargeUnknown"), ("Persist", "Compensate")])
+    def test_what_the_customer_has_to_do_is_no_failure_and_stays_until_it_is_confirmed(self) -> None:
+        (asked,) = (way for way in TASKS["Charge"]["Catch"] if way["ErrorEquals"] == ["CustomerActionRequired"])
+        assert (asked["ResultPath"], asked["Next"]) == ("$.action", "AwaitCustomer")
+        for task in (TASKS["AwaitCustomer"]["Parameters"]["Payload"], TASKS["Confirm"]["Parameters"]):
+            assert task["action.$"] == "$.action.Cause"
+
+    def test_however_the_wait_for_the_customer_ends_the_gateway_is_asked(self) -> None:
+        assert set(successors(TASKS["AwaitCustomer"])) == {"Confirm"}
+
+    def test_a_customer_who_takes_too_long_is_not_waited_for_again(self) -> None:
+        assert "States.Timeout" not in names(TASKS["AwaitCustomer"], "Retry")
+
+    @pytest.mark.parametrize(
+        ("name", "next"), [("Charge", "ChargeUnknown"), ("Confirm", "ChargeUnknown"), ("Persist", "Compensate")]
+    )
     def test_once_money_may_have_moved_every_failure_is_compensated(self, name: str, next: str) -> None:
-        assert {catch["Next"] for catch in TASKS[name]["Catch"]} == {next}
+        assert {catch["Next"] for catch in TASKS[name]["Catch"]} - {"AwaitCustomer"} == {next}
         assert STATES["ChargeUnknown"]["Next"] == "Compensate"
 
     def test_a_compensation_that_fails_ends_in_doubt(self) -> None:
@@ -190,10 +210,12 @@ class TestShape:
             "Deny": "persist",
             "Erase": "persist",
             "RecallCard": "keep",
+            "AwaitCustomer": "await_customer",
         }
         assert function == others.get(name, name.removesuffix("Card").lower())
         assert callable(importlib.import_module(f"functions.{function}.handler").handler)
-        given = {field.removesuffix(".$") for field in TASKS[name]["Parameters"]}
+        parameters = TASKS[name]["Parameters"]
+        given = {field.removesuffix(".$") for field in parameters.get("Payload", parameters)}
         contract = contracts.load(function)
         ways = [set(contract["required"]) | set(way["required"]) for way in contract.get("oneOf", ())]
         assert given in (ways or [set(contract["properties"])])
@@ -202,7 +224,8 @@ class TestShape:
     def test_terraform_fills_in_the_functions_that_the_machine_calls(self, machine: str) -> None:
         functions = re.search(rf"^    {machine} += \[(.*?)\]", terraform("step_functions.tf"), re.MULTILINE)
         assert functions
-        assert {f"{name}_function_arn" for name in re.findall(r'"(\w+)"', functions[1])} == placeholders(machine)
+        called = {f"{name}_function_arn" for name in re.findall(r'"(\w+)"', functions[1])}
+        assert called == placeholders(machine) - {"partition"}
 
     def test_the_card_is_handed_to_tokenize_and_encrypt_alone_and_leaves_the_state_with_tokenize(self) -> None:
         asking = {name for name, task in TASKS.items() if "request.$" in task["Parameters"]}
@@ -247,8 +270,18 @@ def longest_seconds(name: str) -> float:
     if name not in TASKS:
         return 0
     task = TASKS[name]
-    attempts = 1 + sum(retry["MaxAttempts"] for retry in task["Retry"])
-    return float(attempts * task["TimeoutSeconds"] + sum(wait for retry in task["Retry"] for wait in waits(retry)))
+    retries = sum(retry["MaxAttempts"] for retry in task["Retry"])
+    # What is retried of a wait is the function that it begins with.
+    is_wait = task["Resource"].endswith(".waitForTaskToken")
+    attempt_seconds = function_timeouts()[function_of(task)] if is_wait else task["TimeoutSeconds"]
+    wait_seconds = sum(wait for retry in task["Retry"] for wait in waits(retry))
+    return float(longest_attempt_seconds(name) + retries * attempt_seconds + wait_seconds)
+
+
+def longest_attempt_seconds(name: str) -> float:
+    longest = re.search(r"customer_timeout_minutes <= (\d+)", terraform("variables.tf"))
+    assert longest
+    return 60 * int(longest[1]) if name == "AwaitCustomer" else TASKS[name]["TimeoutSeconds"]
 
 
 def longest_way_seconds(name: str) -> float:
@@ -268,9 +301,13 @@ class TestTimeouts:
     def test_storing_a_card_ends_before_api_gateways_timeout(self) -> None:
         assert DEFINITIONS["store_card"]["TimeoutSeconds"] < facts("integration_timeout")["integration_timeout_seconds"]
 
-    @pytest.mark.parametrize("function", ["charge", "compensate", "perform", "resolve", "reconcile"])
+    @pytest.mark.parametrize("function", ["charge", "confirm", "compensate", "perform", "resolve", "reconcile"])
     def test_three_gateway_timeouts_fit_into_the_functions_timeout(self, function: str) -> None:
-        call_seconds = sum(variable_default(f"gateway_{kind}_timeout_seconds") for kind in ("connect", "read"))
+        defaults = re.findall(
+            r"(?:connect|read)_timeout_seconds += optional\(number, (\d+)\)", terraform("variables.tf")
+        )
+        connect_seconds, read_seconds = map(int, defaults)
+        call_seconds = connect_seconds + read_seconds
         # Charge calls it twice, to charge and to look; Resolve may look, look again and reverse.
         assert 0 < 3 * call_seconds < function_timeouts()[function]
 

@@ -8,12 +8,12 @@ import pytest
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 
 from functions.resolve.handler import handler as resolve
-from functions.shared import runtime
+from functions.shared import ports, runtime
 from functions.shared.domain.ledger import capture_entry, refund_entry
 from functions.shared.domain.operation import VISIBLE_WITHIN_SECONDS
 from tests.balances import balances
 from tests.mocked_aws import new_id
-from tests.samples import DECLINED_PAN
+from tests.samples import DECLINED_PAN, NOW
 from tests.workflow.conftest import Execution, Workflow, by
 
 CAPTURE = capture_entry("sparkle", 1999, "USD")
@@ -105,6 +105,16 @@ def test_an_operation_right_after_its_payment_is_done_though_the_payment_is_show
     monkeypatch.setattr(runtime.executions(), "find", find_nothing_yet)
     done = workflow.operate(payment_id, "refund")
     assert (done.states, looked) == (OPERATION_PATH, [payment_id])
+
+
+def test_an_operation_on_a_payment_that_does_not_end_is_in_doubt_and_moves_nothing(
+    workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = ports.Execution(running=True, error=None, cause=None, request={}, started_at=NOW, stopped_at=None)
+    monkeypatch.setattr(runtime.executions(), "find", lambda name: running)
+    doubtful = workflow.operate(new_id(), "refund")
+    assert doubtful.ended_in == "OperationInDoubt"
+    assert sum(workflow.waits) > 60
 
 
 def test_an_input_that_is_no_operation_is_rejected(workflow: Workflow) -> None:

@@ -27,7 +27,7 @@ def test_a_day_of_payments_and_refunds_agrees(workflow: Workflow) -> None:
 
 def test_a_charge_that_the_ledger_never_saw_is_a_break(workflow: Workflow) -> None:
     payment_id = new_id()
-    runtime.gateway().charge(order(payment_id), card(), f"{payment_id}-charge")
+    runtime.gateways().named("sparkle").charge(order(payment_id), card(), f"{payment_id}-charge")
     execution = workflow.reconcile(today())
     assert execution.ended_in == "BreaksFound"
     found = runtime.breaks().found_in_run(today(), execution.name)

@@ -30,16 +30,18 @@ import xlsxwriter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
-from functions.shared.domain.ledger import PostedEntry
+from functions.shared.domain.ledger import PostedEntry, asset_gateway
 from functions.shared.domain.payment import Payment
 from tools.books.money import decimal
-from tools.books.reading import ACCOUNTS, GATEWAY, BooksReader, LedgerError, days, parse_period
+from tools.books.reading import BooksReader, LedgerError, days, parse_period
 from tools.output import counted, progress
 
 _COLUMNS = (
     *("time", "entry", "payment", "reference", "gateway", "charge", "kind", "source", "reverses"),
     *("account", "debit", "credit", "currency", "hash"),
 )
+# The beginning of the account of any gateway.
+_GATEWAYS = asset_gateway("")
 _MAX_SHEET_ROWS = 1_048_576
 _COLUMN_WIDTH = 24
 # Beancount has five root accounts. Money in suspense is an asset until we know where it is.
@@ -88,7 +90,7 @@ def export(
 def open_accounts(books: BooksReader, out: BinaryIO) -> None:
     """Write a beancount file that opens every account on the first day of the books, to be included beside the
     months."""
-    lines = [f"{books.first_day} open {beancount_account(account)}\n" for account in ACCOUNTS]
+    lines = [f"{books.first_day} open {beancount_account(account)}\n" for account in books.accounts]
     out.write("".join(lines).encode())
 
 
@@ -192,13 +194,20 @@ def _metadata(posted: PostedEntry, payment: Payment) -> dict[str, str | None]:
         "entry": posted.entry_id,
         "payment": posted.payment_id,
         "reference": payment.merchant_reference,
-        "gateway": GATEWAY,
+        "gateway": _gateway(posted, payment),
         "charge": payment.charge_id,
         "kind": posted.entry.kind,
         "source": posted.entry.source,
         "reverses": f"{posted.payment_id}/{reverses}" if reverses else None,
         "hash": posted.hash,
     }
+
+
+def _gateway(posted: PostedEntry, payment: Payment) -> str | None:
+    """The payment's gateway. Older records don't name it, but the account does that an entry is posted to."""
+    accounts = (posting.account for posting in posted.entry.postings)
+    named = (account.removeprefix(_GATEWAYS) for account in accounts if account.startswith(_GATEWAYS))
+    return payment.gateway or next(named, None)
 
 
 def _rows(posted: PostedEntry, payment: Payment) -> Iterator[Row]:

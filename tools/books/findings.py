@@ -41,7 +41,7 @@ class Kind(StrEnum):
     JOURNAL = "journal differs"  # an entry or a posting differs from what was posted, or is missing
     CHARGED_TWICE = "charged twice"  # more than one charge at the gateway took or holds money
     MONEY = "money differs"  # the ledger's net amount differs from the gateway's
-    CHARGE = "charge differs"  # the ledger refers to another charge than the gateway has
+    CHARGE = "charge differs"  # the ledger refers to another charge than the gateway has, or to another gateway
     INDEX = "index differs"  # it is in doubt but not in the index of doubts, or the other way round
     LEFT_OPEN = "left open"  # an operation's execution has ended, but the ledger still shows it as open
     NOT_ADOPTED = "not adopted"  # somebody changed the charge at the gateway, and the books don't show it yet
@@ -92,7 +92,8 @@ class Evidence:
         if self.record:
             return str(self.record["status"])
         if self.is_running:
-            return "processing"
+            waits = any(charge["status"] == "action_required" for charge in self.charges)
+            return "action_required" if waits else "processing"
         return "rejected" if self.was_rejected else "lost"
 
     @property
@@ -286,8 +287,11 @@ def _is_open(operation: Item) -> bool:
 
 
 def _gateway_findings(payment: Evidence) -> Iterator[Finding]:
-    """The recorded charge is the only one, its money is what the ledger says, and no more was refunded than
-    captured."""
+    """The recorded charge is the only one and at the payment's own gateway, its money is what the ledger says, and no
+    more was refunded than captured."""
+    recorded = (payment.record or {}).get("gateway")
+    if recorded and (elsewhere := {each["gateway"] for each in payment.charges} - {recorded}):
+        yield Finding(payment.payment_id, Kind.CHARGE, f"charges at {recorded}", f"at {_joined(sorted(elsewhere))}")
     for each in payment.charges:
         amounts = [each[f"{name}_minor"] for name in ("refunded", "captured", "amount")]
         if amounts != sorted(amounts):

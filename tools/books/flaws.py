@@ -11,9 +11,9 @@ from typing import Any
 from functions.shared.adapters.table import keys
 from functions.shared.adapters.table.ledger import apart_hash, entry_items, to_entry
 from functions.shared.domain.anchor import UNSEALED, Anchor, Line, without_mac
-from functions.shared.domain.ledger import GENESIS_HASH, PostedEntry
+from functions.shared.domain.ledger import GENESIS_HASH, PostedEntry, asset_gateway, chart_of_accounts
 from functions.shared.domain.seal import digest
-from tools.books.reading import ACCOUNTS, Item
+from tools.books.reading import Item
 
 # The sort key of an entry or of a posting, with the entry's number.
 _ENTRY_KEY = re.compile(rf"(?:{keys.FIRST_ENTRY}|{keys.FIRST_POSTING})(\d{{4,}})(?:#\d+)?")
@@ -49,7 +49,7 @@ def first_flaw(payment_id: str, items: Mapping[str, Item]) -> Flaw | None:
     previous, last = GENESIS_HASH, max(by_number, default=0)
     for number in range(1, last + 1):
         try:
-            previous = _read_entry(number, previous, by_number[number]).hash
+            previous = _read_entry(number, previous, by_number[number], items[keys.RECORD].get("gateway")).hash
         except ValueError as error:
             return Flaw(f"{payment_id}/{number}", str(error))
         except (ArithmeticError, AttributeError, KeyError, TypeError) as error:
@@ -143,7 +143,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _read_entry(number: int, previous: str, items: Mapping[str, Item]) -> PostedEntry:
+def _read_entry(number: int, previous: str, items: Mapping[str, Item], gateway: str | None) -> PostedEntry:
     """The entry that these items hold. Raises ValueError, which says what is wrong, or whatever reading them raises."""
     key = keys.entry_sk(number)
     if key not in items:
@@ -156,8 +156,10 @@ def _read_entry(number: int, previous: str, items: Mapping[str, Item]) -> Posted
     if not posted.is_intact:
         raise ValueError("is not what its hash was made of")
     for posting in posted.entry.postings:
-        if posting.account not in ACCOUNTS:
-            raise ValueError(f"is posted to {posting.account}, which is not an account")
+        # Older records don't name their gateway: then it may be any.
+        accounts = chart_of_accounts([gateway or posting.account.removeprefix(asset_gateway(""))])
+        if posting.account not in accounts:
+            raise ValueError(f"is posted to {posting.account}, which is not an account of its payment")
     written = {item["sk"]: item for item in entry_items(posted)}
     for key in sorted(written.keys() | items.keys()):
         if key not in items:

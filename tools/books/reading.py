@@ -10,7 +10,6 @@ from itertools import groupby, islice
 from operator import attrgetter
 from typing import Any, Self
 
-from functions.shared.adapters.gateways.sparkle.client import Sparkle
 from functions.shared.adapters.table.books import DynamoDbBooks
 from functions.shared.adapters.table.keys import payment_pk
 from functions.shared.adapters.table.ledger import DynamoDbLedger
@@ -21,8 +20,6 @@ from functions.shared.ports import AccountPosting, Books, DayTotals, Ledger, Rec
 from tools.deployment.stack import Stack
 from tools.times import parsed_day, parsed_time
 
-GATEWAY = Sparkle.name
-ACCOUNTS = chart_of_accounts(GATEWAY)
 _BATCH = 100
 
 Item = Mapping[str, Any]
@@ -46,11 +43,12 @@ def add_day_totals(totals: Totals, day: DayTotals) -> None:
 
 @dataclass(frozen=True, slots=True)
 class BooksReader:
-    """The books, open for reading. They are empty before `first_day`."""
+    """The books, open for reading: those of `accounts`, the chart of accounts. They are empty before `first_day`."""
 
     ledger: Ledger
     books: Books
     first_day: str
+    accounts: tuple[str, ...]
 
     @classmethod
     def of(cls, stack: Stack) -> Self:
@@ -59,7 +57,7 @@ class BooksReader:
         created: datetime = client.describe_table(TableName=stack.ledger_table)["Table"]["CreationDateTime"]
         with _ledger_error_if_damaged("a closed day"):
             first_day = first_day_of(books, created.astimezone(UTC).date().isoformat())
-        return cls(DynamoDbLedger(client, stack.ledger_table), books, first_day)
+        return cls(DynamoDbLedger(client, stack.ledger_table), books, first_day, accounts_of(stack))
 
     def closed_days(self, last: str) -> dict[str, DayTotals]:
         """The closed days up to `last`. Raises LedgerError if one differs from what was written."""
@@ -75,11 +73,11 @@ class BooksReader:
             yield from self.books.postings(account, day)
 
     def totals(
-        self, until: str, accounts: Sequence[str] = ACCOUNTS, on_day: Callable[[str], None] = lambda day: None
+        self, until: str, accounts: Sequence[str] = (), on_day: Callable[[str], None] = lambda day: None
     ) -> Totals:
-        """What was posted up to and including `until`. `on_day` is called for each day whose postings have to be
-        read."""
-        last = until[:10]
+        """What was posted up to and including `until`, to all accounts unless some are given. `on_day` is called for
+        each day whose postings have to be read."""
+        accounts, last = accounts or self.accounts, until[:10]
         totals, closed = Totals(), self.closed_days(last)
         if until < end_of_day(last):
             closed.pop(last, None)
@@ -97,7 +95,7 @@ class BooksReader:
         Raises LedgerError if one differs from what was written.
         """
         entry = attrgetter("posted_at", "payment_id", "number")
-        postings = heapq.merge(*(self.postings(account, day) for account in ACCOUNTS), key=entry)
+        postings = heapq.merge(*(self.postings(account, day) for account in self.accounts), key=entry)
         entry_ids = ((payment_id, number) for (_, payment_id, number), _ in groupby(postings, key=entry))
         while batch := list(islice(entry_ids, _BATCH)):
             with _ledger_error_if_damaged(f"an entry of {day}"):
@@ -112,6 +110,11 @@ class BooksReader:
         if recorded is None:
             raise LedgerError(f"The ledger has no payment {payment_id}.")
         return recorded
+
+
+def accounts_of(stack: Stack) -> tuple[str, ...]:
+    """The chart of accounts of the stack's ledger. Raises StackError if the stack file lacks the gateways."""
+    return chart_of_accounts(stack.gateway_names)
 
 
 def first_day_of(books: Books, created: str) -> str:

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from itertools import zip_longest
 
@@ -18,7 +18,6 @@ from functions.shared.domain.times import end_of_day
 from functions.shared.ports import AccountPosting
 from tools.books.money import amount_text, money
 from tools.books.reading import (
-    ACCOUNTS,
     BooksReader,
     LedgerError,
     Totals,
@@ -54,7 +53,7 @@ def trial_balance(books: BooksReader, as_of: str | None, console: Console, *, as
     if not imbalances:
         console.print(f"Nothing was posted by {time_text(until)} UTC.", highlight=False)
         return True
-    console.print(_trial_balance_table(totals, until))
+    console.print(_trial_balance_table(totals, books.accounts, until))
     out_of_balance = {currency: amount for currency, amount in imbalances.items() if amount}
     if out_of_balance:
         differences = ", ".join(money(amount, currency) for currency, amount in out_of_balance.items())
@@ -69,8 +68,8 @@ def statement(
     books: BooksReader, account: str, first: str | None, last: str | None, console: Console, *, as_json: bool = False
 ) -> None:
     """Print an account's postings of a period, with its balance before and after. Raises LedgerError."""
-    if account not in ACCOUNTS:
-        raise LedgerError(f"There is no account {account!r}. The accounts are {', '.join(ACCOUNTS)}.")
+    if account not in books.accounts:
+        raise LedgerError(f"There is no account {account!r}. The accounts are {', '.join(books.accounts)}.")
     begin, end = parse_period(first, last)
     with console.status("Adding up what was before") as status:
         before = books.totals(
@@ -145,11 +144,11 @@ def _imbalances(totals: Totals) -> dict[str, int]:
     return dict(sorted(imbalances.items()))
 
 
-def _trial_balance_table(totals: Totals, until: str) -> Table:
+def _trial_balance_table(totals: Totals, accounts: Sequence[str], until: str) -> Table:
     shown = table(f"Trial balance, {time_text(until)} UTC", ("currency", "account"), ("debits", "credits", "balance"))
     for currency in _imbalances(totals):
-        sides = [(totals[account, currency, "debit"], totals[account, currency, "credit"]) for account in ACCOUNTS]
-        for account, (debits, credits) in zip(ACCOUNTS, sides, strict=True):
+        sides = [(totals[account, currency, "debit"], totals[account, currency, "credit"]) for account in accounts]
+        for account, (debits, credits) in zip(accounts, sides, strict=True):
             if debits or credits:
                 shown.add_row(currency, account, *_amount_texts(currency, debits, credits, debits - credits))
         debits, credits = map(sum, zip(*sides, strict=True))

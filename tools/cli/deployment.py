@@ -1,7 +1,6 @@
 """Deploying to AWS."""
 
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
@@ -60,7 +59,7 @@ def deploy(
                 raise typer.Exit(1)
         outputs = terraform.outputs()
         file = stack or STACK_FILE.with_name(f"stack-{environment}.json")
-        Stack(**{field.name: outputs[field.name] for field in fields(Stack) if field.name in outputs}).save(file)
+        Stack.from_outputs(outputs).save(file)
     console.print(f"Deployed. Try it: make replay STACK={file}", highlight=False)
 
 
@@ -122,6 +121,8 @@ def rotate(
         terraform.init()
         generations = rotate_key(terraform, key, retire=retire)
     console.print(f"{key}_keys is now {json.dumps(generations)} in {terraform.keys_file}", highlight=False)
+    if key is Key.SEALING and not retire and len(generations) == 1:
+        console.print("This is its first static key. Clients that ask POST /keys need none: docs/rotation.md")
     console.print(f"Deploy it: make {'up' if local else f'deploy ENV={environment}'}", highlight=False)
 
 

@@ -69,7 +69,7 @@ def _print_next_steps(stack: Stack) -> None:
         "Pay in the browser, at an example shop's checkout:",
         "  make checkout",
         "See the gateway's charges:",
-        f"  {sandbox_curl} {stack.sparkle_url}/sandbox/charges",
+        *(f"  {sandbox_curl} {sandbox.url}/sandbox/charges" for sandbox in stack.sandboxes.values()),
         "Stop everything:",
         "  make down",
     ):

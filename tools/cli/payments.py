@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 import typer
 
-from client import CardData, CardSummary, Operation, Payment, PaymentsClient
+from client import Authentication, CardData, CardSummary, NextAction, Operation, Payment, PaymentsClient
+from client.models import Exemption, ThreeDSecure
 from functions.shared.contracts import is_test_card
 from functions.shared.domain.card_rules import broken_rules
 from tools.books.money import money, to_minor
@@ -18,6 +19,7 @@ from tools.cli.frame import JsonOption, StackOption, clear_errors, console, erro
 from tools.deployment.paths import STACK_FILE
 from tools.deployment.stack import Stack, StackError, new_payment_id
 from tools.output import exit_unless, print_json
+from tools.times import time_text
 
 app = typer.Typer()
 
@@ -45,6 +47,9 @@ CardOption = Annotated[
 SecurityCodeOption = Annotated[
     bool, typer.Option("--security-code", help="Prompt for the card's security code too, which the gateway checks.")
 ]
+
+# The customer's time at the bank is over by then, whatever the deployment allows.
+_CUSTOMER_SECONDS = 35 * 60
 
 _SUCCESSES = {
     "processing",
@@ -125,13 +130,24 @@ def pay(
         Reason | None,
         typer.Option(help="Why the merchant charges the stored card; default: the customer makes the payment."),
     ] = None,
+    return_url: Annotated[
+        str | None,
+        typer.Option(help="Where the customer comes back to from the bank; without it, the bank can't ask."),
+    ] = None,
+    three_d_secure: Annotated[
+        ThreeDSecure | None, typer.Option(help="Whether the bank asks the customer (3-D Secure); default: automatic.")
+    ] = None,
+    exemption: Annotated[Exemption | None, typer.Option(help="Why the bank need not ask the customer.")] = None,
     key: KeyOption = None,
     no_wait: NoWaitOption = False,
     as_json: JsonOption = False,
     api_url: ApiOption = None,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Pay with a card, which is sealed before it leaves this machine, or with a stored card's token."""
+    """Pay with a card, which is sealed before it leaves this machine, or with a stored card's token.
+
+    If the bank asks the customer (3-D Secure), the command names the page to open, and waits.
+    """
     if token and security_code:
         raise typer.BadParameter("A stored card has no security code.")
     with clear_errors():
@@ -149,9 +165,15 @@ def pay(
             description=description,
             initiator="merchant" if reason else None,
             reason=reason.value if reason else None,
+            return_url=return_url,
+            three_d_secure=three_d_secure,
+            exemption=exemption,
             idempotency_key=key,
         )
         payment = payment if no_wait else client.wait(payment.payment_id)
+        if not no_wait and payment.next_action:
+            _print_next_action(payment.next_action)
+            payment = client.wait(payment.payment_id, for_customer=True, timeout_seconds=_CUSTOMER_SECONDS)
     _show(payment, as_json)
     exit_unless(payment.status in _SUCCESSES)
 
@@ -275,6 +297,11 @@ def _print_key(key: str) -> None:
     errors.print(f"Idempotency-Key {key}", highlight=False, soft_wrap=True, style="dim")
 
 
+def _print_next_action(action: NextAction) -> None:
+    text = f"The bank asks the customer. Open {action.url}"
+    errors.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
 def _card(test_card: str | None, *, security_code: bool) -> CardData:
     if test_card is None:
         return prompted_card(security_code=security_code)
@@ -300,11 +327,22 @@ def _show(payment: Payment, as_json: bool) -> None:
     facts = [payment.payment_id, payment.status, why, _amount(payment.amount_minor, payment.currency)]
     facts += [_card_text(payment.card) if payment.card else None, payment.merchant_reference, payment.reason]
     lines = ["  ".join(filter(None, facts))]
+    if payment.next_action:
+        since = time_text(payment.action_required_since) if payment.action_required_since else "now"
+        lines.append(f"the bank asks the customer, since {since} UTC: {payment.next_action.url}")
+    if payment.authentication:
+        lines.append(_authentication_text(payment.authentication))
     if payment.captured_minor:
         totals = (("captured", payment.captured_minor), ("refunded", payment.refunded_minor))
         lines.append(" · ".join(f"{what} {_amount(amount, payment.currency)}" for what, amount in totals))
     lines += [_operation_text(operation, payment.currency) for operation in payment.operations]
     console.print(*lines, sep="\n", highlight=False, soft_wrap=True, markup=False)
+
+
+def _authentication_text(authentication: Authentication) -> str:
+    liability = {True: "the issuer is liable for fraud", False: "the merchant is liable for fraud", None: None}
+    facts = (f"3-D Secure {authentication.version or ''}".strip(), authentication.result)
+    return "  ".join(filter(None, (*facts, liability[authentication.liability_shift])))
 
 
 def _operation_text(operation: Operation, currency: str | None) -> str:

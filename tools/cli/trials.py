@@ -202,11 +202,11 @@ def audit(
     as_json: JsonOption = False,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Compare executions, ledger and the gateway's sandbox, and show where they disagree."""
+    """Compare executions, ledger and the gateways' sandboxes, and show where they disagree."""
     with clear_errors(needs_checkout=True):
         target = Stack.load(stack)
-        if not target.sparkle_url:
-            errors.print("This stack has no sandbox, so the gateway is left out of the comparison.")
+        if not target.has_only_sandboxes:
+            errors.print("This stack has a gateway that is no sandbox, so gateways are left out of the comparison.")
         audited = audit_payments(target, list(map(canonical_id, payment)) if payment else None)
         if unknown := [each.payment_id for each in audited.evidence.values() if each.is_unknown]:
             raise StackError(f"This stack has no payment {', '.join(unknown)}.")
@@ -224,7 +224,7 @@ def soak(
     concurrency: Annotated[int, typer.Option(min=1, help="How many payments run at a time.")] = 8,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Send many payments through the API, some of them with faults, then compare the sandbox with the ledger."""
+    """Send many payments through the API, some of them with faults, then compare the sandboxes with the ledger."""
     with clear_errors():
         passed = soak_stack(Stack.load(stack), count=count, seed=seed, concurrency=concurrency, console=console)
     exit_unless(passed)

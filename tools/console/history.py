@@ -24,6 +24,10 @@ _ATTEMPT = re.compile(
 _UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 
 
+AWAIT_CUSTOMER = "AwaitCustomer"
+"""The state in which a payment waits for the customer, whom the bank asks."""
+
+
 class Outcome(StrEnum):
     """How a visit to a state went."""
 
@@ -53,10 +57,13 @@ class Event:
 
 @dataclass(slots=True)
 class Attempt:
-    """One call of a Task's function. `ended` is the event that ended the call, or None while it runs."""
+    """One call of a Task's function. `ended` is the event that ended the call, or None while it runs. `waits_since` is
+    the time at which the function had been called, and the Task began to wait for somebody to resume it.
+    """
 
     started_at: datetime
     ended: Event | None = None
+    waits_since: datetime | None = None
 
     @property
     def error(self) -> str | None:
@@ -92,6 +99,20 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class CustomerWait:
+    """The wait for a customer whom the bank asks. What the history doesn't say is None. It never says which page the
+    bank asks on: the address may contain secrets.
+    """
+
+    since: datetime
+    until: datetime | None = None
+    gateway: str | None = None
+    charge_id: str | None = None
+    brand: str | None = None
+    last4: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """An execution so far. `events` holds the events outside of any state, such as its start and end."""
 
@@ -102,6 +123,26 @@ class History:
 
     def duration(self, now: datetime) -> timedelta:
         return (self.ended_at or now) - self.started_at
+
+    @property
+    def customer_wait(self) -> CustomerWait | None:
+        """The wait for the customer, if the execution is in it."""
+        visit = self.visits[-1] if self.visits else None
+        if visit is None or visit.state != AWAIT_CUSTOMER or visit.outcome is not Outcome.RUNNING:
+            return None
+        state = visit.events[0].details.get("input")
+        card, error = (_member(state, name) for name in ("card", "action"))
+        action = parsed(_member(parsed(_member(error, "Cause")), "errorMessage"))
+        timeouts = [event.details.get("timeoutInSeconds") for event in visit.events if event.type == "TaskScheduled"]
+        seconds = timeouts[-1] if timeouts else None
+        return CustomerWait(
+            visit.entered_at,
+            visit.attempts[-1].started_at + timedelta(seconds=seconds) if seconds else None,
+            _member(action, "gateway"),
+            _member(action, "charge_id"),
+            _member(card, "brand"),
+            _member(card, "last4"),
+        )
 
     def taken(self, definition: Definition) -> Counter[Transition]:
         """Count how often each transition was taken, including those from the start and to the end."""
@@ -140,6 +181,8 @@ def read(events: Iterable[Mapping[str, Any]], execution: Mapping[str, Any]) -> H
                 visit.attempts.append(Attempt(event.at))
             elif visit.attempts:
                 visit.attempts[-1].ended = event
+        elif event.type == "TaskSubmitted" and visit.attempts:
+            visit.attempts[-1].waits_since = event.at
         visit.events.append(event)
     for visit in visits:
         visit.outcome = _outcome(visit, execution["status"])
@@ -156,7 +199,10 @@ def spans(visit: Visit, until: datetime) -> Iterator[Span]:
         if moment:
             yield Span("retry", moment, attempt.started_at)
         moment = attempt.ended.at if attempt.ended else end
-        yield Span("failed" if attempt.error else "attempt", attempt.started_at, moment)
+        called_until = attempt.waits_since or moment
+        yield Span("failed" if attempt.error else "attempt", attempt.started_at, called_until)
+        if attempt.waits_since:
+            yield Span("wait", called_until, moment)
     if moment and visit.outcome is Outcome.RUNNING and visit.attempts[-1].error:
         yield Span("retry", moment, until)
 
@@ -183,6 +229,11 @@ def parsed(text: Any) -> Any:
         return json.loads(text)
     except (TypeError, ValueError):
         return text
+
+
+def _member(value: Any, name: str) -> Any:
+    """The member of an object; None of anything else."""
+    return value.get(name) if isinstance(value, Mapping) else None
 
 
 def seconds_text(seconds: float) -> str:

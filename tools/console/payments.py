@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 from functions.shared.adapters.executions import StepFunctionsExecutions
@@ -23,7 +24,7 @@ from functions.shared.ports import Execution
 from tools.books.money import decimal
 from tools.books.reading import Item
 from tools.console.definition import Definition
-from tools.console.history import History, parsed, read
+from tools.console.history import CustomerWait, History, parsed, read
 from tools.console.masking import masked
 from tools.console.records import Entry, LedgerItems, Position
 from tools.deployment.stack import Stack, StackError
@@ -40,6 +41,7 @@ _DAYS = 14  # the range of days that is read for a page
 _MAX_IDS_EXAMINED = 20_000
 _THREADS = 8
 _EVENTS_PER_PAGE = 1000
+_EVENTS_OF_A_STATE = 50  # more than a state has, with all its attempts
 _MAX_CACHED_EXECUTIONS = 2000
 _DOUBT_COUNT_TTL_SECONDS = 15
 _MAX_RESOLUTIONS = 40
@@ -47,7 +49,17 @@ _ID = re.compile("[A-Za-z0-9_-]{16,80}")
 _ID_PREFIX = re.compile("[A-Za-z0-9_-]{4,80}")
 
 STATUSES = (
-    *("processing", "captured", "authorized", "declined", "rejected", "reversed", "in_doubt", "stored"),
+    *(
+        "processing",
+        "action_required",
+        "captured",
+        "authorized",
+        "declined",
+        "rejected",
+        "reversed",
+        "in_doubt",
+        "stored",
+    ),
     *("voided", "refunded", "partially_refunded"),
 )
 
@@ -65,10 +77,12 @@ class Summary:
     token: str | None
     fingerprint: str | None
     merchant_reference: str | None
+    gateway: str | None
     reason: str | None
     started_at: datetime
     captured_minor: int = 0
     refunded_minor: int = 0
+    wait: CustomerWait | None = None
 
     @property
     def net_minor(self) -> int:
@@ -80,11 +94,17 @@ class Summary:
 
     @classmethod
     def of(
-        cls, payment_id: str, record: Item | None, unrecorded: Execution | None, listed: Mapping[str, Any] | None
+        cls,
+        payment_id: str,
+        record: Item | None,
+        unrecorded: Execution | None,
+        listed: Mapping[str, Any] | None,
+        wait: CustomerWait | None = None,
     ) -> "Summary":
         """Summarize the ledger's record or, if the ledger has none, the execution, as GET /payments/{payment_id} does.
 
-        `listed` is the execution's entry from ListExecutions or DescribeExecution, if available.
+        `listed` is the execution's entry from ListExecutions or DescribeExecution, if available. `wait` is its wait for
+        the customer, if it is in one.
         """
         listed = listed or {}
         if record:
@@ -96,9 +116,10 @@ class Summary:
             started_at = record["created_at"]
         else:
             assert unrecorded
-            status = "processing" if unrecorded.running else "rejected" if unrecorded.was_rejected else "in_doubt"
+            under_way = "action_required" if wait else "processing"
+            status = under_way if unrecorded.running else "rejected" if unrecorded.was_rejected else "in_doubt"
             error = unrecorded.cause if unrecorded.error == "PaymentRejected" else unrecorded.error
-            card, reason = {}, None
+            card, reason = {"brand": wait.brand, "last4": wait.last4} if wait else {}, None
             requested = unrecorded.payment
             amount, currency = requested and requested.amount_minor, requested and requested.currency
             reference, started_at = masked(unrecorded.request.get("merchant_reference")), unrecorded.started_at
@@ -112,9 +133,12 @@ class Summary:
             card.get("token"),
             card.get("fingerprint"),
             reference,
+            (record or {}).get("gateway"),
             reason or (error_code(error) if error else None),
             datetime.fromisoformat(started_at),
-            *((record or {}).get(name) or 0 for name in ("captured_minor", "refunded_minor")),
+            captured_minor=(record or {}).get("captured_minor") or 0,
+            refunded_minor=(record or {}).get("refunded_minor") or 0,
+            wait=wait,
         )
 
     def matches(self, search: "Search") -> bool:
@@ -336,7 +360,8 @@ class Payments:
         records = self.ledger.records(payment_ids)
         unrecorded = self._executions([each for each in payment_ids if each not in records])
         known = [each for each in payment_ids if each in records or each in unrecorded]
-        return [Summary.of(each, records.get(each), unrecorded.get(each), None) for each in known]
+        waits = self._waits(unrecorded)
+        return [Summary.of(each, records.get(each), unrecorded.get(each), None, waits.get(each)) for each in known]
 
     def doubt_count(self) -> int:
         """The number of payments in doubt, at most MAX_DOUBTS_SHOWN. It may be some seconds old."""
@@ -371,21 +396,18 @@ class Payments:
         arn = name if name.startswith("arn:") else self.stack.execution_arn(name)
         execution = self._describe(arn)
         payment_id = arn.removeprefix(self.stack.execution_arn(""))
-        record, entries, summary = None, list[Entry](), None
+        record, entries, unrecorded = None, list[Entry](), None
         if payment_id != arn:
             name = payment_id
             record, entries = self.ledger.payment(payment_id)
             unrecorded = None if record else self._executions([payment_id]).get(payment_id)
-            if record or unrecorded:
-                summary = Summary.of(payment_id, record, unrecorded, execution)
+        history = self._history(arn, execution) if execution else None
+        wait = history.customer_wait if history else None
+        summary = Summary.of(name, record, unrecorded, execution, wait) if record or unrecorded else None
         if not execution:
             if not record:
                 raise StackError(f"This stack has no payment and no execution {name}.")
             return PaymentDetails(name, summary, None, None, None, record, entries)
-        pages = self._states.get_paginator("get_execution_history").paginate(
-            executionArn=arn, PaginationConfig={"PageSize": _EVENTS_PER_PAGE}
-        )
-        history = read((event for page in pages for event in page["events"]), execution)
         shown = {key: execution.get(key) for key in ("executionArn", "status", "startDate", "stopDate")}
         contents = {key: parsed(execution.get(key)) for key in ("input", "output", "error", "cause")}
         details = PaymentDetails(
@@ -394,6 +416,27 @@ class Payments:
         return (
             replace(details, resolution=self._find_resolution(details.doubts, execution)) if details.doubts else details
         )
+
+    def _history(self, arn: str, execution: Mapping[str, Any]) -> History:
+        pages = self._states.get_paginator("get_execution_history").paginate(
+            executionArn=arn, PaginationConfig={"PageSize": _EVENTS_PER_PAGE}
+        )
+        return read((event for page in pages for event in page["events"]), execution)
+
+    def _waits(self, executions: Mapping[str, Execution]) -> dict[str, CustomerWait]:
+        """The waits for customers among these executions, by their latest events."""
+
+        def wait(name: str) -> CustomerWait | None:
+            answer = self._states.get_execution_history(
+                executionArn=self.stack.execution_arn(name), reverseOrder=True, maxResults=_EVENTS_OF_A_STATE
+            )
+            started_at = datetime.fromisoformat(executions[name].started_at)
+            latest = sorted(answer["events"], key=itemgetter("id"))
+            return read(latest, {"status": "RUNNING", "startDate": started_at}).customer_wait
+
+        running = [name for name, each in executions.items() if each.running]
+        with ThreadPoolExecutor(_THREADS) as threads:
+            return {name: found for name, found in zip(running, threads.map(wait, running), strict=True) if found}
 
     def _find_resolution(self, doubts: Sequence[str], execution: Mapping[str, Any]) -> Resolution | None:
         """Find the execution that resolves one of these doubts.
@@ -463,8 +506,9 @@ class Payments:
             (name for name in executions if name not in records), key=lambda name: _position_of(executions[name])
         )
         unrecorded = self._executions(newest[-PAGE_SIZE:])
+        waits = self._waits(unrecorded)
         found = [
-            Summary.of(name, records.get(name), unrecorded.get(name), executions.get(name))
+            Summary.of(name, records.get(name), unrecorded.get(name), executions.get(name), waits.get(name))
             for name in records.keys() | unrecorded.keys()
         ]
         return sorted(found, key=lambda each: each.position, reverse=newest_first)

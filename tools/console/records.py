@@ -33,7 +33,7 @@ from functions.shared.adapters.table.keys import (
 from functions.shared.domain.ledger import Posting
 from functions.shared.domain.times import iso
 from tools.books.money import money as money_text
-from tools.books.reading import ACCOUNTS, Item, days, first_day_of, read_items
+from tools.books.reading import Item, accounts_of, days, first_day_of, read_items
 from tools.deployment.stack import Stack
 
 BREAK_DAYS = 7
@@ -132,7 +132,7 @@ class LedgerItems:
     """The table's items, converted to Python types. All methods are thread-safe."""
 
     def __init__(self, stack: Stack) -> None:
-        self._table = stack.ledger_table
+        self._stack, self._table = stack, stack.ledger_table
         self._client = stack.client("dynamodb")
         self._books = DynamoDbBooks(self._client, stack.ledger_table)
         self._tallies: defaultdict[date, _Tally] = defaultdict(_Tally)
@@ -228,7 +228,8 @@ class LedgerItems:
 
     def _postings(self, day: date, since: str) -> Iterator[Item]:
         """Yield a day's postings to all accounts since a time, in chronological order."""
-        keys = [account_day(account, day.isoformat(), n) for account in ACCOUNTS for n in range(ACCOUNT_SHARDS)]
+        accounts = accounts_of(self._stack)
+        keys = [account_day(account, day.isoformat(), n) for account in accounts for n in range(ACCOUNT_SHARDS)]
         read: dict[str, Any] = {"IndexName": "by_account", "PaginationConfig": {"PageSize": _PAGE_SIZE}}
         condition = "account_day = :key AND posted_at >= :since"
         shards = (self._query(condition, {":key": key, ":since": since or "0"}, **read) for key in keys)

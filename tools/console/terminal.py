@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date
 
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
@@ -39,7 +39,7 @@ _STATUS_STYLES = {
     **dict.fromkeys(("captured", "authorized", "stored"), "green"),
     **dict.fromkeys(("in_doubt", "reversed"), "yellow"),
     "rejected": "red",
-    "processing": "blue",
+    **dict.fromkeys(("processing", "action_required"), "blue"),
 }
 
 
@@ -68,6 +68,8 @@ def show_list(day: date, payments: Sequence[Summary], console: Console) -> None:
         status = Text(each.status, style=_STATUS_STYLES.get(each.status, ""))
         if each.reason:
             status.append(f" {each.reason}", style="dim")
+        if each.wait:
+            status.append(f" since {each.wait.since.astimezone(UTC):%H:%M:%S}", style="dim")
         shown.add_row(
             f"{each.started_at:%H:%M:%S}",
             status,
@@ -86,9 +88,14 @@ def _head(details: PaymentDetails) -> Iterator[RenderableType]:
         title.append(f"  {summary.status}", style=_STATUS_STYLES.get(summary.status, ""))
         card = f"{summary.brand} •••• {summary.last4}" if summary.last4 else ""
         amount = money(summary.amount_minor, summary.currency)
-        facts = (summary.reason, amount, card, summary.merchant_reference)
+        facts = (summary.reason, amount, card, summary.merchant_reference, summary.gateway)
         title.append("".join(f"  {fact}" for fact in facts if fact), style="not bold")
     yield title
+    if summary and summary.wait:
+        wait = summary.wait
+        until = f", until {time_text(wait.until, 'seconds')}" if wait.until else ""
+        charge = f": charge {wait.charge_id} at {wait.gateway}" if wait.charge_id else ""
+        yield Text(f"waits for the customer since {time_text(wait.since, 'seconds')}{until} UTC{charge}")
     if execution:
         ended = (execution["status"], execution["error"], execution["cause"])
         yield Text(" · ".join(part for part in ended if isinstance(part, str)), style="dim")

@@ -26,9 +26,9 @@ from tools.deployment import packages
 from tools.deployment.paths import BUILD, FUNCTIONS, REQUIREMENTS, ROOT
 
 # The AWS APIs that the functions call. botocore's data for the other four hundred services stays out of the layer.
-AWS_SERVICES = ("dynamodb", "kms", "s3", "secretsmanager", "stepfunctions")
+AWS_SERVICES = ("dynamodb", "kms", "s3", "secretsmanager", "sqs", "stepfunctions")
 # The beginnings of these services' endpoint names.
-_ENDPOINT_PREFIXES = ("dynamodb", "kms", "s3", "secretsmanager", "states")
+_ENDPOINT_PREFIXES = ("dynamodb", "kms", "s3", "secretsmanager", "sqs", "states")
 
 # Wheels for Amazon Linux 2023 (glibc 2.34). pip has no "or older", so every tag is listed.
 _GLIBC_TAGS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")

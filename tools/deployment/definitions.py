@@ -1,7 +1,8 @@
 """The state machines' definitions as Terraform deploys them (terraform/step_functions.tf), but for the functions' ARNs.
 
 In `statemachine/`, the string `"lambda_retries"` in a task's `Retry` stands for the retriers of lambda_retries.json,
-which every task has. So a task's own retriers are all that its definition shows.
+so that a task's own retriers are all that its definition shows. `"customer_timeout_seconds"` stands for the number of
+seconds in the variable `customer_timeout_minutes`, here for its default.
 """
 
 from pathlib import Path
@@ -11,12 +12,17 @@ from tools.deployment.paths import BUILD, STATE_MACHINES
 _SUFFIX = ".asl.json"
 MACHINES = tuple(sorted(file.name.removesuffix(_SUFFIX) for file in STATE_MACHINES.glob(f"*{_SUFFIX}")))
 _LAMBDA_RETRIES = '"lambda_retries"'
+_CUSTOMER_TIMEOUT_SECONDS = '"customer_timeout_seconds"'
+CUSTOMER_TIMEOUT_MINUTES = 15
+"""The default of the variable `customer_timeout_minutes`."""
 
 
 def definition(machine: str) -> str:
-    """One machine's definition in Amazon States Language, with placeholders `${charge_function_arn}`."""
+    """One machine's definition in Amazon States Language, with placeholders `${charge_function_arn}`
+    and `${partition}`."""
     retriers = (STATE_MACHINES / "lambda_retries.json").read_text().strip().removeprefix("[").removesuffix("]")
-    return (STATE_MACHINES / f"{machine}{_SUFFIX}").read_text().replace(_LAMBDA_RETRIES, retriers.strip())
+    asl = (STATE_MACHINES / f"{machine}{_SUFFIX}").read_text().replace(_LAMBDA_RETRIES, retriers.strip())
+    return asl.replace(_CUSTOMER_TIMEOUT_SECONDS, str(60 * CUSTOMER_TIMEOUT_MINUTES))
 
 
 def write_definitions(folder: Path = BUILD / "statemachine") -> Path:

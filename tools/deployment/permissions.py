@@ -59,6 +59,7 @@ def permissions(terraform: Terraform) -> str:
             address: reader.statements(policy["policy"])
             for kind in ("aws_sns_topic_policy", "aws_sqs_queue", "aws_s3_bucket_policy")
             for address, policy in _of_type(resources, kind).items()
+            if policy["policy"]
         },
         "auditors": {
             address: reader.statements(policy["policy"])
@@ -124,7 +125,8 @@ class _PolicyReader:
         return text
 
     def statements(self, policy: str) -> dict[str, dict[str, list[str]]]:
-        """`{sid: {"denied", "actions", "resources", "principals", "conditions"}}`, without empty values.
+        """`{sid: {"denied", "actions", "resources", "all resources but", "principals", "conditions"}}`, without what is
+        empty.
 
         A statement with the effect Deny lists its actions under "denied".
         """
@@ -138,6 +140,7 @@ class _PolicyReader:
         parts = {
             "actions" if statement["Effect"] == "Allow" else "denied": _as_list(statement["Action"]),
             "resources": _as_list(statement.get("Resource", [])),
+            "all resources but": _as_list(statement.get("NotResource", [])),
             "principals": [f"{kind} {name}" for kind, names in principals.items() for name in _as_list(names)],
             "conditions": [
                 f"{test} {variable}: {' or '.join(sorted(map(self.with_addresses, _as_list(values))))}"

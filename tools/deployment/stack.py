@@ -4,9 +4,9 @@ import functools
 import json
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Self
@@ -24,14 +24,37 @@ HTTP_TIMEOUT_SECONDS = 30
 # So long the API is asked to wait for a payment's end.
 _WAIT_SECONDS = 20
 
+UNDER_WAY = ("processing", "action_required")
+"""The statuses of a payment that has not ended: we are at work, or the customer is."""
+
 
 class StackError(Exception):
     """There is no such stack, or it doesn't answer; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
+class Gateway:
+    """A payment gateway of a stack. `api_key` is None where only AWS knows it.
+
+    A sandbox lists its charges and can be told to fail, in the way of docs/sparkle.yaml, whichever gateway it is.
+    """
+
+    url: str
+    api_key: str | None = None
+    sandbox: bool = False
+
+    def call(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Call the gateway with its key. `options` are those of requests."""
+        headers = {"Authorization": f"Bearer {self.api_key}", **options.pop("headers", {})}
+        return requests.request(method, self.url + path, headers=headers, timeout=HTTP_TIMEOUT_SECONDS, **options)
+
+
+@dataclass(frozen=True, slots=True)
 class Stack:
-    """The content of `build/stack.json`. On AWS the credentials may be absent; boto3 then finds them as usual."""
+    """The content of `build/stack.json`. On AWS the credentials may be absent; boto3 then finds them as usual.
+
+    `gateways` has the payment gateways by name. The file also has each sandbox's `<name>_url` and `<name>_api_key`.
+    """
 
     api_url: str
     region: str
@@ -45,43 +68,77 @@ class Stack:
     counters_table: str | None = None
     books_key_arn: str | None = None
     anchors_bucket: str | None = None
-    sparkle_url: str | None = None
-    sparkle_api_key: str | None = None
+    gateways: Mapping[str, Gateway] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read a stack file. Raises StackError."""
         try:
-            known = {field.name for field in fields(cls)}
-            return cls(**{name: value for name, value in json.loads(path.read_text()).items() if name in known})
+            return cls.from_outputs(json.loads(path.read_text()))
         except FileNotFoundError:
             raise StackError(
                 f"There is no {path}. Start the local stack (make up), or name another: --stack FILE"
             ) from None
-        except (ValueError, TypeError) as error:
+        except (AttributeError, ValueError, TypeError) as error:
             raise StackError(f"{path} is not a stack file: {error}") from None
+
+    @classmethod
+    def from_outputs(cls, outputs: Mapping[str, Any], **more: Any) -> Self:
+        """The stack that Terraform's outputs describe; others among them are ignored. `more` are further fields."""
+        known = {field.name: outputs[field.name] for field in fields(cls) if field.name in outputs} | more
+        gateways = {name: Gateway(**gateway) for name, gateway in known.pop("gateways", {}).items()}
+        return cls(**known, gateways=gateways)
 
     def save(self, path: Path) -> None:
         """Write the stack file, and curl configurations (`--config`) beside it, so that no command line contains a
         secret."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_private(path, json.dumps(asdict(self), indent=2) + "\n")
+        sandboxes = {
+            f"{name}_{part}": value
+            for name, gateway in self.sandboxes.items()
+            for part, value in (("url", gateway.url), ("api_key", gateway.api_key))
+        }
+        write_private(path, json.dumps(asdict(self) | sandboxes, indent=2) + "\n")
         if self.access_key_id:
             signature = f'aws-sigv4 = "aws:amz:{self.region}:execute-api"'
             user = f'user = "{self.access_key_id}:{self.secret_access_key}"'
             write_private(api_curlrc(path), f"silent\nshow-error\n{signature}\n{user}\n")
-        if self.sparkle_api_key:
-            key = f'header = "Authorization: Bearer {self.sparkle_api_key}"'
+        # The sandboxes of a local stack share their key.
+        for api_key in {gateway.api_key for gateway in self.sandboxes.values() if gateway.api_key}:
+            key = f'header = "Authorization: Bearer {api_key}"'
             write_private(sandbox_curlrc(path), f"silent\nshow-error\n{key}\n")
 
-    def required(self, name: str) -> str:
+    def required(self, name: str) -> Any:
         """A field that older stack files lack. Raises StackError if it is missing."""
-        value: str | None = getattr(self, name)
-        if value is None:
+        value = getattr(self, name)
+        if not value:
             raise StackError(
                 f"The stack file has no {name}. An older version wrote it: rewrite it with make up or make deploy."
             )
         return value
+
+    @property
+    def sandboxes(self) -> dict[str, Gateway]:
+        """The gateways that are sandboxes, by name."""
+        return {name: gateway for name, gateway in self.gateways.items() if gateway.sandbox}
+
+    @property
+    def only_sandbox(self) -> Gateway:
+        """Raises StackError if the stack has no sandbox, or several."""
+        if len(self.sandboxes) != 1:
+            raise StackError(f"One gateway's sandbox is needed, and this stack has {len(self.sandboxes)}.")
+        [sandbox] = self.sandboxes.values()
+        return sandbox
+
+    @property
+    def has_only_sandboxes(self) -> bool:
+        """Whether every payment goes to a sandbox."""
+        return bool(self.gateways) and all(gateway.sandbox for gateway in self.gateways.values())
+
+    @property
+    def gateway_names(self) -> tuple[str, ...]:
+        """The gateways' names in their order. Raises StackError if the stack file lacks them."""
+        return tuple(sorted(self.required("gateways")))
 
     def table_of(self, pk: str) -> str:
         """The table that holds the items with this partition key. Raises StackError."""
@@ -91,14 +148,14 @@ class Stack:
             "VELOCITY": "counters_table",
             "ENDED": "counters_table",
         }
-        return self.required(table_fields.get(pk.partition("#")[0], "ledger_table"))
+        return str(self.required(table_fields.get(pk.partition("#")[0], "ledger_table")))
 
     def session(self) -> boto3.Session:
         return _session(self.access_key_id, self.secret_access_key, self.region)
 
     def client(self, service: str) -> Any:
-        """A boto3 client for the stack's account."""
-        return self.session().client(service, endpoint_url=self.aws_endpoint_url)  # type: ignore[call-overload]
+        """A boto3 client for the stack's account, which all threads share."""
+        return _client(self.session(), service, self.aws_endpoint_url)
 
     def resource(self, service: str) -> Any:
         """A boto3 resource for the stack's account."""
@@ -131,10 +188,8 @@ class Stack:
             raise StackError(f"{self.api_url} does not answer: {type(error).__name__}. Is the stack up?") from None
 
     def sandbox(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Call the gateway's sandbox with its key, if the stack has one. `options` are those of requests."""
-        headers = {"Authorization": f"Bearer {self.sparkle_api_key}", **options.pop("headers", {})}
-        url = f"{self.sparkle_url}{path}"
-        return requests.request(method, url, headers=headers, timeout=HTTP_TIMEOUT_SECONDS, **options)
+        """Call the only sandbox. `options` are those of requests."""
+        return self.only_sandbox.call(method, path, **options)
 
     def execution_arn(self, name: str, machine: str = "payment") -> str:
         """The ARN of an execution. Its name is the payment's or the operation's id."""
@@ -184,16 +239,23 @@ class Stack:
         answer: dict[str, Any] = self.call("GET", f"/payments/{payment_id}?wait={wait_seconds}").json()
         return answer
 
-    def follow(self, payment_id: str, operation_id: str | None = None, *, timeout_seconds: float) -> dict[str, Any]:
-        """Read a payment until it, or one of its operations, is no longer processing, or the time is over. Returns the
-        last answer. From the second read on, the API waits for the end."""
+    def follow(
+        self,
+        payment_id: str,
+        operation_id: str | None = None,
+        *,
+        timeout_seconds: float,
+        pending: Collection[str] = ("processing",),
+    ) -> dict[str, Any]:
+        """Read a payment until it, or one of its operations, has none of the pending statuses any more, or the time is
+        over. Returns the last answer. From the second read on, the API waits for the end."""
         deadline, waits = time.monotonic() + timeout_seconds, chain([0], repeat(_WAIT_SECONDS))
         return wait_for(
             lambda: self.payment(payment_id, max(0, min(next(waits), int(deadline - time.monotonic())))),
             timeout_seconds,
             pause_seconds=1.0,
             until=lambda payment: (
-                payment_or_operation(payment, operation_id).get("status", "processing") != "processing"
+                payment_or_operation(payment, operation_id).get("status", "processing") not in pending
             ),
         )
 
@@ -212,7 +274,7 @@ def api_curlrc(stack_file: Path) -> Path:
 
 
 def sandbox_curlrc(stack_file: Path) -> Path:
-    """The file with which curl calls the gateway's sandbox."""
+    """The file with which curl calls the gateways' sandboxes."""
     return stack_file.with_suffix(".sandbox.curlrc")
 
 
@@ -220,6 +282,12 @@ def sandbox_curlrc(stack_file: Path) -> Path:
 def _session(access_key_id: str | None, secret_access_key: str | None, region: str) -> boto3.Session:
     """Cached, because making a session takes longer than a call."""
     return boto3.Session(aws_access_key_id=access_key_id, aws_secret_access_key=secret_access_key, region_name=region)
+
+
+@functools.cache
+def _client(session: boto3.Session, service: str, endpoint_url: str | None) -> Any:
+    """Cached, because making a client takes longer than a call, and its connections stay open."""
+    return session.client(service, endpoint_url=endpoint_url)  # type: ignore[call-overload]
 
 
 def new_payment_id() -> str:

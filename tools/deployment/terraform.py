@@ -100,14 +100,6 @@ class Terraform:
         self._init_without_backend()
         self._run("validate")
 
-    def test(self) -> str:
-        """Run Terraform's own tests (terraform/tests), which need no backend and no credentials. Returns their output.
-
-        The packages that the variables name must have been built.
-        """
-        self._init_without_backend()
-        return self._run("test")
-
     def plan(self, *arguments: str) -> None:
         self._run("plan", "-input=false", *self._state_argument(), *self._var_files(), *arguments, show=True)
 

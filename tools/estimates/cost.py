@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from functions.shared.adapters.table import customer_waits
 from functions.shared.adapters.table.keys import DOUBT_SHARDS
 from tools.deployment.paths import FUNCTIONS
 from tools.estimates import footprint
@@ -25,7 +26,7 @@ MILLION = 1_000_000
 _GB = 2**30
 _MONTH_SECONDS = 730 * 3600
 _MONTHS_KEPT = 12  # of logs and ledger; after it, the ledger still costs its storage
-METRICS_IN_ALARMS = 128  # a metric in two alarms is billed twice; terraform/alarms.tf
+METRICS_IN_ALARMS = 150  # a metric in two alarms is billed twice; terraform/alarms.tf
 _COMPRESSED = 0.15  # stored size of a log over its written size
 _COLD_STARTS = 0.01  # share of a function's calls, as in AWS's pricing example for SnapStart
 
@@ -207,21 +208,55 @@ def _with_a_static_key(design: Design, reads: int, per_month: int) -> Design:
     return Design(design.name, (*lines, Line("KMS", "kms_rsa_request", _OPENINGS)), "")
 
 
+def gateway_event() -> tuple[Line, ...]:
+    """What an event of a gateway costs that says what is recorded already."""
+    runs = footprint.EVENT_MILLISECONDS
+    gb_seconds = sum(ms / 1000 * footprint.memory_mb()[name] / 1024 for name, ms in runs.items())
+    return (
+        Line("API Gateway", "api_request", 1),
+        Line("Lambda", "lambda_request", len(runs)),
+        Line("Lambda", "lambda_gb_second", gb_seconds),
+        Line("SQS", "queue_request", footprint.EVENT_CALLS["sqs"]),
+        Line("DynamoDB", "read_unit", footprint.EVENT_CALLS["dynamodb:Query"]),
+        # Each function's own line is about as long as Lambda's.
+        Line("CloudWatch Logs", "log_gb", 2 * len(runs) * footprint.PLATFORM_LOG_BYTES / _GB),
+    )
+
+
+def challenge() -> tuple[Line, ...]:
+    """What a payment costs more whose customer is asked, and resumed by the gateway's event: two states and their
+    functions, the wait's begin and its end in the table and the index, and the token's encryption and decryption."""
+    functions, seconds = footprint.memory_mb(), 0.5  # each calls the gateway once
+    asked = ("await_customer", "confirm")
+    return (
+        Line("Step Functions", "transition", len(asked)),
+        Line("Lambda", "lambda_request", len(asked)),
+        Line("Lambda", "lambda_gb_second", seconds * sum(functions[name] for name in asked) / 1024),
+        Line("KMS", "kms_request", 2),
+        Line("DynamoDB", "write_unit", 2 * (2 + 1)),
+        Line("DynamoDB", "read_unit", 2),
+    )
+
+
 def fixed_monthly_costs() -> tuple[Line, ...]:
     """A deployment's monthly cost without any payment. Three keys are rotated yearly, which costs a dollar more for
     each."""
-    functions, doubts = footprint.memory_mb(), _MONTH_SECONDS / 300
+    functions, doubts, sweeps = footprint.memory_mb(), _MONTH_SECONDS / 300, _MONTH_SECONDS / 60
     return (
         Line("KMS", "kms_key_month", 6),
         Line("CloudWatch", "alarm_metric_month", METRICS_IN_ALARMS),
         Line("CloudWatch", "metric_month", len(_own_metrics())),
         Line("CloudWatch", "dashboard_month", 1),
-        Line("Secrets Manager", "secret_month", 1),
+        Line("Secrets Manager", "secret_month", 2),  # of one gateway
         Line("Secrets Manager", "secret_request", doubts),  # for one warm environment; every other reads as often
-        Line("DynamoDB", "read_unit", doubts * (DOUBT_SHARDS / 2 + 1)),
+        # What looks for doubts, and for payments that wait for their customers, reads an index, and takes a second.
+        Line("DynamoDB", "read_unit", doubts * (DOUBT_SHARDS / 2 + 1) + sweeps * customer_waits.SHARDS / 2),
         Line("DynamoDB", "write_unit", doubts),
-        Line("Lambda", "lambda_request", doubts),
-        Line("Lambda", "lambda_gb_second", doubts * functions["doubts"] / 1024),  # a second each
+        # Lambda polls an empty queue. Its guide ("Using Lambda with Amazon SQS") doesn't say how often: assumed are
+        # five connections, each of which waits for twenty seconds, the longest that SQS allows.
+        Line("SQS", "queue_request", 5 * _MONTH_SECONDS / 20),
+        Line("Lambda", "lambda_request", doubts + sweeps),
+        Line("Lambda", "lambda_gb_second", (doubts * functions["doubts"] + sweeps * functions["resume"]) / 1024),
     )
 
 
@@ -320,6 +355,10 @@ def show(per_month: int, reads: int, file: Path, console: Console) -> dict[str, 
     console.print(table)
     for each in designs[1:]:
         console.print(f"[bold]{each.name}[/bold]: {each.lacks}", highlight=False)
+    challenge_usd = MILLION * _total(challenge(), prices)
+    console.print(f"A million payments whose customers are asked cost ${challenge_usd:,.2f} more.", highlight=False)
+    events_usd = MILLION * _total(gateway_event(), prices)
+    console.print(f"A million events from gateways, where they are sent, cost ${events_usd:,.2f}.", highlight=False)
 
     monthly = fixed_monthly_costs()
     table = Table(title="Each month, without any payment", title_justify="left")
@@ -347,6 +386,7 @@ def show(per_month: int, reads: int, file: Path, console: Console) -> dict[str, 
         "region": json.loads(PRICES_FILE.read_text())["region"],
         "ways": [asdict(each) | {"usd_per_million": MILLION * _total(each.lines, prices)} for each in designs],
         "base": {"lines": [asdict(line) for line in monthly], "usd_per_month": _total(monthly, prices)},
+        "gateway_events": {"lines": [asdict(line) for line in gateway_event()], "usd_per_million": events_usd},
         "savings": [asdict(saving) for saving in saved],
         "prices": {name: asdict(price) for name, price in prices.items()},
     }

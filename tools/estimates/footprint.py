@@ -31,9 +31,9 @@ from tools.deployment.paths import TERRAFORM
 
 Calls = Mapping[str, int]
 
-# Each function's AWS calls for one captured payment, whose card is sealed to a single-use key and kept, with a
-# reference and a caller. A security code takes two calls of KMS more. `status` reads a running payment once,
-# `status_recorded` a recorded one, and `reconcile` one line of the settlement report. Charge also reads its secret
+# Each function's AWS calls for one captured payment, whose card and security code are sealed to a single-use key, and
+# whose card is kept, with a reference and a caller. `status` reads a running payment once, `status_recorded` a
+# recorded one, and `reconcile` one line of the settlement report. Charge also reads its secret
 # every five minutes, which counts by the hour and not by the payment.
 CALLS: Mapping[str, Calls] = {
     "issue_key": {"dynamodb:BatchGetItem": 1, "dynamodb:GetItem": 1, "kms:Encrypt": 1, "dynamodb:UpdateItem": 1},
@@ -48,7 +48,7 @@ CALLS: Mapping[str, Calls] = {
         "dynamodb:UpdateItem": 1,
     },
     "reconcile": {"dynamodb:Query": 1, "kms:GenerateMac": 1, "dynamodb:TransactWriteItems": 1},
-    "status": {"dynamodb:Query": 1, "states:DescribeExecution": 1},
+    "status": {"dynamodb:Query": 1, "dynamodb:GetItem": 1, "states:DescribeExecution": 1},
     "status_recorded": {"dynamodb:Query": 1},
 }
 
@@ -64,6 +64,11 @@ MILLISECONDS: Mapping[str, int] = {
     "reconcile": 40,
     "status": 15,
 }
+
+# What runs, for how many milliseconds, when a gateway tells of a charge that is recorded as it tells, as most are. The
+# event is sent, received and deleted once, and the payment is read.
+EVENT_MILLISECONDS: Mapping[str, int] = {"receive_event": 20, "follow_event": 10}
+EVENT_CALLS: Calls = {"sqs": 3, "dynamodb:Query": 1}
 
 # Step Functions' time between two states, an assumption too.
 BETWEEN_STATES_MS = 15
@@ -97,7 +102,7 @@ _RECORD_INDEXES = {
     "by_writing": ("pk", "sk", "written_shard", "written_at"),
 }
 
-_MEMORY = re.compile(r"^    (\w+) = \{\n +timeout += \d+\n +memory += (\d+)", re.MULTILINE)
+_MEMORY = re.compile(r"^    (\w+) = \{\n +timeout += \S+\n +memory += (\d+)", re.MULTILINE)
 
 _STARTED, _RECORDED, _SETTLED = "2026-11-23T09:00:00.000Z", "2026-11-23T09:00:01.000Z", "2026-11-24T02:00:00.000Z"
 _FINGERPRINT = "fp_" + "a" * 52
@@ -232,7 +237,7 @@ def captured_writes() -> tuple[Write, ...]:
     DynamoDbVelocityCounter(client, "counters").count(PAYMENT.payment_id, _REQUEST, _SUMMARY, _STARTED)  # type: ignore[arg-type]
     held_cards.hold(PAYMENT.payment_id, HeldCard(bytes(_CIPHERTEXT_BYTES)), _STARTED)
     card = StoredCard(_SUMMARY, bytes(_CIPHERTEXT_BYTES), _RECORDED)
-    captured, entries = PAYMENT.post(capture_entry("sparkle", 1999, "USD"))
+    captured, entries = PAYMENT.post(capture_entry(GATEWAY, 1999, "USD"))
     DynamoDbLedger(client, "ledger", sealing(_RECORDED), "cards").record(captured, entries, card)  # type: ignore[arg-type]
     held_cards.erase(PAYMENT.payment_id, _RECORDED)
     return tuple(client.writes)
@@ -242,8 +247,8 @@ def captured_writes() -> tuple[Write, ...]:
 def settled_writes() -> tuple[Write, ...]:
     """Writes of the reconciliation on the day after, for the payment's line in the settlement report."""
     client = _Recorder()
-    captured, _ = PAYMENT.post(capture_entry("sparkle", 1999, "USD"))
-    entry = settlement_entry("sparkle", 1999, 59, "USD", f"charge:ch_{'0' * 24}@2026-11-23")
+    captured, _ = PAYMENT.post(capture_entry(GATEWAY, 1999, "USD"))
+    entry = settlement_entry(GATEWAY, 1999, 59, "USD", f"charge:ch_{'0' * 24}@2026-11-23")
     settled, entries = captured.next_version(_SETTLED).post(entry)
     DynamoDbLedger(client, "ledger", sealing(_SETTLED)).record(settled, entries)  # type: ignore[arg-type]
     return tuple(client.writes)
@@ -374,6 +379,9 @@ _REQUEST = PaymentRequest(
     description="Two tickets",
     caller="arn:aws:sts::123456789012:assumed-role/payments-caller",
 )
+GATEWAY = "gateway"
+"""A gateway's name of usual length."""
+
 PAYMENT = Payment.first(
     "0f8fad5b-d9cb-469f-a165-70867728950e",
     "captured",
@@ -383,5 +391,6 @@ PAYMENT = Payment.first(
     started_at=_STARTED,
     now=_RECORDED,
     charge_id="ch_" + "0" * 24,
+    gateway=GATEWAY,
 )
 """A typical captured payment whose card is kept."""

@@ -35,7 +35,7 @@ from functions.shared.adapters.table.velocity import (
     REREAD_AFTER,
 )
 from functions.shared.domain.ledger import LIABILITY_MERCHANT, asset_gateway
-from tools.estimates.footprint import MILLISECONDS, captured_writes, settled_writes, velocity_units
+from tools.estimates.footprint import GATEWAY, MILLISECONDS, captured_writes, settled_writes, velocity_units
 
 MAX_SHARE_OF_WRITES = 0.01
 PARTITION_UNITS = 1000  # write units a second
@@ -127,7 +127,7 @@ def simulate(
     accounts = {
         table_keys.account_day(account, _DAY, shard): count
         for shard, count in account_shards.items()
-        for account in (asset_gateway("sparkle"), LIABILITY_MERCHANT)
+        for account in (asset_gateway(GATEWAY), LIABILITY_MERCHANT)
     }
 
     def keys(index: str, kind: str, units: Iterable[int], all_units: int, count: int = 0) -> KeyLoad:

@@ -1,5 +1,6 @@
-"""Runs the stack on one machine: the AWS emulator and the Sparkle sandbox in the background, deployed by Terraform."""
+"""Runs the stack on one machine: the AWS emulator and the gateways' sandboxes in the background, with Terraform."""
 
+import hmac
 import json
 import os
 import secrets
@@ -7,15 +8,17 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import requests
 
 from tools.deployment.build import Target, build, runtime_client
-from tools.deployment.paths import BUILD, ROOT, STACK_FILE
+from tools.deployment.paths import BUILD, FUNCTIONS, ROOT, STACK_FILE
 from tools.deployment.polling import wait_for
 from tools.deployment.private import PRIVATE_UMASK, open_private, private_folder, write_private
 from tools.deployment.rollout import apply_until_live
@@ -23,6 +26,10 @@ from tools.deployment.stack import Stack, StackError, api_curlrc, sandbox_curlrc
 from tools.deployment.terraform import Terraform, TerraformError, program
 
 REGION = "us-east-1"
+EMULATOR = "emulator"
+DEFAULT_GATEWAY = "sparkle"
+# Where a service listens if no port was chosen and these are free.
+_EMULATOR_PORT, _SANDBOX_PORT = 4566, 4567
 START_TIMEOUT_SECONDS = 60
 STOP_TIMEOUT_SECONDS = 15
 
@@ -46,6 +53,17 @@ class Service:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def api_key(self) -> str:
+        """The only key of a service that has one."""
+        [key] = self.keys.values()
+        return key
+
+    @property
+    def event_secret(self) -> str:
+        """The secret with which a sandbox signs its events."""
+        return "whsec_" + hmac.digest(self.api_key.encode(), b"events", "sha256").hex()
 
     def owns_its_pid(self) -> bool:
         """Return whether the process is still ours, since the system reuses pids."""
@@ -72,24 +90,28 @@ class Service:
 class Machine:
     """One local stack. Its logs, state and process ids are in `home`; `stack_file` tells other programs where it is.
 
-    If a port is taken, another is used instead, unless the port was explicitly chosen (`fixed_ports`).
+    `gateways` names those whose sandboxes run; if there are several, each takes the same share of the payments. If none
+    is named, those that run already go on, or else DEFAULT_GATEWAY is started. `ports` are chosen ports by the name of
+    the service. Any other service takes its usual port, or any free one if that is taken or `usual_ports` is False.
     """
 
     home: Path = BUILD / "local"
     stack_file: Path = STACK_FILE
-    emulator_port: int = 4566
-    sparkle_port: int = 4567
-    fixed_ports: frozenset[str] = frozenset()
+    gateways: Sequence[str] = ()
+    ports: Mapping[str, int] = field(default_factory=dict)
+    usual_ports: bool = True
     emulator_environment: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_environment(cls) -> "Machine":
-        """Take the ports from the variables `EMULATOR_PORT` and `SPARKLE_PORT`, if they are set."""
-        ports = {name.lower(): os.environ[name] for name in ("EMULATOR_PORT", "SPARKLE_PORT") if os.environ.get(name)}
+        """Take the gateways from the variable `GATEWAY`, and the services' ports from `EMULATOR_PORT`, `SPARKLE_PORT`
+        and so on, if they are set. Raises StackError."""
+        names = (EMULATOR, *gateways_with_sandbox())
+        ports = {name: os.environ.get(f"{name.upper()}_PORT", "") for name in names}
         for name, port in ports.items():
-            if not port.isdecimal() or not 0 < int(port) < 65536:
-                raise StackError(f"{name.upper()} must be a port number, not {port!r}.")
-        return cls(**{name: int(port) for name, port in ports.items()}, fixed_ports=frozenset(ports))  # type: ignore[arg-type]
+            if port and not (port.isdecimal() and 0 < int(port) < 65536):
+                raise StackError(f"{name.upper()}_PORT must be a port number, not {port!r}.")
+        return cls(gateways=wanted_gateways(), ports={name: int(port) for name, port in ports.items() if port})
 
     def up(self, say: Say, progress: Say = lambda text: None) -> Stack:
         """Start the services that do not run yet, deploy, and write the stack file. Safe to repeat.
@@ -119,9 +141,12 @@ class Machine:
 
     def _start_and_deploy(self, say: Say, progress: Say) -> Stack:
         services = self._running_services()
-        if "sparkle" not in services:
-            say("Starting the Sparkle sandbox")
-            self._start_sparkle(services)
+        wanted = self.gateways or _sandboxes(services) or (DEFAULT_GATEWAY,)
+        for name in [name for name in _sandboxes(services) if name not in wanted]:
+            services.pop(name).stop()
+        for name in [name for name in wanted if name not in services]:
+            say(f"Starting the sandbox of {name.capitalize()}")
+            self._start_sandbox(services, name)
         if "emulator" in services and not self.stack_file.exists():
             services.pop("emulator").stop()  # half deployed
         if "emulator" not in services:
@@ -185,12 +210,14 @@ class Machine:
     def _remember(self, services: dict[str, Service]) -> None:
         write_private(self._processes_file, json.dumps({name: asdict(service) for name, service in services.items()}))
 
-    def _start_sparkle(self, services: dict[str, Service]) -> None:
-        port, keys = self._free_port("sparkle_port"), {"SPARKLE_API_KEY": f"sk_test_{secrets.token_hex(16)}"}
-        self._start(services, "sparkle", ["--port", str(port)], port, "/sandbox/health", keys)
+    def _start_sandbox(self, services: dict[str, Service], name: str) -> None:
+        # All sandboxes have one key, so that the stack needs one file for curl.
+        api_key = next((services[other].api_key for other in _sandboxes(services)), f"sk_test_{secrets.token_hex(16)}")
+        port, keys = self._free_port(name, _SANDBOX_PORT), {f"{name.upper()}_API_KEY": api_key}
+        self._start(services, name, ["--port", str(port)], port, "/sandbox/health", keys)
 
     def _start_emulator(self, services: dict[str, Service]) -> None:
-        port = self._free_port("emulator_port")
+        port = self._free_port(EMULATOR, _EMULATOR_PORT)
         environment = {
             "RUNTIME_CLIENT_DIR": str(runtime_client()),
             "MINISTACK_REGION": REGION,
@@ -201,7 +228,7 @@ class Machine:
             "OPERATOR_ACCESS_KEY_ID": f"AKIA{secrets.token_hex(8).upper()}",
             "OPERATOR_SECRET_ACCESS_KEY": secrets.token_hex(20),
         }
-        self._start(services, "emulator", arguments, port, "/_ministack/health", keys, environment)
+        self._start(services, EMULATOR, arguments, port, "/_ministack/health", keys, environment)
 
     def _start(
         self,
@@ -238,15 +265,24 @@ class Machine:
                 tail = "\n".join(log.read_text().splitlines()[-15:])
                 raise StackError(f"{name} did not start. The end of {log}:\n{tail}")
 
-    def _free_port(self, wish: str) -> int:
-        for port in (getattr(self, wish), 0):
+    def _free_port(self, name: str, usual: int) -> int:
+        chosen = self.ports.get(name)
+        for port in (chosen,) if chosen else (usual, 0) if self.usual_ports else (0,):
             with socket.socket() as probe, suppress(OSError):
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(("127.0.0.1", port))
                 return int(probe.getsockname()[1])
-            if wish in self.fixed_ports:
-                raise StackError(f"Port {port} is taken. Free it, or choose another: {wish.upper()}=… make up")
+            if chosen:
+                raise StackError(f"Port {port} is taken. Free it, or choose another: {name.upper()}_PORT=… make up")
         raise StackError("This machine has no free port.")
+
+    def event_secret(self, gateway: str) -> str:
+        """The secret with which the gateway's sandbox signs its events."""
+        return self._services()[gateway].event_secret
+
+    def send_events(self) -> None:
+        """Let the sandboxes of a running stack send their events to its API, as after `up`."""
+        _send_events(self._services(), Stack.load(self.stack_file).api_url)
 
     def terraform(self) -> Terraform:
         """Return Terraform, configured as in `up`, for a running stack."""
@@ -254,39 +290,78 @@ class Machine:
         return self._terraform(self._services())
 
     def _terraform(self, services: Mapping[str, Service]) -> Terraform:
-        target = Target.host()
+        target, names = Target.host(), _sandboxes(services)
         environment = {
             "AWS_ENDPOINT_URL": services["emulator"].url,
             "AWS_REGION": REGION,
             "AWS_ACCESS_KEY_ID": services["emulator"].keys["OPERATOR_ACCESS_KEY_ID"],
             "AWS_SECRET_ACCESS_KEY": services["emulator"].keys["OPERATOR_SECRET_ACCESS_KEY"],
-            "TF_VAR_gateway_url": services["sparkle"].url,
-            "TF_VAR_gateway_api_key": services["sparkle"].keys["SPARKLE_API_KEY"],
+            "TF_VAR_gateways": json.dumps({name: {"url": services[name].url} for name in names}),
+            "TF_VAR_gateway_keys": json.dumps({name: services[name].api_key for name in names}),
+            "TF_VAR_gateway_event_secrets": json.dumps({name: [services[name].event_secret] for name in names}),
+            "TF_VAR_gateway_routes": json.dumps(equal_shares(names)),
             "TF_VAR_lambda_runtime": target.runtime,
             "TF_VAR_lambda_architecture": target.architecture,
         }
         return Terraform("local", state=self._state, environment=environment)
 
     def _deploy(self, services: Mapping[str, Service], say: Say, progress: Say) -> Stack:
-        emulator, sparkle = services["emulator"], services["sparkle"]
+        emulator = services[EMULATOR]
         terraform = replace(self._terraform(services), say=progress)
         say("Initialising Terraform")
         origin = terraform.init()
         say(f"Deploying with Terraform (AWS provider from {origin}); the first time takes a minute")
         outputs = apply_until_live(terraform, say)
-        return Stack(
-            api_url=f"{emulator.url}/_aws/execute-api/{outputs['api_id']}/{outputs['stage_name']}",
-            region=outputs["region"],
-            state_machine_arn=outputs["state_machine_arn"],
-            ledger_table=outputs["ledger_table"],
-            cards_table=outputs["cards_table"],
-            counters_table=outputs["counters_table"],
-            books_key_arn=outputs["books_key_arn"],
-            anchors_bucket=outputs["anchors_bucket"],
-            log_group_prefix=outputs["log_group_prefix"],
+        api_url = f"{emulator.url}/_aws/execute-api/{outputs['api_id']}/{outputs['stage_name']}"
+        _send_events(services, api_url)
+        return Stack.from_outputs(
+            outputs,
+            api_url=api_url,
             aws_endpoint_url=emulator.url,
             access_key_id=emulator.keys["OPERATOR_ACCESS_KEY_ID"],
             secret_access_key=emulator.keys["OPERATOR_SECRET_ACCESS_KEY"],
-            sparkle_url=sparkle.url,
-            sparkle_api_key=sparkle.keys["SPARKLE_API_KEY"],
+            gateways={
+                name: {"url": services[name].url, "api_key": services[name].api_key, "sandbox": True}
+                for name in _sandboxes(services)
+            },
         )
+
+
+def _send_events(services: Mapping[str, Service], api_url: str) -> None:
+    """Let the sandboxes send their events to the API."""
+    for name in _sandboxes(services):
+        sandbox = services[name]
+        answer = requests.post(
+            f"{sandbox.url}/sandbox/events",
+            json={"url": f"{api_url}/gateway-events/{name}", "secret": sandbox.event_secret},
+            headers={"Authorization": f"Bearer {sandbox.api_key}"},
+            timeout=10,
+        )
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            raise StackError(f"The sandbox of {name} is an earlier version's. Run make down, and then make up.")
+        answer.raise_for_status()
+
+
+def gateways_with_sandbox() -> tuple[str, ...]:
+    """The names of the gateways that have both an adapter and a sandbox."""
+    adapters, sandboxes = FUNCTIONS / "shared" / "adapters" / "gateways", Path(__file__).parent.glob("*/__main__.py")
+    return tuple(sorted(file.parent.name for file in sandboxes if (adapters / file.parent.name).exists()))
+
+
+def wanted_gateways() -> tuple[str, ...]:
+    """The gateways that the variable `GATEWAY` names, separated by blanks. Raises StackError if one has no sandbox."""
+    known, wanted = gateways_with_sandbox(), tuple(dict.fromkeys(os.environ.get("GATEWAY", "").split()))
+    if unknown := [name for name in wanted if name not in known]:
+        raise StackError(f"GATEWAY: {', '.join(unknown)} has no sandbox. These have one: {', '.join(known)}.")
+    return wanted
+
+
+def equal_shares(gateways: Sequence[str]) -> list[dict[str, Any]]:
+    """Terraform's `gateway_routes` by which each gateway takes the same share of the payments."""
+    # Each route's percentage is that of what the routes before it have left over.
+    return [{"gateway": name, "percent": round(100 / (len(gateways) - n))} for n, name in enumerate(gateways)]
+
+
+def _sandboxes(services: Mapping[str, Service]) -> tuple[str, ...]:
+    """The names of the services that are gateways' sandboxes."""
+    return tuple(sorted(name for name in services if name != EMULATOR))

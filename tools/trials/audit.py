@@ -1,4 +1,4 @@
-"""The audit: compares payments across executions, the ledger and the gateway's sandbox, and reports differences.
+"""The audit: compares payments across executions, the ledger and the gateways' sandboxes, and reports differences.
 
 The sources are read without the product's own classes, because those could not represent most of the errors that the
 audit looks for.
@@ -8,11 +8,12 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console
 
 from functions.shared.adapters.currencies import minor_unit
-from functions.shared.adapters.gateways.sparkle.mapping import MINOR_UNITS
+from functions.shared.adapters.gateways.registry import adapter
 from functions.shared.adapters.table.keys import DOUBT_SHARDS, doubt_shard, is_of_payment, payment_id_of
 from tools.books.findings import Evidence, Finding, findings
 from tools.books.reading import Item, items_of_payment, read_items
@@ -32,9 +33,10 @@ class Audit:
 
 
 def audit(stack: Stack, payment_ids: Collection[str] | None = None) -> Audit:
-    """Audit these payments, or all if none are given. Without a sandbox (on AWS), the gateway is not checked."""
+    """Audit these payments, or all if none are given. Unless every gateway is a sandbox, the gateways are not
+    checked."""
     evidence = _read(stack, payment_ids)
-    with_gateway = stack.sparkle_url is not None
+    with_gateway = stack.has_only_sandboxes
     # The sources are read one after another, and a payment may change in between. Read suspicious payments again.
     if suspects := {finding.payment_id for finding in findings(evidence, with_gateway) if finding.payment_id}:
         operations = {payment_id: evidence[payment_id].operation_executions for payment_id in suspects}
@@ -141,16 +143,18 @@ def _doubts(stack: Stack) -> Iterator[str]:
 
 
 def _charges(stack: Stack) -> Iterator[Item]:
-    if stack.sparkle_url:
-        yield from map(_in_ledger_units, stack.sandbox("GET", "/sandbox/charges").json()["charges"])
+    """Yield each sandbox's charges, with the gateway's name added."""
+    for name, sandbox in stack.sandboxes.items():
+        for charge in sandbox.call("GET", "/sandbox/charges").json()["charges"]:
+            yield _in_ledger_units(charge, adapter(name).MINOR_UNITS) | {"gateway": name}
 
 
-def _in_ledger_units(charge: Item) -> Item:
-    """Convert a charge's amounts to the ledger's minor units.
+def _in_ledger_units(charge: Item, minor_units: Mapping[str, int]) -> dict[str, Any]:
+    """Convert a charge's amounts from the gateway's minor units, where they differ from ISO 4217, to the ledger's.
 
     An amount that the ledger cannot represent stays unchanged and therefore shows up as a difference.
     """
-    decimals = MINOR_UNITS.get(charge["currency"], minor_unit(charge["currency"]) or 0)
+    decimals = minor_units.get(charge["currency"], minor_unit(charge["currency"]) or 0)
     factor = 10 ** (decimals - (minor_unit(charge["currency"]) or 0))
     amounts = {name: amount for name, amount in charge.items() if name.endswith("_minor") and amount is not None}
     return {**charge} | {name: amount // factor for name, amount in amounts.items() if amount % factor == 0}

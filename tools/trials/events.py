@@ -43,8 +43,8 @@ class ApiEvent:
 
     If there is a `given` request, it is sent first, and its payment is followed to the end. `http_status` is the
     expected status. `payment` has the expected fields of the payment once nothing in it is processing any more, `error`
-    those of the error if the request is rejected. `fault` is set at the Sparkle sandbox after `given`, for this payment
-    only.
+    those of the error if the request is rejected. `fault` is set at the gateways' sandboxes after `given`, for this
+    payment only. `customer` is what the customer does if the bank asks: `approve` or `fail`.
     """
 
     file: Path
@@ -55,6 +55,7 @@ class ApiEvent:
     error: dict[str, Any]
     given: Request | None = None
     fault: dict[str, Any] | None = None
+    customer: str | None = None
 
     @classmethod
     def load(cls, file: Path) -> "ApiEvent":
@@ -74,6 +75,7 @@ class ApiEvent:
                 payment=expected.get("payment", {}),
                 error=expected.get("error", {}),
                 fault=event.get("fault"),
+                customer=event.get("customer"),
             )
         except OSError as error:
             raise EventError(f"{file}: {error.strerror}. Look in {API_EVENTS} for the events.") from None
@@ -88,6 +90,11 @@ class ApiEvent:
     def acts_on_given_payment(self) -> bool:
         """Whether the request concerns the payment of `given` and creates none itself."""
         return "${payment_id}" in self.request.path
+
+    @property
+    def needs_sandbox(self) -> bool:
+        """Whether it can be sent only where every gateway is a sandbox."""
+        return bool(self.fault or self.customer)
 
     @property
     def expected(self) -> str:

@@ -61,7 +61,7 @@ def explain(body: bytes, call: Call, now: datetime) -> list[str]:
 def _validator(schema: str) -> Any:
     from jsonschema import Draft202012Validator  # takes a second to import, and most commands don't need it
 
-    components = yaml.safe_load(OPENAPI.read_text())["components"]
+    components = yaml.load(OPENAPI.read_text(), yaml.CSafeLoader)["components"]
     return Draft202012Validator({"$ref": f"#/components/schemas/{schema}", "components": components})
 
 

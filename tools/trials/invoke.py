@@ -16,8 +16,17 @@ from tools.deployment.stack import Stack, new_payment_id
 from tools.trials.events import FUNCTION_EVENTS, EventError, substitute
 
 # The function that follows a successful one, and the function that follows a failed one.
-_NEXT = {"charge": "persist", "reserve": "perform", "perform": "settle"}
-_NEXT_AFTER_ERROR = {"charge": "compensate"}
+_NEXT = {
+    "charge": "persist",
+    "await_customer": "confirm",
+    "confirm": "persist",
+    "reserve": "perform",
+    "perform": "settle",
+}
+_NEXT_AFTER_ERROR = {"charge": "compensate", "confirm": "compensate"}
+
+# Confirm answers in Charge's place.
+_ANSWERS_FOR = {"confirm": "charge"}
 
 
 def function_names() -> list[str]:
@@ -34,9 +43,10 @@ class Invocations:
     """Invokes functions by their short names.
 
     In an event, a string like `${encrypt.transaction_id}` stands for a field of the answer of the function `encrypt` to
-    its own sample event, and `${to_store.encrypt}` for its answer to the one in the folder `to_store`. A file cannot
-    contain a transaction's id, because only the stack where Encrypt ran holds its card. `${payment_id}` stands for a
-    new id, `${now}` for the current time.
+    its own sample event, and `${to_store.encrypt}` for its answer to the one in the folder `to_store`. An answer that
+    is an error is what the next state gets to see of it: JSON as a text. A file cannot contain a transaction's id,
+    because only the stack where Encrypt ran holds its card. `${payment_id}` stands for a new id, `${now}` for the
+    current time.
     """
 
     def __init__(self, stack: Stack) -> None:
@@ -54,7 +64,8 @@ class Invocations:
         current: str | None = function
         event = self.event(event_file)
         while current:
-            answer = answers[current] = self._answers[current] = self._stack.invoke(current, event)
+            answer = answers[current] = self._stack.invoke(current, event)
+            self._answers[_ANSWERS_FOR.get(current, current)] = answer
             current = (_NEXT_AFTER_ERROR if failed(answer) else _NEXT).get(current)
             if current:
                 event = self.event(FUNCTION_EVENTS / f"{current}.json", overrides=event)
@@ -83,6 +94,8 @@ class Invocations:
         if sample not in self._answers:
             self._answers[sample] = self._stack.invoke(function, self.event(FUNCTION_EVENTS / f"{sample}.json"))
         answer = self._answers[sample]
+        if failed(answer) and not path:
+            return json.dumps(answer)
         try:
             for name in path:
                 answer = answer[name]

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import SpinnerColumn, TextColumn
 from rich.table import Table
 
-from tools.deployment.stack import Stack, StackError, new_payment_id
+from tools.deployment.stack import HTTP_TIMEOUT_SECONDS, UNDER_WAY, Stack, StackError, new_payment_id
 from tools.output import counted, progress, table
 from tools.trials.events import ApiEvent, Request, outcome
 
@@ -100,6 +100,9 @@ def replay(stack: Stack, event: ApiEvent) -> ReplayResult:
             set_fault(stack, event.fault | {"reference": payment_id})
         started = time.perf_counter()
         http_status, body = _send(stack, event.request.substitute(given), key)
+        if event.customer and body.get("next_action"):
+            answer_bank(body["next_action"]["url"], event.customer)
+            body = stack.follow(key, timeout_seconds=FOLLOW_TIMEOUT_SECONDS, pending=UNDER_WAY)
     except (StackError, requests.RequestException) as error:
         return ReplayResult(event, payment_id, seconds=time.perf_counter() - started, problem=str(error))
     seconds = time.perf_counter() - started
@@ -135,10 +138,10 @@ def replay_all(
 
     Events that need the sandbox are skipped if the stack has none.
     """
-    runnable = [event for event in events if stack.sparkle_url or not event.fault]
+    runnable = [event for event in events if stack.has_only_sandboxes or not event.needs_sandbox]
     for event in events:
         if event not in runnable:
-            console.print(f"{event.name} is skipped: it needs the Sparkle sandbox, which this stack lacks.")
+            console.print(f"{event.name} is skipped: it needs sandboxes, and this stack has another gateway.")
     started = time.perf_counter()
     replays = with_progress(
         runnable * repeat,
@@ -232,10 +235,25 @@ def _table_of_repeated(replays: Sequence[ReplayResult]) -> Table:
 
 
 def set_fault(stack: Stack, fault: dict[str, Any]) -> None:
-    """Arm a fault at the sandbox. Raises StackError if the sandbox rejects it."""
-    answer = stack.sandbox("POST", "/sandbox/faults", json=fault)
+    """Arm a fault at each sandbox, whichever will take the payment. Raises StackError if one rejects it."""
+    for sandbox in stack.sandboxes.values():
+        answer = sandbox.call("POST", "/sandbox/faults", json=fault)
+        if not answer.ok:
+            raise StackError(f"The sandbox refused the fault {json.dumps(fault)}: {answer.text}")
+
+
+def answer_bank(url: str, customer: str) -> None:
+    """Answer for the customer on the page on which a sandbox's bank asks: `approve` or `fail`. Raises StackError."""
+    # The answer leads back to the shop, which may not be there.
+    answer = requests.post(f"{url}/{customer}", timeout=HTTP_TIMEOUT_SECONDS, allow_redirects=False)
     if not answer.ok:
-        raise StackError(f"The sandbox refused the fault {json.dumps(fault)}: {answer.text}")
+        raise StackError(f"The bank's page answered {answer.status_code} to {customer}.")
+
+
+def clear_faults(stack: Stack) -> None:
+    """Remove all faults from all sandboxes."""
+    for sandbox in stack.sandboxes.values():
+        sandbox.call("DELETE", "/sandbox/faults").raise_for_status()
 
 
 def _json(answer: requests.Response) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Replays the inputs of past executions of the payment state machine, under new ids and with test cards.
 
 A sealed card can be opened only with its stack's key and for its own payment, and a token is valid only in its own
-stack. A published test card replaces either. Of the other fields, only those known to hold no card data are copied.
+stack. A published test card replaces either. Of the other fields, only those known to hold no card data are copied, and
+none about the customer's authentication: no customer is there to be asked.
 """
 
 import json

@@ -26,11 +26,11 @@ from client import CardData, PaymentsClient, PaymentsError
 from tools.books.findings import Evidence
 from tools.deployment.paths import FUNCTIONS
 from tools.deployment.polling import wait_for
-from tools.deployment.stack import Stack, StackError, new_payment_id
+from tools.deployment.stack import UNDER_WAY, Stack, StackError, new_payment_id
 from tools.output import counted, progress, table
 from tools.trials.audit import Audit, audit
 from tools.trials.audit import show as show_audit
-from tools.trials.replay import set_fault
+from tools.trials.replay import answer_bank, clear_faults, set_fault
 
 FAULTS = (
     *("timeout_before", "timeout_after", "reset", "slow", "late", "garbage"),
@@ -38,6 +38,9 @@ FAULTS = (
 )
 _STATUSES_AFTER = {"refund": {"partially_refunded", "refunded"}, "capture": {"captured"}, "void": {"voided"}}
 CURRENCIES = ("USD", "EUR", "GBP", "JPY", "KWD")
+RETURN_URL = "http://localhost:8080/"
+"""Where a customer comes back to. Nobody does: the soak answers without a browser."""
+
 STALLED_SECONDS = 600
 # The resolve state machine asks the gateway after five minutes. If that fails, it waits an hour.
 RESOLVED_WITHIN_SECONDS = 400
@@ -61,9 +64,9 @@ class Operation:
 class PlannedPayment:
     """A payment to send or a card to store, and its expected final status if no fault occurs.
 
-    If `repeat` is set, the idempotency key is used a second time, with the same or another body. The operations are
-    sent in quick succession after the payment has ended; only one of them can succeed. The faults affect the operations
-    or, if there are none, the payment itself.
+    `customer` is what the customer does if the bank asks. If `repeat` is set, the idempotency key is used a second
+    time, with the same or another body. The operations are sent in quick succession after the payment has ended; only
+    one of them can succeed. The faults affect the operations or, if there are none, the payment itself.
     """
 
     path: str
@@ -72,6 +75,7 @@ class PlannedPayment:
     sealed: bool = False
     faults: tuple[dict[str, Any], ...] = ()
     repeat: str | None = None
+    customer: str | None = None
     operations: tuple[Operation, ...] = ()
     payment_id: str = field(default_factory=new_payment_id)
 
@@ -97,6 +101,7 @@ def plan(count: int, seed: int) -> Iterator[PlannedPayment]:
     cards: dict[str, dict[str, str]] = json.loads((FUNCTIONS / "shared" / "contracts" / "test_cards.json").read_text())
     approved = [number for number, card in cards.items() if card["outcome"] == "approved"]
     declined = [number for number, card in cards.items() if card["outcome"] == "declined"]
+    challenged = [number for number, card in cards.items() if card["outcome"] == "challenged"]
 
     def chance(probability: float) -> bool:
         return rng.random() < probability
@@ -104,27 +109,36 @@ def plan(count: int, seed: int) -> Iterator[PlannedPayment]:
     for _ in range(count):
         is_approved, stored, expired, authorized = chance(0.85), chance(0.05), chance(0.02), chance(0.1)
         sealed, has_fault, repeat = chance(0.2), chance(0.05), rng.choice(("same", "other")) if chance(0.02) else None
-        has_operations = chance(0.2)
+        has_operations, customer = chance(0.2), rng.choice(("approve", "fail")) if chance(0.05) else None
+        number = rng.choice(challenged if customer else approved if is_approved else declined)
+        if customer:
+            is_approved = customer == "approve" and "decline_code" not in cards[number]
         card = {
-            "card_number": rng.choice(approved if is_approved else declined),
+            "card_number": number,
             "expiry_date": "01/20" if expired else "12/30",
             "card_holder": "John Doe",
         }
         if stored:
             yield PlannedPayment("/cards", {"card_data": card}, "stored", sealed, repeat=repeat)
             continue
+        amount_minor, currency = round(10 ** rng.uniform(0, 7.99)), rng.choice(CURRENCIES)
         body = {
             "card_data": card,
-            "amount_minor": round(10 ** rng.uniform(0, 7.99)),
-            "currency": rng.choice(CURRENCIES),
+            "amount_minor": _payable(amount_minor, currency),
+            "currency": currency,
             "capture": not authorized,
-        }
+        } | ({"return_url": RETURN_URL} if customer else {})
         success_status = "authorized" if authorized else "captured"
         status = "rejected" if expired else success_status if is_approved else "declined"
         operations = tuple(_operations(rng, body)) if has_operations and status == success_status else ()
         calls = (operations[0].type, "find") if operations else ("charge", "find", "reverse")
         faults = tuple(_faults(rng, calls)) if has_fault and not expired else ()
-        yield PlannedPayment("/payments", body, status, sealed, faults, repeat, operations)
+        yield PlannedPayment("/payments", body, status, sealed, faults, repeat, customer, operations)
+
+
+def _payable(amount_minor: int, currency: str) -> int:
+    """The amount, or the next larger one that every gateway takes: Stripe takes no thousandth of a dinar."""
+    return -(-amount_minor // 10) * 10 if currency == "KWD" else amount_minor
 
 
 def _operations(rng: random.Random, body: dict[str, Any]) -> Iterator[Operation]:
@@ -132,6 +146,7 @@ def _operations(rng: random.Random, body: dict[str, Any]) -> Iterator[Operation]
     types, count = ("refund",) if body["capture"] else ("capture", "void"), rng.choice((1, 1, 2))
     for _ in range(count):
         type, partial_amount = rng.choice(types), rng.randint(body["amount_minor"] // 2 + 1, body["amount_minor"])
+        partial_amount = _payable(partial_amount, body["currency"])
         # A second operation without an amount would cover the rest and therefore succeed.
         is_full = type == "void" or (count == 1 and rng.random() < 0.5)
         yield Operation(type, None if is_full else partial_amount)
@@ -149,33 +164,32 @@ def _faults(rng: random.Random, calls: Sequence[str]) -> Iterator[dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Resident memory in MiB. `functions` is that of the emulator's child processes, `workers` is their number."""
+    """Resident memory in MiB. `functions` is that of the emulator's child processes, `workers` is their number, and
+    `sandboxes` is that of all gateways' sandboxes."""
 
     emulator: float
     functions: float
-    sandbox: float
+    sandboxes: float
     soak: float
     workers: int
 
     @classmethod
     def now(cls, stack: Stack) -> "Memory":
-        ps = subprocess.run(["ps", "-ax", "-o", "pid=,ppid=,rss=,args="], capture_output=True, text=True, check=True)
+        ps = subprocess.run(["ps", "-axww", "-o", "pid=,ppid=,rss=,args="], capture_output=True, text=True, check=True)
         rows = [line.split(None, 3) for line in ps.stdout.splitlines()]
         sizes = {int(pid): int(rss) / 1024 for pid, _, rss, *_ in rows}
 
         def serving(module: str, url: str | None) -> int | None:
             begin = f"-m {module} --port {urlsplit(url or '').port} "
-            return next((int(pid) for pid, _, _, *args in rows if args and begin in args[0]), None)
+            return next((int(pid) for pid, _, _, *args in rows if args and begin in f"{args[0]} "), None)
 
-        emulator, sandbox = (
-            serving("tools.local.emulator", stack.aws_endpoint_url),
-            serving("tools.local.sparkle", stack.sparkle_url),
-        )
+        emulator = serving("tools.local.emulator", stack.aws_endpoint_url)
+        sandboxes = [serving(f"tools.local.{name}", sandbox.url) for name, sandbox in stack.sandboxes.items()]
         workers = [int(pid) for pid, parent, *_ in rows if int(parent) == emulator]
         return cls(
             emulator=sizes.get(emulator or 0, 0),
             functions=sum(sizes[pid] for pid in workers),
-            sandbox=sizes.get(sandbox or 0, 0),
+            sandboxes=sum(sizes.get(sandbox or 0, 0) for sandbox in sandboxes),
             soak=sizes[os.getpid()],
             workers=len(workers),
         )
@@ -202,8 +216,8 @@ def soak(stack: Stack, *, count: int, seed: int, concurrency: int, console: Cons
     After Ctrl-C, only the payments that have ended are audited, and KeyboardInterrupt is raised at the end. Raises
     StackError, for example if the stack has no sandbox.
     """
-    if not stack.sparkle_url:
-        raise StackError("A soak needs the Sparkle sandbox, which this stack lacks.")
+    if not stack.has_only_sandboxes:
+        raise StackError("A soak needs a sandbox for each gateway, and this stack has another gateway.")
     planned = {payment.payment_id: payment for payment in plan(count, seed)}
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]:.1f}/s"))
     with progress(console, *columns, transient=False) as bar:
@@ -213,7 +227,7 @@ def soak(stack: Stack, *, count: int, seed: int, concurrency: int, console: Cons
         console.print(f"[yellow]Interrupted:[/yellow] {len(ended):,} of {counted(count, 'payment')} had ended.")
         planned = ended
     with console.status("Removing the faults") as status:
-        stack.sandbox("DELETE", "/sandbox/faults").raise_for_status()
+        clear_faults(stack)
         _wait_for_doubts(stack, state, status.update)
         status.update(f"Reading {counted(len(planned), 'payment')} in API, ledger and gateway")
         audited = audit(stack, [payment_id for payment_id, each in planned.items() if each.path == "/payments"])
@@ -255,7 +269,7 @@ def _send_all(stack: Stack, planned: Mapping[str, PlannedPayment], concurrency: 
     Payments with faults do not count towards this limit: they can take minutes and would hold up the others.
     """
     state, unsent, running_payments = Soak(), deque(planned.values()), dict[str, PlannedPayment]()
-    operated: set[str] = set()
+    operated, answered = set[str](), set[str]()
     client = stack.payments_client()
     task = bar.add_task("", total=len(planned), rate=0.0)
     state.memory[0] = Memory.now(stack)
@@ -264,9 +278,10 @@ def _send_all(stack: Stack, planned: Mapping[str, PlannedPayment], concurrency: 
     with _until_interrupted(state), ThreadPoolExecutor(concurrency) as pool:
         while (unsent or running_payments) and time.monotonic() < last_progress + STALLED_SECONDS:
             running = _running(stack)
+            _answer_banks(stack, running_payments, answered, pool)
             ended = [payment_id for payment_id, each in running_payments.items() if running.isdisjoint(each.names)]
             for payment in pool.map(stack.payment, ended):
-                if payment.get("status", "processing") == "processing":
+                if payment.get("status", "processing") in UNDER_WAY:
                     continue
                 last_progress = time.monotonic()
                 sent = running_payments[payment["payment_id"]]
@@ -294,6 +309,17 @@ def _send_all(stack: Stack, planned: Mapping[str, PlannedPayment], concurrency: 
                 time.sleep(0.05)
     state.memory[len(state.answers) if state.interrupted else len(planned)] = Memory.now(stack)
     return state
+
+
+def _answer_banks(
+    stack: Stack, payments: Mapping[str, PlannedPayment], answered: set[str], pool: ThreadPoolExecutor
+) -> None:
+    """Answer for each customer whom a bank asks, once."""
+    expected = [each.payment_id for each in payments.values() if each.customer and each.payment_id not in answered]
+    for payment in pool.map(stack.payment, expected):
+        if next_action := payment.get("next_action"):
+            answer_bank(next_action["url"], str(payments[payment["payment_id"]].customer))
+            answered.add(payment["payment_id"])
 
 
 def _have_ended(operations: Sequence[dict[str, Any]], planned: Sequence[Operation]) -> bool:
@@ -421,16 +447,16 @@ def _seconds(evidence: Evidence) -> float | None:
 
 
 def _memories(memory: Mapping[int, Memory]) -> Table:
-    shown = table("Memory", ("MiB after",), ("emulator", "functions (processes)", "sandbox", "soak"))
+    shown = table("Memory", ("MiB after",), ("emulator", "functions (processes)", "sandboxes", "soak"))
     for done, now in memory.items():
         functions = f"{now.functions:,.0f} ({now.workers})"
-        shown.add_row(f"{done:,}", f"{now.emulator:,.0f}", functions, f"{now.sandbox:,.1f}", f"{now.soak:,.1f}")
+        shown.add_row(f"{done:,}", f"{now.emulator:,.0f}", functions, f"{now.sandboxes:,.1f}", f"{now.soak:,.1f}")
     if len(memory) > 1:
         (*_, (before, middle), (after, end)) = memory.items()
         thousands = (after - before) / 1000
         growth = [
             (getattr(end, name) - getattr(middle, name)) / thousands
-            for name in ("emulator", "functions", "sandbox", "soak")
+            for name in ("emulator", "functions", "sandboxes", "soak")
         ]
         shown.add_row("per 1,000 more", *(f"{each:+,.2f}" for each in growth))
     return shown

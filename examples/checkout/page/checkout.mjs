@@ -17,7 +17,7 @@ const SLOW_MS = 8_000;
 const FIRST_PAUSE_MS = 300;
 const LONGEST_PAUSE_MS = 5_000;
 const FAILED = ["declined", "rejected", "reversed"];
-const UNSETTLED = ["processing", "in_doubt"];
+const UNSETTLED = ["processing", "action_required", "in_doubt"];
 
 let amount = "";
 let order_id = "";
@@ -31,6 +31,8 @@ byId("refund").addEventListener("click", ({ currentTarget }) => {
   doOnce(currentTarget, refund, () => setText(byId("outcome-text"), NO_REFUND));
 });
 byId("print").addEventListener("click", () => print());
+// After the back button, a browser may show the page as it was left.
+addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
 start();
 
 async function start() {
@@ -47,8 +49,9 @@ async function start() {
 }
 
 /**
- * Seal the card for the attempt that the back end names, send it, and follow the payment. The payment's key is valid for
- * an hour, so it is asked for now: the customer may have left the page open for longer.
+ * Seal the card for the attempt that the back end names, send it, and follow the payment, also to the bank if that asks
+ * the customer. The payment's key is valid for an hour, so it is asked for now: the customer may have left the page open
+ * for longer.
  */
 async function pay(cardData) {
   show({ status: "processing" });
@@ -56,7 +59,7 @@ async function pay(cardData) {
   card.forgetCode();
   if (payment) return follow(payment);
   const card_data = await seal(cardData, payment_id, key);
-  return follow((await call("POST", "/payment", { payment_id, card_data })).payment);
+  return follow((await call("POST", "/payment", { payment_id, card_data })).payment, (url) => location.assign(url));
 }
 
 async function refund() {
@@ -75,13 +78,21 @@ async function doOnce(button, action, failed) {
   }
 }
 
-/** Show the payment until its status is final. The back end answers a request as soon as the payment has ended. */
-async function follow(payment) {
+/**
+ * Show the payment until its status is final. The back end answers a request as soon as the payment has ended. If the
+ * bank asks the customer, `go` gets its page's URL. Only the window in which the customer has just paid goes there by
+ * itself: who comes back, reloads, or has a second window, is not sent away again.
+ */
+async function follow(payment, go) {
   let slow = false;
   const timer = setTimeout(() => show(payment, (slow = true)), SLOW_MS);
   for (let pause = 0; ; pause = Math.min(1.5 * pause + FIRST_PAUSE_MS, LONGEST_PAUSE_MS)) {
     show(payment, slow);
     if (!UNSETTLED.includes(payment.status) && !UNSETTLED.includes(payment.refund)) return clearTimeout(timer);
+    if (payment.next_url && go) {
+      go(payment.next_url);
+      go = null;
+    }
     await new Promise((resolve) => setTimeout(resolve, pause));
     // If the shop can't be reached now, the next request may succeed.
     payment = (await call("GET", "/payment").catch(() => ({}))).payment ?? payment;
@@ -116,6 +127,8 @@ function conclude({ tone, title, sentence, refundable = false }, payment) {
   byId("demo").hidden = !refundable;
   byId("receipt").hidden = byId("print").hidden = !(tone === "good" && payment);
   if (!byId("receipt").hidden) byId("receipt").replaceChildren(...receipt(payment));
+  byId("continue").hidden = tone !== "ask";
+  byId("continue").href = payment?.next_url ?? "";
   byId("again").hidden = !["good", "bad"].includes(tone);
   if (tone === "good") byId("form").reset();
   reveal(byId("outcome"), byId("outcome-heading"));

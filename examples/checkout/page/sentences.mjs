@@ -52,6 +52,9 @@ export const DECLINED = {
   // The person with the card may not be its owner, so this message doesn't say why.
   lost_card: ASK_THE_BANK,
   stolen_card: ASK_THE_BANK,
+  authentication_required: "Your bank wants to ask you first, and this shop’s request did not let it. Use another card.",
+  authentication_failed: "Your bank could not confirm that it is you who pays. Try again, or use another card.",
+  authentication_expired: "You did not confirm this payment in time, so it was canceled. Try again, or use another card.",
   incorrect_cvc: "The security code is not this card’s. Check it against your card.",
 };
 
@@ -73,6 +76,8 @@ export const REJECTED = {
   sealing_not_supported: SEAL_AGAIN,
   unknown_sealing_key: SEAL_AGAIN,
   sensitive_authentication_data: SEAL_AGAIN,
+  return_url_not_allowed: OUR_FAULT,
+  authentication_not_supported: OUR_FAULT,
   unknown_currency: OUR_FAULT,
   unknown_token: "This saved card is not there any more. Use another card.",
 };
@@ -126,6 +131,14 @@ export function conclusion({ status, card, refund }, amount, slow) {
         sentence: slow
           ? "This takes longer than usual. Leave this page open; you can’t be charged twice."
           : "We are asking your bank. This takes a few seconds.",
+      };
+    case "action_required":
+      return {
+        tone: "ask",
+        title: "Confirm this payment",
+        sentence:
+          `Your bank wants to know that it is you who pays ${amount}. If you have just told it, its answer comes in a ` +
+          "moment, and this page shows it.",
       };
     case "in_doubt":
       return {

@@ -11,8 +11,12 @@ const rest = { expiry_date: `12/${year}`, card_holder: "Test Customer" };
 export function showTestCards(cards) {
   const approved = cards.filter(({ outcome }) => outcome === "approved");
   const declined = cards.filter(({ outcome }) => outcome === "declined");
+  const challenged = cards.filter(({ outcome }) => outcome === "challenged");
   byId("test-cards").append(
     ...group("Approved", approved.map((card) => [BRANDS[card.brand].name, card])),
+    ...group("Confirmed by you, at the bank", challenged.map((card) => [
+      card.decline_code ? `then ${card.decline_code.replaceAll("_", " ")}` : BRANDS[card.brand].name, card,
+    ])),
     ...group("Declined by the bank", [
       ...declined.map((card) => [card.decline_code.replaceAll("_", " "), card]),
       ...approved.slice(0, 1).map((card) => ["incorrect cvc", { ...card, security_code: "000" }]),

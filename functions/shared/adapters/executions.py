@@ -1,8 +1,10 @@
-"""Executions as Step Functions shows them, for payments and operations that the ledger does not know (yet)."""
+"""Executions as Step Functions shows them, for payments and operations that the ledger does not know (yet), and the
+resuming of those that wait."""
 
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, get_args
 
 from functions.shared.adapters.aws_errors import raised_as
@@ -40,7 +42,7 @@ _READABLE_FIELDS: dict[str, Callable[[Any], bool]] = {
 
 
 class StepFunctionsExecutions:
-    """`Executions` by DescribeExecution."""
+    """`Executions` by DescribeExecution, and by the callbacks of tasks that wait for one."""
 
     def __init__(self, client: "SFNClient", state_machine_arn: str) -> None:
         self._client = client
@@ -76,6 +78,15 @@ class StepFunctionsExecutions:
             for execution in answer["executions"]
         ]
         return found, answer.get("nextToken")
+
+    def resume(self, task_token: str) -> None:
+        errors = self._client.exceptions
+        with (
+            raised_as(ExecutionsUnavailable, "Step Functions"),
+            # Nobody waits with this token any more: the task has ended, or its execution.
+            suppress(errors.TaskTimedOut, errors.TaskDoesNotExist, errors.InvalidToken),
+        ):
+            self._client.send_task_success(taskToken=task_token, output="{}")
 
 
 class StepFunctionsStateMachine:

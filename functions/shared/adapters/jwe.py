@@ -86,7 +86,7 @@ class JweCardOpener:
         if header.get("typ", "JOSE") not in _TYPES or header.get("cty", "json") not in _CONTENT_TYPES:
             raise SealingNotSupported("The header may say typ JOSE or JWE, and cty json or application/json.")
         if algorithm not in self._kinds:
-            raise SealedWithTheWrongKind(f"No key for {algorithm} is accepted here.")
+            raise SealedWithTheWrongKind(f"No key for {algorithm} is accepted here. Take one from POST /keys.")
         if not isinstance(header.get("kid"), str):
             raise UnknownSealingKey("The sealed card names no key of ours.")
         sealed_for = header.get("payment_id")

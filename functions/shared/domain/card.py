@@ -119,11 +119,6 @@ class Card:
         raise TypeError("A card stays in memory.")
 
 
-def security_code_context(payment_id: str) -> dict[str, str]:
-    """The encryption context that binds a security code to its payment."""
-    return {"payment_id": payment_id, "purpose": "security_code"}
-
-
 def sealed_hash(card_data: str | Mapping[str, str]) -> str | None:
     """What tells two sealed cards apart: the SHA-256, in hex. None for a card in the clear, since a hash could reveal
     its number."""

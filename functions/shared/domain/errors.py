@@ -19,21 +19,26 @@ PaymentError
 │   ├── SensitiveAuthenticationData
 │   ├── ExpiredCard
 │   ├── UnknownToken             no card is stored under it
+│   ├── ReturnUrlNotAllowed      not one of this deployment's return_urls
+│   ├── AuthenticationNotSupported  by the gateway that would take the payment
 │   └── UnknownCurrency
 ├── Unavailable                retry; no fault of the payment is known
 │   ├── KeyServiceUnavailable
 │   ├── SecretUnavailable
 │   ├── LedgerUnavailable
 │   ├── ExecutionsUnavailable
+│   ├── QueueUnavailable
 │   ├── GatewayBusy            the gateway said that it did nothing
 │   ├── GatewayOutcomeUnknown  money may have moved
 │   ├── ReversalUnconfirmed    money may have moved and may not be back
 │   └── PaymentUnderWay        it has no end, or cannot be seen, yet: what is to be done with it has to wait
+├── CustomerActionRequired     the issuer asks the customer first; the message is what there is to wait for
 ├── PaymentDenied              a screening rule denies the payment; the message is the verdict
 ├── VerificationDeclined       the issuer declines a card that is to be stored; the message is the verdict
 ├── KeyUnusable                the key is disabled or deleted, or we may not use it
 ├── GatewayRefused             the gateway refused to process the request at all
 ├── GatewayMismatch            the gateway's charge is not the one requested, for instance in amount or currency
+├── GatewayNotConfigured       the payment's gateway is not among those of this deployment any more
 ├── SettlementUnreadable       the gateway's settlement report is truncated or malformed
 ├── LedgerConflict             the ledger holds another record under this payment's id, or the vault another card
 ├── PaymentNotFound            neither the ledger nor any execution knows the payment
@@ -135,6 +140,14 @@ class UnknownCurrency(Rejection):
     """No ISO 4217 currency with a minor unit has this code."""
 
 
+class ReturnUrlNotAllowed(Rejection):
+    """The customer's browser would come back to a place that this deployment does not know."""
+
+
+class AuthenticationNotSupported(Rejection):
+    """The customer must be authenticated, and the gateway that would take the payment can't do it."""
+
+
 class Unavailable(PaymentError):
     """A dependency did not answer. A retry is safe."""
 
@@ -144,7 +157,7 @@ class KeyServiceUnavailable(Unavailable):
 
 
 class SecretUnavailable(Unavailable):
-    """The gateway's key could not be read from Secrets Manager."""
+    """A secret of the gateway's could not be read from Secrets Manager."""
 
 
 class LedgerUnavailable(Unavailable):
@@ -153,6 +166,10 @@ class LedgerUnavailable(Unavailable):
 
 class ExecutionsUnavailable(Unavailable):
     """Step Functions did not answer, or throttled."""
+
+
+class QueueUnavailable(Unavailable):
+    """SQS did not answer, or throttled."""
 
 
 class GatewayBusy(Unavailable):
@@ -169,6 +186,10 @@ class ReversalUnconfirmed(Unavailable):
 
 class PaymentUnderWay(Unavailable):
     """The payment has not ended or is not visible yet, so the operation on it has to wait."""
+
+
+class CustomerActionRequired(PaymentError):
+    """The charge waits for the customer. The message is JSON: `{"gateway", "charge_id"}`."""
 
 
 class PaymentDenied(PaymentError):
@@ -191,6 +212,10 @@ class GatewayMismatch(PaymentError):
     """The gateway's charge is not the one that was requested."""
 
 
+class GatewayNotConfigured(PaymentError):
+    """The payment's gateway is not among those of this deployment any more. It has to be configured again."""
+
+
 class SettlementUnreadable(PaymentError):
     """The gateway's settlement report is truncated or violates its contract."""
 
@@ -207,5 +232,12 @@ class InternalError(PaymentError):
     """An unforeseen error. It carries the original error's type, but none of its data."""
 
 
-UNCONFIRMED = (GatewayBusy, GatewayMismatch, GatewayOutcomeUnknown, GatewayRefused, SecretUnavailable)
+UNCONFIRMED = (
+    GatewayBusy,
+    GatewayMismatch,
+    GatewayNotConfigured,
+    GatewayOutcomeUnknown,
+    GatewayRefused,
+    SecretUnavailable,
+)
 """The errors of the gateway's port: for one of these reasons, the gateway has not confirmed the request."""

@@ -28,9 +28,9 @@ def asset_gateway(gateway: str) -> str:
     return f"asset:gateway:{gateway}"
 
 
-def chart_of_accounts(gateway: str) -> tuple[str, ...]:
-    """All accounts of the ledger."""
-    return asset_gateway(gateway), ASSET_BANK, LIABILITY_MERCHANT, SUSPENSE_IN_DOUBT, EXPENSE_FEES
+def chart_of_accounts(gateways: Iterable[str]) -> tuple[str, ...]:
+    """All accounts of a ledger whose payments went to these gateways."""
+    return *map(asset_gateway, gateways), ASSET_BANK, LIABILITY_MERCHANT, SUSPENSE_IN_DOUBT, EXPENSE_FEES
 
 
 @dataclass(frozen=True, slots=True)

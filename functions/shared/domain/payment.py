@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.card_number import refused_fields
-from functions.shared.domain.charge import Initiator, Reason
+from functions.shared.domain.charge import Authentication, Exemption, Initiator, Order, Reason, ThreeDSecure
 from functions.shared.domain.errors import CardNumberInText
 from functions.shared.domain.ledger import GENESIS_HASH, JournalEntry, PostedEntry
 from functions.shared.domain.operation import (
@@ -63,7 +63,8 @@ class PaymentRequest:
 
     `card_on_file` means that the payment charges a stored card by its token instead of card data in the request.
     Such a payment has an `initiator`: the customer, or the merchant for a `reason`. `caller` is the ARN of the user or
-    role that called the API; a payment started by hand has none. Raises CardNumberInText.
+    role that called the API; a payment started by hand has none. `return_url` is where the customer's browser goes
+    after a challenge. Raises CardNumberInText.
     """
 
     operation: ClassVar = "charge"
@@ -77,9 +78,13 @@ class PaymentRequest:
     caller: str | None = None
     initiator: Initiator | None = None
     reason: Reason | None = None
+    three_d_secure: ThreeDSecure = "automatic"
+    return_url: str | None = None
+    exemption: Exemption | None = None
 
     def __post_init__(self) -> None:
-        texts = {"merchant_reference": self.merchant_reference, "description": self.description}
+        names = ("merchant_reference", "description", "return_url")
+        texts = {name: getattr(self, name) for name in names}
         if refused := refused_fields(texts):
             raise CardNumberInText(f"This looks like a card number: {', '.join(refused)}.")
 
@@ -97,6 +102,9 @@ class PaymentRequest:
             caller=request.get("caller"),
             initiator=request.get("initiator") or ("customer" if card_on_file else None),
             reason=request.get("reason"),
+            three_d_secure=request.get("three_d_secure") or "automatic",
+            return_url=request.get("return_url"),
+            exemption=request.get("exemption"),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -114,6 +122,8 @@ class StoreRequest:
     amount_minor: ClassVar = 0
     currency: ClassVar = NO_CURRENCY
     merchant_reference: ClassVar = None
+    initiator: ClassVar = None
+    three_d_secure: ClassVar = "none"
 
     caller: str | None = None
     verify: bool = False
@@ -164,6 +174,8 @@ class Payment:
     expires_at: str | None = None  # the time at which the gateway lets an authorization expire
     initiator: Initiator | None = None  # of a payment with a stored card: who caused it
     reason: Reason | None = None  # of a payment that the merchant caused
+    gateway: str | None = None  # the gateway that was asked for the money; earlier versions recorded none
+    authentication: Authentication | None = None  # what came of the customer's, if there was any
 
     @classmethod
     def first(
@@ -181,6 +193,8 @@ class Payment:
         error: str | None = None,
         reversing: bool = False,
         flags: tuple[str, ...] = (),
+        gateway: str | None = None,
+        authentication: Authentication | None = None,
     ) -> "Payment":
         """The first record of a payment. It keeps the card only if the payment succeeded or the card was on file."""
         keeps_card = request.card_on_file or status in ("captured", "authorized")
@@ -205,6 +219,8 @@ class Payment:
             caller=request.caller,
             initiator=request.initiator,
             reason=request.reason,
+            gateway=gateway,
+            authentication=authentication,
         )
 
     @classmethod
@@ -220,6 +236,19 @@ class Payment:
             started_at=event["started_at"],
             flags=tuple(event["flags"]),
             **fields,
+        )
+
+    @property
+    def order(self) -> Order:
+        """The order, as a gateway was or may have been asked for it."""
+        assert self.amount_minor and self.currency  # every payment has them
+        return Order(
+            self.payment_id,
+            self.amount_minor,
+            self.currency,
+            self.created_at,
+            self.merchant_reference,
+            self.description,
         )
 
     @property

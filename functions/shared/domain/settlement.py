@@ -16,11 +16,14 @@ BreakType = Literal["missing_in_ledger", "missing_at_gateway", "amount_differs",
 
 @dataclass(frozen=True, slots=True)
 class SettlementLine:
-    """One movement between the gateway and the bank. Amounts are in the currency's minor unit, times are ISO 8601.
+    """One movement of money at the gateway. Amounts are in the currency's minor unit, times are ISO 8601.
 
     `line_id` is the gateway's id of the charge or refund, `reference` our payment's id, and `refund_reference` our
     operation's id. `type` is a LineType or a term of the gateway's; a line with such a term may concern no charge.
     Amounts that go to the card are negative. The line is final once `settled_at` has passed.
+
+    A `paid` movement has reached the bank. If a gateway pays out later than it moves the money, each movement has two
+    lines, often in the reports of two days: one that is compared with the books, and one, `paid`, that is posted.
     """
 
     line_id: str
@@ -32,11 +35,12 @@ class SettlementLine:
     fee_minor: int
     currency: str
     settled_at: str
+    paid: bool = True
 
     @property
     def key(self) -> str:
         """A unique key for the line. It contains the type, as a failed refund has the same id as the refund."""
-        return f"{self.type}:{self.line_id}"
+        return f"{self.type}:{self.line_id}" + ("" if self.paid else ":unpaid")
 
     @property
     def is_known(self) -> bool:
@@ -53,11 +57,13 @@ class SettlementLine:
 
 @dataclass(frozen=True, slots=True)
 class SettlementPage:
-    """One page of a report's lines, in order. The totals cover the whole report: `{currency: (amount, fee)}`."""
+    """One page of a report's lines, in order. The count and the totals, `{currency: (amount, fee)}`, cover the whole
+    report; they are None for a gateway that gives none, whose adapter has to find out by other means if a line is
+    missing."""
 
     lines: tuple[SettlementLine, ...]
-    line_count: int
-    totals: dict[str, tuple[int, int]]
+    line_count: int | None
+    totals: dict[str, tuple[int, int]] | None
     next_page: str | None
 
 

@@ -3,7 +3,9 @@
 An adapter and its packages are imported by its factory alone: a function imports only what it uses.
 """
 
+import json
 import os
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +62,7 @@ def card_opener() -> "ports.CardOpener":
 
 @cache
 def ephemeral_cipher() -> "ports.CardCipher":
-    """Encrypts the single-use keys and the security codes."""
+    """Encrypts the single-use keys and the task tokens."""
     from functions.shared.adapters.kms import KmsCardCipher
 
     return KmsCardCipher(_client("kms"), os.environ["EPHEMERAL_KEY_ID"])
@@ -78,6 +80,13 @@ def held_cards() -> "ports.HeldCards":
     from functions.shared.adapters.table.held_cards import DynamoDbHeldCards
 
     return DynamoDbHeldCards(_client("dynamodb"), os.environ["EPHEMERAL_TABLE"])
+
+
+@cache
+def customer_waits() -> "ports.CustomerWaits":
+    from functions.shared.adapters.table.customer_waits import DynamoDbCustomerWaits
+
+    return DynamoDbCustomerWaits(_client("dynamodb"), os.environ["EPHEMERAL_TABLE"], ephemeral_cipher)
 
 
 @cache
@@ -176,18 +185,48 @@ def attendance() -> "ports.Attendance":
 
 
 @cache
-def gateway() -> "ports.PaymentGateway":
-    from functions.shared.adapters.gateways.sparkle.client import Sparkle
+def gateways() -> "ports.Gateways":
+    """GATEWAYS is a JSON object: by name, each gateway's `{"url", "secret_id", "connect_timeout_seconds",
+    "read_timeout_seconds", "settings"}`."""
+    from functions.shared.adapters.gateways.registry import ConfiguredGateways
+
+    configured = json.loads(os.environ["GATEWAYS"])
+    return ConfiguredGateways(_connect(name, **gateway) for name, gateway in configured.items())
+
+
+def _connect(name: str, *, url: str, secret_id: str, **configured: Any) -> "ports.PaymentGateway":
+    from functions.shared.adapters.gateways.registry import adapter
     from functions.shared.adapters.secrets import SecretsManagerSecret
 
-    return Sparkle(
-        os.environ["GATEWAY_URL"],
-        SecretsManagerSecret(_client("secretsmanager"), os.environ["GATEWAY_SECRET_ID"]),
-        connect_timeout_seconds=float(os.environ["GATEWAY_CONNECT_TIMEOUT_SECONDS"]),
-        read_timeout_seconds=float(os.environ["GATEWAY_READ_TIMEOUT_SECONDS"]),
+    gateway: ports.PaymentGateway = adapter(name).connect(
+        url,
+        SecretsManagerSecret(_client("secretsmanager"), secret_id),
+        **configured,
         iso_minor_unit=decimals,
+        now=now,
         observe=_measure_gateway_call,
     )
+    return gateway
+
+
+@cache
+def event_readers() -> "Mapping[str, ports.EventReader]":
+    """By name, the gateways from which this deployment accepts events."""
+    from functions.shared.adapters.gateways.events import SignedEvents
+    from functions.shared.adapters.secrets import SecretsManagerSecret
+
+    secret_ids: dict[str, str] = json.loads(os.environ["GATEWAY_EVENT_SECRETS"])
+    return {
+        gateway: SignedEvents(gateway, SecretsManagerSecret(_client("secretsmanager"), secret_id))
+        for gateway, secret_id in secret_ids.items()
+    }
+
+
+@cache
+def event_queue() -> "ports.EventQueue":
+    from functions.shared.adapters.event_queue import SqsEventQueue
+
+    return SqsEventQueue(_client("sqs"), os.environ["EVENT_QUEUE_URL"])
 
 
 def _measure_gateway_call(operation: str, seconds: float, succeeded: bool) -> None:

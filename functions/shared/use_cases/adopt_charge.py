@@ -5,7 +5,7 @@ from dataclasses import replace
 from functions.shared.domain.adoption import ADOPTABLE_STATUSES, adopt
 from functions.shared.domain.charge import Charge
 from functions.shared.domain.errors import GatewayOutcomeUnknown
-from functions.shared.ports import Ledger, PaymentGateway, RecordedPayment
+from functions.shared.ports import Gateways, Ledger, PaymentGateway, RecordedPayment
 
 
 def read_charge(charge_id: str, *, gateway: PaymentGateway) -> Charge:
@@ -19,7 +19,7 @@ def read_charge(charge_id: str, *, gateway: PaymentGateway) -> Charge:
     return charge
 
 
-def adopt_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledger, now: str) -> RecordedPayment:
+def adopt_charge(known: RecordedPayment, *, gateways: Gateways, ledger: Ledger, now: str) -> RecordedPayment:
     """Read the payment's charge, record its new movements, and return the resulting record.
 
     `known` must have been read before this call, so that a concurrent write causes a conflict. Raises GatewayMismatch
@@ -29,7 +29,8 @@ def adopt_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Led
     if known.payment.status not in ADOPTABLE_STATUSES:
         return known
     assert known.payment.charge_id  # every payment with one of these statuses has a charge
-    return record_movements(known, read_charge(known.payment.charge_id, gateway=gateway), ledger=ledger, now=now)
+    charge = read_charge(known.payment.charge_id, gateway=gateways.of(known.payment))
+    return record_movements(known, charge, ledger=ledger, now=now)
 
 
 def record_movements(known: RecordedPayment, charge: Charge, *, ledger: Ledger, now: str) -> RecordedPayment:

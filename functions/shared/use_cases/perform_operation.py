@@ -12,7 +12,7 @@ from functions.shared.domain.charge import Charge, Refused
 from functions.shared.domain.errors import GatewayMismatch, GatewayOutcomeUnknown
 from functions.shared.domain.operation import Operation, OperationType
 from functions.shared.domain.payment import Payment
-from functions.shared.ports import Ledger, PaymentGateway
+from functions.shared.ports import Gateways, Ledger, PaymentGateway
 from functions.shared.use_cases.adopt_charge import read_charge
 
 
@@ -60,7 +60,7 @@ def reserved_in(payment: Payment, operation: Operation) -> Reserved:
     )
 
 
-def perform_operation(reserved: Reserved, *, gateway: PaymentGateway, ledger: Ledger) -> Performed:
+def perform_operation(reserved: Reserved, *, gateways: Gateways, ledger: Ledger) -> Performed:
     """Have the gateway carry out the operation, unless the ledger shows that it has ended, which gateways may forget.
 
     Raises GatewayOutcomeUnknown if neither the gateway's answer nor the charge reveals the outcome, GatewayMismatch if
@@ -68,8 +68,9 @@ def perform_operation(reserved: Reserved, *, gateway: PaymentGateway, ledger: Le
     """
     payment = ledger.payment(reserved.payment_id)
     operation = payment.operation(reserved.operation_id) if payment else None
-    if operation is None or not operation.is_open:
+    if payment is None or operation is None or not operation.is_open:
         return Performed()  # the record remains as it is
+    gateway = gateways.of(payment)
     try:
         answer = _request(reserved, gateway)
     except GatewayOutcomeUnknown:

@@ -7,7 +7,8 @@ taken for a capture while a reversal may still be under way.
 from functions.shared.domain.errors import UNCONFIRMED, GatewayMismatch, ReversalUnconfirmed
 from functions.shared.domain.ledger import capture_entry, clear_suspense, in_doubt_entry
 from functions.shared.domain.payment import Payment, PaymentRequest
-from functions.shared.ports import Ledger, PaymentGateway, RecordedPayment
+from functions.shared.ports import Gateways, Ledger, RecordedPayment
+from functions.shared.use_cases.end_wait import end_wait
 
 
 def record_doubt(payment: Payment, request: PaymentRequest, *, ledger: Ledger) -> RecordedPayment:
@@ -25,7 +26,7 @@ def record_doubt(payment: Payment, request: PaymentRequest, *, ledger: Ledger) -
     return recorded
 
 
-def undo_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledger, now: str) -> Payment:
+def undo_charge(known: RecordedPayment, *, gateways: Gateways, ledger: Ledger, now: str) -> Payment:
     """Reverse the charge of a payment in doubt, record the outcome, and return the record. The call may be repeated.
 
     The payment becomes `reversed`, or `declined` if the gateway says that it had declined the charge. Its error is
@@ -37,8 +38,10 @@ def undo_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledg
         payment = payment.moved_to("in_doubt", reversing=True)
         ledger.record(payment)
     try:
-        charge = gateway.find_by_reference(payment.payment_id)
-        reversal = gateway.reverse(payment.payment_id)
+        gateway = gateways.possible(payment)
+        charge = gateway.find_by_reference(payment.order)
+        charge = charge and end_wait(charge, gateway=gateways.named(charge.gateway))
+        reversal = gateway.reverse(payment.order)
     except UNCONFIRMED as error:
         raise ReversalUnconfirmed(f"The reversal is not confirmed: {error}") from None
     charge = charge or reversal.charge
@@ -47,12 +50,14 @@ def undo_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledg
     requested = payment.payment_id, payment.amount_minor, payment.currency
     as_requested = charge is None or charge.is_as_requested(*requested, capture=bool(entries))
     if charge is not None and charge.captured_minor > 0:
-        captured = capture_entry(gateway.name, charge.captured_minor, charge.currency)
+        captured = capture_entry(charge.gateway, charge.captured_minor, charge.currency)
         entries += [captured, captured.reverse(payment.entry_count + len(entries) + 1)]
     ended = payment.moved_to(
         "declined" if reversal.result == "declined" else "reversed",
+        gateway=charge.gateway if charge else payment.gateway,
         charge_id=charge.charge_id if charge else None,
         decline_code=charge.decline_code if charge else None,
+        authentication=charge.authentication if charge else None,
         error=payment.error if as_requested else GatewayMismatch.__name__,
         updated_at=now,
     )

@@ -5,14 +5,14 @@ from functions.shared.domain.charge import Charge
 from functions.shared.domain.errors import UNCONFIRMED, ReversalUnconfirmed
 from functions.shared.domain.operation import Operation
 from functions.shared.domain.payment import Payment
-from functions.shared.ports import Ledger, PaymentGateway
+from functions.shared.ports import Gateways, Ledger
 from functions.shared.use_cases.adopt_charge import read_charge
 from functions.shared.use_cases.perform_operation import Performed, perform_operation, reserved_in
 from functions.shared.use_cases.settle_operation import settle_operation
 
 
 def undo_other_charge(
-    payment: Payment, operation: Operation, *, gateway: PaymentGateway, ledger: Ledger, now: str
+    payment: Payment, operation: Operation, *, gateways: Gateways, ledger: Ledger, now: str
 ) -> Payment:
     """Carry out the payment's recorded operation to undo a second charge, and return the record.
 
@@ -22,9 +22,9 @@ def undo_other_charge(
     reserved = reserved_in(payment, operation)
     try:
         if operation.pending:
-            performed = Performed(read_charge(reserved.charge_id, gateway=gateway))
+            performed = Performed(read_charge(reserved.charge_id, gateway=gateways.of(payment)))
         else:
-            performed = perform_operation(reserved, gateway=gateway, ledger=ledger)
+            performed = perform_operation(reserved, gateways=gateways, ledger=ledger)
         if performed.charge and not is_undone(performed.charge) and not _is_pending(performed.charge, operation):
             # The charge still stands, and a person has to find out why.
             performed = Performed(reason=performed.reason or "refund_failed")

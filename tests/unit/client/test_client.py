@@ -19,9 +19,11 @@ from botocore.exceptions import NoCredentialsError
 
 from client import (
     AccessDenied,
+    Authentication,
     CardData,
     CardNotSealed,
     KeyUsedForAnother,
+    NextAction,
     NoAnswer,
     NotFound,
     NotSent,
@@ -38,6 +40,7 @@ from tests.scripted_api import HANG_UP, FakeTime, ScriptedApi
 from tests.sealers import issued_key
 
 KEY = "order-1001-attempt-1"
+CHALLENGE_URL = "https://gateway.test/challenge/ch_1"
 STARTED = (202, {"payment_id": KEY, "status": "processing", "links": {"self": f"/payments/{KEY}"}})
 EXISTS = (409, {"error": {"code": "payment_exists", "message": "This Idempotency-Key was used before."}})
 OPERATION_EXISTS = (409, {"error": {"code": "operation_exists", "message": "This Idempotency-Key was used before."}})
@@ -69,6 +72,12 @@ def shown(status: str = "captured", **changes: Any) -> tuple[int, dict[str, Any]
         "updated_at": "2026-11-23T09:00:01.000Z",
     }
     return 200, payment | changes
+
+
+def asked() -> tuple[int, dict[str, Any]]:
+    """The body of GET /payments/{payment_id} while the customer is asked."""
+    next_action = {"type": "redirect", "url": CHALLENGE_URL}
+    return shown("action_required", next_action=next_action, action_required_since="2026-11-23T09:00:00.000Z")
 
 
 def operation(**changes: Any) -> dict[str, Any]:
@@ -119,6 +128,40 @@ def test_a_payment_of_the_merchants_says_so_and_why(api: ScriptedApi, payments: 
     assert api.calls[0].json == {"amount_minor": 1999, "currency": "USD", "token": TOKEN, "capture": True} | by
     payment = payments.payment(KEY)
     assert (payment.initiator, payment.reason) == ("merchant", "recurring")
+
+
+def test_a_payment_says_what_is_asked_of_the_customers_bank_and_where_the_customer_comes_back_to(
+    api: ScriptedApi, payments: PaymentsClient
+) -> None:
+    asked = {"return_url": "https://shop.test/orders/1001", "three_d_secure": "required", "exemption": "low_value"}
+    api.script(STARTED)
+    pay(payments, **asked)
+    assert {name: api.calls[0].json[name] for name in asked} == asked
+
+
+def test_waiting_ends_when_the_customer_is_asked_and_says_where(api: ScriptedApi, payments: PaymentsClient) -> None:
+    api.script(shown("processing"), asked())
+    payment = payments.wait(KEY)
+    assert (payment.status, payment.next_action) == ("action_required", NextAction("redirect", CHALLENGE_URL))
+    assert payment.action_required_since == datetime(2026, 11, 23, 9, tzinfo=UTC)
+
+
+def test_waiting_for_the_customer_goes_on_until_the_payment_has_ended(
+    api: ScriptedApi, payments: PaymentsClient, time: FakeTime
+) -> None:
+    api.script(asked(), asked(), shown("processing"), shown("captured"))
+    assert payments.wait(KEY, for_customer=True).status == "captured"
+    assert time.slept == sorted(time.slept)
+    assert len(time.slept) == 3
+    api.script(*[asked()] * 100)
+    with pytest.raises(StillProcessing, match="is still action_required after 30 s"):
+        payments.wait(KEY, for_customer=True, timeout_seconds=30)
+
+
+def test_a_payment_shows_what_became_of_3_d_secure(api: ScriptedApi, payments: PaymentsClient) -> None:
+    api.script(shown(authentication={"result": "authenticated", "version": "2.2.0", "liability_shift": True}), shown())
+    assert payments.payment(KEY).authentication == Authentication("authenticated", "2.2.0", True)
+    assert payments.payment(KEY).authentication is None
 
 
 @pytest.mark.parametrize(("verify", "sent"), [(None, {}), (True, {"verify": True}), (False, {"verify": False})])

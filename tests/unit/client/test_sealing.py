@@ -223,6 +223,19 @@ def test_who_pins_a_static_key_asks_for_no_other(api: ScriptedApi) -> None:
     assert api.asked == [("GET", "/keys"), ("POST", "/payments")]
 
 
+@pytest.mark.parametrize(
+    ("pin", "answers", "what_to_do"),
+    [(PIN, [], "pins none"), (None, [NOT_ALLOWED], "permission to POST /keys")],
+    ids=["pinned", "not pinned"],
+)
+def test_where_there_is_no_static_key_the_error_says_how_to_seal(
+    api: ScriptedApi, pin: str | None, answers: list[Any], what_to_do: str
+) -> None:
+    api.script(*answers, (200, {"keys": []}))
+    with pytest.raises(CardNotSealed, match=what_to_do):
+        pay(client_of(api, pin), CardData(PAN, "12/44", HOLDER))
+
+
 @pytest.mark.parametrize("pin", [PIN, None], ids=["pinned", "an API without others"])
 def test_a_security_code_is_not_sent_under_a_static_key(api: ScriptedApi, pin: str | None) -> None:
     api.script(*[NO_SUCH_CALL] * (pin is None), (200, {"keys": [KEY]}))

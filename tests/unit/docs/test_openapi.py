@@ -18,7 +18,7 @@ from functions.shared.ports import Execution
 from functions.status.payment_status import payment_status
 from tests import samples
 from tests.documents import document
-from tests.fakes import FakeCardVault, FakeExecutions, FakeLedger
+from tests.fakes import FakeCardVault, FakeCustomerWaits, FakeExecutions, FakeLedger
 from tools.local.sparkle.contract import contract
 from tools.trials.acceptance.openapi import DOCUMENT, OPERATIONS, SCHEMAS, examples
 
@@ -91,7 +91,8 @@ def test_the_page_of_errors_has_every_code(heading: str, schema: str, column: in
 
 def test_the_statuses_are_those_of_the_code_and_the_client() -> None:
     statuses = set(SCHEMAS["PaymentStatus"]["enum"])
-    assert statuses == {*get_args(Status), "processing", "rejected"} == set(get_args(models.PaymentStatus))
+    unrecorded = {"processing", "action_required", "rejected"}
+    assert statuses == {*get_args(Status), *unrecorded} == set(get_args(models.PaymentStatus))
     assert re.findall(r"^\| `(\w+)` \|", SCHEMAS["PaymentStatus"]["description"], re.MULTILINE) == list(
         SCHEMAS["PaymentStatus"]["enum"]
     )
@@ -103,7 +104,14 @@ def test_the_statuses_are_those_of_the_code_and_the_client() -> None:
 def test_the_codes_of_payments_and_operations_are_those_of_the_code() -> None:
     assert known(SCHEMAS["PaymentError"]) == [{error.code() for error in Rejection.__subclasses__()}]
     assert known(SCHEMAS["OperationError"]) == [
-        {*get_args(Refusal), "expired", "payment_not_found", "refund_failed", GatewayMismatch.code()}
+        {
+            *get_args(Refusal),
+            "expired",
+            "not_supported_by_gateway",
+            "payment_not_found",
+            "refund_failed",
+            GatewayMismatch.code(),
+        }
     ]
     assert known(SCHEMAS["DeclineCode"]) == [set(contract()["components"]["schemas"]["DeclineCode"]["enum"])]
     assert set(SCHEMAS["Card"]["properties"]["brand"]["enum"]) == {brand for brand, *_ in _BRANDS}
@@ -125,7 +133,12 @@ def test_a_payment_has_the_fields_that_are_shown() -> None:
     ledger, payment = FakeLedger(), samples.payment("pay")
     ledger.record(payment)
     ledger.record(payment.reserve(samples.refund_request(payment), samples.LATER))
-    others: Any = {"card_vault": FakeCardVault(), "now": lambda: samples.NOW, "sleep": time.sleep}
+    others: Any = {
+        "customer_waits": FakeCustomerWaits(),
+        "card_vault": FakeCardVault(),
+        "now": lambda: samples.NOW,
+        "sleep": time.sleep,
+    }
     recorded = payment_status("pay", ledger=ledger, executions=FakeExecutions(), **others)
     running = Execution(True, None, None, samples.REQUEST.to_dict(), samples.STARTED_AT, None)
     not_recorded = payment_status("pay", ledger=FakeLedger(), executions=FakeExecutions(pay=running), **others)

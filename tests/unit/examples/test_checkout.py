@@ -109,7 +109,7 @@ def test_the_amount_is_the_orders_and_not_the_browsers(api: ScriptedApi, shop: S
     assert (answer.status_code, answer.json and answer.json["payment"]["status"]) == (202, "processing")
     [call] = api.calls
     order = {"amount_minor": 4850, "currency": "USD", "merchant_reference": shop.order_id, "capture": True}
-    assert call.json == order | {"card_data": SEALED}
+    assert call.json == order | {"card_data": SEALED, "return_url": f"{ORIGIN}{shop.path}"}
     assert call.headers["Idempotency-Key"] == f"{shop.order_id}-1"
 
 
@@ -129,7 +129,9 @@ def test_another_attempt_begins_when_the_previous_one_has_failed(api: ScriptedAp
     assert (late.status_code, late.json) == (409, {"error": {"code": "attempt_over"}})
 
 
-@pytest.mark.parametrize("status", ["processing", "captured", "authorized", "in_doubt", "refunded", "voided"])
+@pytest.mark.parametrize(
+    "status", ["processing", "action_required", "captured", "authorized", "in_doubt", "refunded", "voided"]
+)
 def test_no_other_attempt_begins_while_money_may_have_moved(api: ScriptedApi, shop: Shop, status: str) -> None:
     api.script(paid(shop, status), NO_PAYMENT, ISSUED)
     answer = shop.post("/attempts", {}).json
@@ -166,10 +168,29 @@ def test_the_page_gets_the_order_and_the_payments_status(api: ScriptedApi, shop:
     assert {card["card_number"] for card in before["test_cards"]} == set(TEST_CARDS)
     assert before["brands"][:2] == ["visa", "mastercard"]
     told = {"payment_id": f"{shop.order_id}-1", "paid_at": None}
-    told |= {"status": "captured", "decline_code": None, "error": None, "refund": None}
+    told |= {"status": "captured", "next_url": None, "decline_code": None, "error": None, "refund": None}
     assert shop.get("/payment").json == {"payment": told | {"card": {"brand": "visa", "last4": "4242"}}}
     told |= {"status": "declined", "decline_code": "lost_card", "card": None}
     assert shop.get("/payment").json == {"payment": told}
+
+
+def test_while_the_bank_asks_the_customer_the_page_gets_the_banks_address(api: ScriptedApi, shop: Shop) -> None:
+    url = "https://bank.test/challenge/ch_1"
+    api.script(paid(shop, "action_required", next_action={"type": "redirect", "url": url}))
+    answer = shop.get("/payment").json
+    assert answer is not None
+    assert (answer["payment"]["status"], answer["payment"]["next_url"]) == ("action_required", url)
+
+
+@pytest.mark.parametrize("said", ["", "?status=captured", "?redirect_status=succeeded&payment=paid", "?status=failed"])
+def test_what_comes_with_the_way_back_from_the_bank_changes_nothing(api: ScriptedApi, shop: Shop, said: str) -> None:
+    page = shop.http.get(shop.path)
+    returned = shop.http.get(f"{shop.path}{said}", headers={"Referer": "https://bank.test/"})
+    assert (returned.status_code, returned.data) == (200, page.data)
+    api.script(paid(shop, "declined", decline_code="authentication_failed"))
+    answer = shop.get(said).json
+    assert answer is not None
+    assert answer["payment"]["status"] == "declined"
 
 
 def test_an_unknown_order_is_not_found(api: ScriptedApi, shop: Shop) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from functions.shared import runtime
+from functions.shared.ports import Gateways
 from tests.fakes import (
     FakeAnchors,
     FakeAttendance,
@@ -15,6 +16,9 @@ from tests.fakes import (
     FakeBreaks,
     FakeCardCipher,
     FakeCardVault,
+    FakeCustomerWaits,
+    FakeEventQueue,
+    FakeEventReader,
     FakeExecutions,
     FakeGateway,
     FakeHeldCards,
@@ -24,9 +28,10 @@ from tests.fakes import (
     FakeStateMachine,
     FakeVelocityCounter,
     FakeWritten,
+    only,
 )
 from tests.mocked_aws import API_KEY, MockedAws, mocked_aws
-from tests.sandbox import running_sandbox
+from tests.sandbox import running_sandbox, running_stripe
 
 
 @pytest.fixture(scope="module")
@@ -42,18 +47,26 @@ def sandbox_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def stripe_url() -> Iterator[str]:
+    """The double of Stripe behind a real socket. Faults must name a reference, as tests share it."""
+    with running_stripe(API_KEY) as url:
+        yield url
+
+
 @dataclass
 class World:
     """The fakes that the handlers use."""
 
-    gateway: FakeGateway = field(default_factory=FakeGateway)
+    gateways: Gateways = field(default_factory=lambda: only(FakeGateway()))
     card_vault: FakeCardVault = field(default_factory=FakeCardVault)
     ledger: FakeLedger = field(init=False)
     books: FakeBooks = field(init=False)
     breaks: FakeBreaks = field(default_factory=FakeBreaks)
     card_cipher: FakeCardCipher = field(default_factory=FakeCardCipher)
     ephemeral_cipher: FakeCardCipher = field(default_factory=FakeCardCipher)
-    held_cards: FakeHeldCards = field(default_factory=FakeHeldCards)
+    customer_waits: FakeCustomerWaits = field(default_factory=FakeCustomerWaits)
+    held_cards: FakeHeldCards = field(init=False)
     sealing_keys: FakeSealingKeys = field(default_factory=FakeSealingKeys)
     token_mac: FakeMac = field(default_factory=FakeMac)
     velocity_counter: FakeVelocityCounter = field(default_factory=FakeVelocityCounter)
@@ -64,10 +77,23 @@ class World:
     books_mac: FakeMac = field(default_factory=FakeMac)
     written: FakeWritten = field(default_factory=FakeWritten)
     anchors: FakeAnchors = field(default_factory=FakeAnchors)
+    event_readers: dict[str, FakeEventReader] = field(default_factory=lambda: {"sparkle": FakeEventReader()})
+    event_queue: FakeEventQueue = field(default_factory=FakeEventQueue)
 
     def __post_init__(self) -> None:
+        self.held_cards = FakeHeldCards(self.customer_waits)
         self.ledger = FakeLedger(self.card_vault)
         self.books = FakeBooks(self.ledger)
+
+    @property
+    def event_reader(self) -> FakeEventReader:
+        return self.event_readers["sparkle"]
+
+    @property
+    def gateway(self) -> FakeGateway:
+        gateway = self.gateways.named("sparkle")
+        assert isinstance(gateway, FakeGateway)
+        return gateway
 
 
 @pytest.fixture

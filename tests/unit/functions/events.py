@@ -1,11 +1,14 @@
 """Every function, its event, and what has to be recorded before."""
 
+import json
 from base64 import b64encode
+from dataclasses import asdict, replace
 from importlib import import_module
 from typing import Any
 
 from functions.encrypt.encrypt_data import encrypt_data
 from functions.shared import runtime
+from functions.shared.domain.gateway_event import GatewayEvent
 from functions.shared.domain.ledger import capture_entry
 from functions.shared.ports import CardCipher, HeldCard, HeldCards
 from tests.samples import (
@@ -18,6 +21,7 @@ from tests.samples import (
     SUMMARY,
     TOKEN,
     TRANSACTION_ID,
+    WAIT,
     card,
     operation_request,
     payment,
@@ -31,8 +35,14 @@ HANDLERS: dict[str, runtime.Handler] = {
     for file in sorted((ROOT / "functions").glob("*/handler.py"))
 }
 
-OF_NO_PAYMENT = ("anchor", "cards", "doubts", "reconcile")
+OF_NO_PAYMENT = ("anchor", "cards", "doubts", "follow_event", "receive_event", "reconcile", "resume")
 """The functions whose events are not about one payment."""
+
+
+TASK_TOKEN = "AQB4-task-token"
+
+ACTION = json.dumps({"errorMessage": json.dumps({"gateway": "sparkle", "charge_id": "ch_1"})})
+"""The cause of Charge's error, as Step Functions says it."""
 
 
 def event_for(
@@ -55,6 +65,7 @@ def event_for(
     }
     operation = {"payment_id": "payment-of-ours-1", "operation_id": "operation-of-ours-1"}
     request = {"amount_minor": 1999, "currency": "USD", "merchant_reference": "order-1001"}
+    event = GatewayEvent("ev_1", "refund.failed", "ch_1", NOW, "payment-of-ours-1")
     events: dict[str, dict[str, Any]] = {
         "tokenize": {"payment_id": "payment-of-ours-1", "request": request | {"card_data": card_data}},
         "screen": recorded | {"test_card": True},
@@ -68,7 +79,13 @@ def event_for(
             "payment": REQUEST.to_dict(),
             "card": SUMMARY.to_dict(),
             "transaction_id": encrypted.transaction_id,
+            "started_at": STARTED_AT,
+            "gateway": "sparkle",
+            "three_d_secure": "automatic",
         },
+        "await_customer": {"payment_id": "payment-of-ours-1", "action": ACTION, "task_token": TASK_TOKEN},
+        "confirm": recorded | {"action": ACTION},
+        "resume": {},
         "persist": recorded
         | {
             "transaction_id": encrypted.transaction_id,
@@ -86,6 +103,7 @@ def event_for(
             "transaction_id": TRANSACTION_ID,
             "charge": {"outcome": "unknown"},
             "flags": [],
+            "gateway": "sparkle",
             "error": "GatewayOutcomeUnknown",
         },
         "keep": {
@@ -100,6 +118,7 @@ def event_for(
             "store_request": {"caller": None, "verify": True},
             "card": SUMMARY.to_dict(),
             "encrypted": {"ciphertext": b64encode(encrypted.ciphertext).decode()},
+            "gateway": "sparkle",
         },
         "issue_key": {
             "headers": {"Idempotency-Key": "payment-of-ours-1"},
@@ -119,13 +138,31 @@ def event_for(
         "resolve": {"payment_id": "payment-of-ours-1", "operation_id": None, "ask_gateway": True},
         "reconcile": {"day": "2026-11-23", "run": "run-1", "started_at": STARTED_AT, "cursor": None},
         "anchor": {"day": "2026-11-23"},
+        "receive_event": {
+            "pathParameters": {"gateway": "sparkle"},
+            "headers": {"Sparkle-Signature": "t=0,v1=0"},
+            "body": "{}",
+            "isBase64Encoded": False,
+        },
+        "follow_event": {
+            "Records": [
+                {
+                    "messageId": "message-1",
+                    "body": json.dumps({"gateway": "sparkle", "event": asdict(event)}),
+                }
+            ]
+        },
     }
     return events[function]
 
 
 def prepare(function: str, world: World) -> None:
     """Record what the function's event requires."""
-    if function in ("reserve", "perform", "settle", "resolve"):
+    world.event_reader.events[b"{}"] = None
+    if function in ("await_customer", "confirm"):
+        waiting = shown(payment("payment-of-ours-1"), status="action_required", captured_minor=0)
+        world.gateway.charges["payment-of-ours-1"] = replace(waiting, redirect_url=WAIT.redirect_url)
+    if function in ("reserve", "perform", "settle", "resolve", "follow_event"):
         paid, entries = payment("payment-of-ours-1").post(capture_entry("sparkle", 1999, "USD"))
         world.ledger.record(paid, entries)
         world.gateway.charges[paid.payment_id] = shown(paid)

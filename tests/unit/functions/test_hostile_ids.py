@@ -27,6 +27,9 @@ PLACES: dict[str, list[Path]] = {
     "issue_key": [("headers", "Idempotency-Key"), ("headers",), ("body",)],
     "verify": [("payment_id",), ("started_at",), ("card", "token"), ("encrypted", "ciphertext")],
     "keep": [("payment_id",), ("card", "token")],
+    "await_customer": [("payment_id",), ("action",), ("task_token",)],
+    "confirm": [("payment_id",), ("action",), ("transaction_id",), ("started_at",)],
+    "resume": [("payment_id",)],
     "persist": [
         ("payment_id",),
         ("started_at",),
@@ -45,6 +48,8 @@ PLACES: dict[str, list[Path]] = {
     "cards": [("pathParameters", "token"), ("pathParameters",)],
     "doubts": [("payment_id",)],
     "anchor": [("day",)],
+    "receive_event": [("pathParameters", "gateway"), ("headers", "Sparkle-Signature"), ("body",)],
+    "follow_event": [("Records",)],
 }
 """The fields of each function's event that get a card number."""
 

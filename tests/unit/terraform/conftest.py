@@ -1,9 +1,20 @@
+from collections.abc import Iterator
+
 import pytest
 
-from tests.mocked_terraform import Mocked, mocked
+from tests.mocked_terraform import Mocked, mocked, provider_running
 
 
-@pytest.fixture(scope="session")
-def deployed(tmp_path_factory: pytest.TempPathFactory) -> Mocked:
+@pytest.fixture(scope="package")
+def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One process of the AWS provider for all these tests."""
+    with provider_running(tmp_path_factory.mktemp("provider")) as variables, pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="package")
+def deployed(provider: None, tmp_path_factory: pytest.TempPathFactory) -> Mocked:
     """The state after a deployment with only the required variables."""
     return mocked(tmp_path_factory.mktemp("deployed"), {"defaults": {}}, "apply")["defaults"]

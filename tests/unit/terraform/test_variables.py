@@ -1,6 +1,7 @@
 """Every value that the variables allow is accepted by the AWS provider and by AWS."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,7 +38,7 @@ CASES["on_python3.12"] |= LONGEST | FULL_OF_TAGS
 
 
 @pytest.fixture(scope="module")
-def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Mocked]:
+def plans(provider: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Mocked]:
     return mocked(tmp_path_factory.mktemp("plans"), CASES)
 
 
@@ -61,14 +62,14 @@ def test_snapshots_are_refused_for_runtimes_without_snap_start(plans: dict[str, 
     assert "SnapStart needs python3.12 or later." in error
 
 
-def test_the_provider_knows_the_pythons_that_the_facts_say(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_provider_knows_the_pythons_that_the_facts_say(provider: None, tmp_path: Path) -> None:
     configuration = 'resource "aws_lambda_layer_version" "it" {\nlayer_name = "it"\ncompatible_runtimes = ["none"]\n}'
-    (error,) = refused_by_provider(tmp_path_factory.mktemp("provider"), configuration)
+    (error,) = refused_by_provider(tmp_path, configuration)
     known = set(re.findall(r"python[0-9.]+", error))
     assert known == {*RUNTIMES["known_to_provider"]}
 
 
-def test_log_retention_is_limited_to_the_providers_values(plans: dict[str, Mocked], tmp_path: Any) -> None:
+def test_log_retention_is_limited_to_the_providers_values(plans: dict[str, Mocked], tmp_path: Path) -> None:
     (error,) = plans["logs_for_too_short"].errors
     allowed = re.findall(r"\d+", error.partition("Logs are kept for")[2].partition(" days.")[0])
     assert len(allowed) > 10

@@ -48,6 +48,8 @@ _CALLER_ACTIONS = {
     "states:DescribeExecution": _READ,
     "states:GetExecutionHistory": _READ,
     "states:StartSyncExecution": _READ,
+    # The guide does not have it, but the API reference has KMS's errors for it. This is the most that it can need.
+    "states:SendTaskSuccess": _WRITE,
     "secretsmanager:CreateSecret": _WRITE,
     "secretsmanager:UpdateSecret": _WRITE,
     "secretsmanager:PutSecretValue": _WRITE,
@@ -203,7 +205,8 @@ KeyAndContext = tuple[str | None, dict[str, str]]
 def _execution_data(request: dict[str, Any], arn: str) -> KeyAndContext:
     if request.get("includedData") == "METADATA_ONLY":
         return None, {}
-    of_execution = stepfunctions._executions.get(arn) or {}
+    waiting = stepfunctions._task_tokens.get(request.get("taskToken")) or {}
+    of_execution = stepfunctions._executions.get(waiting.get("executionArn", arn)) or {}
     machine_arn = of_execution.get("stateMachineArn", arn)
     of_machine = stepfunctions._state_machines.get(machine_arn) or {}
     configurations = [data.get("encryptionConfiguration") for data in (request, of_execution, of_machine)]

@@ -14,7 +14,7 @@ What AWS does (Step Functions API reference, StartExecution; "Handling errors", 
   (`tests/aws_facts/synchronous_executions.yaml`).
 - An error's `__type` starts with its service's namespace (measured on AWS by others: `com.amazonaws.swf.service.
   v2.model#InvalidName`), so a mapping template must not compare the whole string.
-- A stopped execution retries nothing.
+- A stopped execution retries nothing, and stays ABORTED. MiniStack shows it as FAILED once its task fails.
 - A Retry waits at most MaxDelaySeconds; with JitterStrategy FULL it waits a random time up to its delay.
 - DescribeExecution and ListExecutions are eventually consistent: they "may not reflect very recent updates and changes"
   (API reference). Here they show executions as they were `SFN_SEEN_AFTER_SECONDS` ago, an environment variable that
@@ -65,6 +65,7 @@ def install() -> None:
     executions = DelayedExecutions(stepfunctions._executions, float(os.environ.get("SFN_SEEN_AFTER_SECONDS", "0")))
     describe_execution = _with_executions(stepfunctions._describe_execution, executions)
     find_matching_retrier = stepfunctions._find_matching_retrier
+    fail_execution = stepfunctions._fail_execution
 
     @functools.wraps(start_execution)
     def start(data: dict[str, Any]) -> Any:
@@ -103,6 +104,12 @@ def install() -> None:
             retrier = {**retrier, "IntervalSeconds": delay, "BackoffRate": 1}
         return retrier, index
 
+    @functools.wraps(fail_execution)
+    def fail(execution: dict[str, Any], error: str, cause: str) -> None:
+        if execution["status"] == "RUNNING":
+            fail_execution(execution, error, cause)
+
+    stepfunctions._fail_execution = fail
     stepfunctions._start_execution = start
     stepfunctions._start_sync_execution = _start_sync
     stepfunctions._describe_execution = describe

@@ -54,6 +54,8 @@ def install() -> None:
     resolve_condition_key = iam_evaluator._resolve_condition_key
     evaluate_single_condition = iam_evaluator._evaluate_single_condition
     combine_resource_policy = iam_evaluator.combine_resource_policy
+    parse_policy_document = iam_evaluator.parse_policy_document
+    parse_text = functools.lru_cache(maxsize=1024)(parse_policy_document)
     run_execution = stepfunctions._run_execution
     call_lambda = stepfunctions._call_lambda
 
@@ -113,6 +115,12 @@ def install() -> None:
         value = resolve_condition_key(key, context)
         return role_of_session(value) if key.lower() == "aws:principalarn" else value
 
+    @functools.wraps(parse_policy_document)
+    def parse(document: str | dict[str, Any]) -> Any:
+        """Parse each text once: every request is judged by several."""
+        return parse_text(document) if isinstance(document, str) else parse_policy_document(document)
+
+    iam_evaluator.parse_policy_document = parse
     iam_evaluator._resolve_condition_key = resolve
     iam_evaluator._evaluate_single_condition = evaluate
     iam_evaluator.combine_resource_policy = combine

@@ -26,9 +26,21 @@ def serve(port: int, data_dir: Path, operator: tuple[str, str]) -> None:
     from ministack import app
     from ministack.core import hypercorn_compat
 
-    from tools.local.emulator import access, account, alarms, apigateway, encryption, executions, iam, packages, runtime
+    from tools.local.emulator import (
+        access,
+        account,
+        alarms,
+        apigateway,
+        callbacks,
+        encryption,
+        executions,
+        iam,
+        packages,
+        queues,
+        runtime,
+    )
 
-    for patch in (runtime, packages, apigateway, encryption, executions, iam, alarms, account):
+    for patch in (runtime, packages, apigateway, encryption, executions, callbacks, iam, queues, alarms, account):
         patch.install()
     access.install(access.Operator(*operator))
     hypercorn_compat.install()

@@ -1,5 +1,4 @@
 """The Sparkle gateway's sandbox: `docs/sparkle.yaml`, served on this machine.
 
-app.py has the HTTP routes, charges.py the bank's books, settlements.py the report of a day, faults.py the faults on
-demand, and server.py the HTTP server.
+app.py has the HTTP routes, charges.py the bank's books, and settlements.py the report of a day.
 """

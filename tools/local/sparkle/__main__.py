@@ -8,8 +8,8 @@ import os
 import signal
 from contextlib import suppress
 
+from tools.local.sandbox.server import SandboxServer
 from tools.local.sparkle.app import create_app
-from tools.local.sparkle.server import SandboxServer
 
 
 def main() -> None:

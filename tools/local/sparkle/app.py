@@ -1,40 +1,47 @@
-"""The sandbox's HTTP interface: `docs/sparkle.yaml` as a Flask application.
-
-For an answer that must not arrive it sets the header `DROP`, at which the server breaks the connection.
-"""
+"""The sandbox's HTTP interface: `docs/sparkle.yaml` as a Flask application."""
 
 import hmac
 import json
 import re
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any
 
-from flask import Flask, Response, g, jsonify, request
-from werkzeug.exceptions import Forbidden, HTTPException, InternalServerError
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import Forbidden, HTTPException
 
 from tools.local.browsers import foreign
-from tools.local.sparkle.charges import Card, Charge, ChargeBook, Verification, check_amount, check_currency
+from tools.local.events import Endpoint, EventSender
+from tools.local.sandbox import performing
+from tools.local.sandbox.challenge import PAGES, Outcome, add_challenge_pages
+from tools.local.sandbox.faults import Fault, Switchboard
+from tools.local.sandbox.idempotency import Answer
+from tools.local.sandbox.performing import DROP, REFUND_STATUSES, Claim
+from tools.local.sparkle.charges import (
+    Card,
+    Charge,
+    ChargeBook,
+    Verification,
+    check_amount,
+    check_currency,
+)
 from tools.local.sparkle.contract import check
-from tools.local.sparkle.errors import GatewayError, InvalidApiKey, InvalidRequest, RateLimited, snake_case
-from tools.local.sparkle.faults import Fault, Switchboard
-from tools.local.sparkle.idempotency import Answer, IdempotencyKeys
+from tools.local.sparkle.errors import (
+    GatewayError,
+    InvalidApiKey,
+    InvalidRequest,
+    InvalidState,
+    RateLimited,
+    snake_case,
+)
+from tools.local.sparkle.idempotency import sparkle_keys
 from tools.local.sparkle.settlements import report, start_of
 from tools.times import parsed_day
 
-DROP = "X-Sandbox-Drop"
-"""Header of a response that must not be sent. It says what to do instead: `close` or `reset` the connection."""
-
-REFUND_STATUSES = {"refund_pending": "pending", "refund_failed": "failed"}
-ALTERED_RESULTS = ("partial_approval", *REFUND_STATUSES)
-"""Faults with which the sandbox carries out and answers a request, but with a result that was not requested."""
-
 _MAX_LOGGED_REQUESTS = 10_000
 _LINES_PER_PAGE = 10_000
-_NO_ANSWER = 444
 _BRACES = str.maketrans("<>", "{}")
 
 
@@ -43,39 +50,29 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
     app = Flask(__name__)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     book = book or ChargeBook()
-    keys = IdempotencyKeys()
+    keys = sparkle_keys()
     switchboard = Switchboard()
+    events = EventSender("Sparkle-Signature")
+    book.report = events.send
     replaced_reports: dict[date, bytes] = {}
     requests: deque[dict[str, Any]] = deque(maxlen=_MAX_LOGGED_REQUESTS)
 
     def perform(operation: str, reference: str, action: Callable[[], Answer], body: Any = None) -> Response:
         """Carry out the operation as the fault allows; with a `body` to compare, only once per Idempotency-Key."""
-        key = None if body is None else _idempotency_key()
+        claim = None if body is None else Claim(_idempotency_key(), request.path, body, reference)
         fault = switchboard.take(operation, reference)
         g.entry |= {"reference": reference, "fault": fault and fault.fault}
-        if fault and fault.fault not in ("late", "slow", "timeout_after", "garbage", *ALTERED_RESULTS):
-            return _answer_without_action(fault)
-        earlier = None if key is None else keys.claim(key, request.path, body, reference)
-        if fault and fault.fault == "late":
-            time.sleep(fault.seconds or 0)
-        answer = earlier or _carry_out(action, keys, key)
-        if fault and fault.fault == "slow":
-            time.sleep(fault.seconds or 0)
-        if key is not None and not earlier:
-            keys.record(key, answer)
-        if fault and fault.fault == "timeout_after":
-            time.sleep(fault.seconds or 0)
-        return _respond(answer) if fault is None or fault.fault in ("slow", *ALTERED_RESULTS) else _hide_result(fault)
+        return performing.perform(lambda: _carry_out(action), fault, keys, claim, RateLimited())
 
     @app.before_request
     def admit() -> None:
-        if foreign(request.headers):
+        if foreign(request.headers, has_pages=request.endpoint == "show_challenge"):
             raise Forbidden("This is for programs on this machine.")
         if request.path.startswith("/v1/"):
             log_arrival()
         authorization = request.headers.get("Authorization", "")
         is_authorized = hmac.compare_digest(authorization.encode(), f"Bearer {api_key}".encode())
-        if not is_authorized and request.endpoint != "health":
+        if not is_authorized and request.endpoint not in ("health", *PAGES):
             raise InvalidApiKey
 
     def log_arrival() -> None:
@@ -121,6 +118,10 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
                 body.get("capture", True),
                 partially=g.entry["fault"] == "partial_approval",
                 stored_credential=body.get("stored_credential"),
+                three_d_secure=body.get("three_d_secure", "automatic"),
+                exemption=body.get("exemption"),
+                return_url=body.get("return_url"),
+                challenges=f"{request.host_url}challenge/",
             )
             return _declined("charge", made) if made.decline_code else Answer(201, asdict(made))
 
@@ -160,6 +161,13 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
         amount_minor = body.get("amount_minor")
         check_amount(amount_minor, book.get(charge_id).currency)
         return perform("capture", reference, lambda: Answer(200, asdict(book.capture(charge_id, amount_minor))), body)
+
+    @app.post("/v1/charges/<charge_id>/cancel_authentication")
+    def cancel_authentication(charge_id: str) -> Response:
+        def action() -> Answer:
+            return Answer(200, asdict(book.cancel_authentication(charge_id)))
+
+        return perform("cancel_authentication", book.get(charge_id).reference, action)
 
     @app.post("/v1/charges/<charge_id>/void")
     def void(charge_id: str) -> Response:
@@ -215,6 +223,20 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
     def all_charges() -> dict[str, Any]:
         return {"charges": [asdict(charge) for charge in book.all()]}
 
+    def could_end_challenge(charge_id: str, outcome: Outcome) -> bool:
+        try:
+            book.end_challenge(charge_id, passed=outcome == "approve")
+        except InvalidState:
+            return False
+        return True
+
+    add_challenge_pages(app, book.challenge, could_end_challenge)
+
+    @app.post("/sandbox/charges/<charge_id>/challenge")
+    def end_challenge(charge_id: str) -> dict[str, Any]:
+        passed = _body("Challenge")["outcome"] == "approve"
+        return asdict(book.end_challenge(charge_id, passed=passed))
+
     @app.post("/sandbox/charges/<charge_id>/expire")
     def expire(charge_id: str) -> dict[str, Any]:
         return asdict(book.expire(charge_id))
@@ -254,6 +276,20 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
         book.offset = timedelta()
         return {"now": book.now()}
 
+    @app.get("/sandbox/events")
+    def where_events_go() -> dict[str, Any]:
+        return {"endpoint": events.endpoint and asdict(events.endpoint)}
+
+    @app.post("/sandbox/events")
+    def send_events() -> tuple[str, int]:
+        events.send_to(Endpoint(**_body("EventEndpoint")))
+        return "", 204
+
+    @app.delete("/sandbox/events")
+    def send_no_events() -> tuple[str, int]:
+        events.send_to(None)
+        return "", 204
+
     @app.get("/sandbox/requests")
     def all_requests() -> dict[str, Any]:
         return {"requests": list(requests)}
@@ -273,15 +309,11 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
     return app
 
 
-def _carry_out(action: Callable[[], Answer], keys: IdempotencyKeys, key: str | None) -> Answer:
+def _carry_out(action: Callable[[], Answer]) -> Answer:
     try:
         return action()
     except GatewayError as error:
         return Answer(error.status, error.body())
-    except Exception:
-        if key is not None:
-            keys.release(key)
-        raise
 
 
 def _body(schema: str) -> dict[str, Any]:
@@ -327,39 +359,3 @@ def _declined(what: str, answer: Charge | Verification) -> Answer:
         "message": "The card was declined.",
     }
     return Answer(402, {"error": error, what: asdict(answer)})
-
-
-def _respond(answer: Answer) -> Response:
-    if isinstance(answer.body, bytes):
-        response = Response(answer.body, mimetype="application/json")
-    else:
-        response = jsonify(answer.body)
-    response.status_code = answer.status
-    if answer.replayed:
-        response.headers["Idempotent-Replayed"] = "true"
-    return response
-
-
-def _answer_without_action(fault: Fault) -> Response:
-    """Answer, or drop the connection, without carrying out the operation."""
-    match fault.fault:
-        case "http_429":
-            raise RateLimited
-        case "http_500":
-            raise InternalServerError
-        case "http_502_html":
-            return Response("<html><body><h1>502 Bad Gateway</h1></body></html>\n", 502, mimetype="text/html")
-        case "reset":
-            return _drop("reset")
-        case _:
-            time.sleep(fault.seconds or 0)
-            return _drop("close")
-
-
-def _hide_result(fault: Fault) -> Response:
-    """Hide that the operation was carried out: answer garbage, or drop the connection."""
-    return Response("It works!\n", 200, mimetype="text/html") if fault.fault == "garbage" else _drop("close")
-
-
-def _drop(how: str) -> Response:
-    return Response(status=_NO_ANSWER, headers={DROP: how})

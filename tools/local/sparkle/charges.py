@@ -14,10 +14,12 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from iso4217 import Currency
 
 from functions.shared.domain.times import end_of_day, iso
+from tools.local.sandbox.challenge import Challenge, amount_for_people
 from tools.local.sparkle.errors import (
     AmountExceedsAuthorized,
     AmountExceedsCaptured,
@@ -35,6 +37,7 @@ from tools.local.sparkle.settlements import SettlementLine
 _IN_HUNDREDTHS = ("ISK", "UGX")
 
 Clock = Callable[[], datetime]
+Event = dict[str, Any]
 
 _AUTHORIZED_FOR = timedelta(days=7)
 
@@ -51,14 +54,20 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+_AUTHENTICATED = {"result": "authenticated", "version": "2.2.0", "liability_shift": True}
+_FAILED = {"result": "failed", "version": "2.2.0", "liability_shift": False}
+_EXEMPT = {"result": "exempt", "version": None, "liability_shift": False}
+
+
 @dataclass(frozen=True, slots=True)
 class Card:
     """What the bank keeps of a card, without its number and security code. `decline_code` is None if the bank approves
-    its charges."""
+    its charges; with `wants_authentication`, the bank wants the customer to be authenticated first."""
 
     brand: str | None
     last4: str
     decline_code: str | None
+    wants_authentication: bool = False
 
     @classmethod
     def from_number(cls, number: str, security_code: str | None = None) -> "Card":
@@ -71,7 +80,18 @@ class Card:
             raise InvalidRequest("card.number is not a card number.", reason="invalid_card_number")
         known = _TEST_CARDS.get(number, {})
         wrong_code = "incorrect_cvc" if security_code in _WRONG_SECURITY_CODES else None
-        return cls(known.get("brand"), number[-4:], known.get("decline_code") or wrong_code)
+        wants_authentication = known.get("outcome") == "challenged"
+        return cls(known.get("brand"), number[-4:], known.get("decline_code") or wrong_code, wants_authentication)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What is left to be done of a charge once its customer is authenticated, and where the customer goes then."""
+
+    card: Card
+    capture: bool
+    approved_minor: int
+    return_url: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +130,8 @@ class Charge:
     expires_at: str | None
     network_transaction_id: str | None
     stored_credential: Mapping[str, str] | None
+    next_action: Mapping[str, str] | None
+    authentication: Mapping[str, Any] | None
 
     @property
     def refundable_minor(self) -> int:
@@ -186,8 +208,12 @@ class ChargeBook:
 
     clock: Clock = utc_now
     offset: timedelta = timedelta()
+    report: Callable[[Event], object] | None = None
+    """Is given each event, as `docs/sparkle.yaml` describes it, while the books are locked."""
     _charges: dict[str, Charge] = field(default_factory=dict)
     _ids: dict[str, str] = field(default_factory=dict)
+    _attempts: dict[str, Attempt] = field(default_factory=dict)
+    """The attempts that a customer was asked about, by the id of the charge."""
     _refunded: dict[str, str] = field(default_factory=dict)
     """Maps a refund's id to the id of its charge."""
     _reversals: dict[str, str] = field(default_factory=dict)
@@ -204,10 +230,16 @@ class ChargeBook:
         *,
         partially: bool = False,
         stored_credential: Mapping[str, str] | None = None,
+        three_d_secure: str = "automatic",
+        exemption: str | None = None,
+        return_url: str | None = None,
+        challenges: str = "",
     ) -> Charge:
         """Charge a card, or only authorize the amount. A declined charge is recorded too, with the status `declined`.
 
-        With `partially`, the bank approves half of the amount, so only half is captured or authorized.
+        With `partially`, the bank approves half of the amount, so only half is captured or authorized. A charge whose
+        customer has to be authenticated first is `action_required`; `challenges` is the URL of the challenges' page,
+        without the charge's id.
 
         Raises ReferenceReversed, ReferenceAlreadyCharged.
         """
@@ -220,7 +252,7 @@ class ChargeBook:
             charge = Charge(
                 id=_new_id("ch"),
                 reference=reference,
-                status="declined" if card.decline_code else "authorized",
+                status="action_required",
                 amount_minor=amount_minor if capture else approved_minor,
                 currency=currency,
                 captured_minor=0,
@@ -229,17 +261,74 @@ class ChargeBook:
                 fee_minor=None,
                 card_brand=card.brand,
                 card_last4=card.last4,
-                decline_code=card.decline_code,
+                decline_code=None,
                 void_reason=None,
                 created_at=self.now(),
                 captured_at=None,
-                expires_at=None if capture or card.decline_code else self.now(_AUTHORIZED_FOR),
-                network_transaction_id=None if card.decline_code else self._network_transaction_id(card.brand),
+                expires_at=None,
+                network_transaction_id=None,
                 stored_credential=stored_credential,
+                next_action=None,
+                authentication=_EXEMPT if exemption else None,
             )
             self._ids[reference] = charge.id
-            self._put(charge)
-            return self.capture(charge.id, approved_minor) if capture and not card.decline_code else charge
+            attempt = Attempt(card, capture, approved_minor, return_url)
+            # A customer who is absent can't be authenticated, and need not be.
+            is_present = stored_credential is None or stored_credential["initiator"] == "customer"
+            if not is_present or not (card.wants_authentication or three_d_secure == "required"):
+                return self._attempt(charge, attempt)
+            charge = replace(charge, authentication=None)
+            if three_d_secure == "none":
+                return self._decline(charge, "authentication_required")
+            self._attempts[charge.id] = attempt
+            return self._put(replace(charge, next_action={"redirect_url": challenges + charge.id}))
+
+    def challenge(self, charge_id: str) -> Challenge | None:
+        """Find what a charge's customer is or was asked."""
+        with self._lock:
+            if charge_id not in self._attempts:
+                return None
+            charge, return_url = self.get(charge_id), self._attempts[charge_id].return_url
+            amount = amount_for_people(charge.amount_minor, charge.currency)
+            return Challenge(amount, charge.card_last4, return_url, charge.status == "action_required")
+
+    def end_challenge(self, charge_id: str, *, passed: bool) -> Charge:
+        """Let the customer pass or fail the challenge. Raises ChargeNotFound, InvalidState."""
+        with self._lock:
+            charge = self.get(charge_id)
+            if charge.status != "action_required":
+                raise InvalidState(f"A charge that is {charge.status} waits for no customer.")
+            if not passed:
+                return self._decline(replace(charge, authentication=_FAILED), "authentication_failed")
+            return self._attempt(replace(charge, authentication=_AUTHENTICATED), self._attempts[charge_id])
+
+    def cancel_authentication(self, charge_id: str) -> Charge:
+        """Decline a charge that waits for its customer, and return the charge as it is now. Raises ChargeNotFound."""
+        with self._lock:
+            charge = self.get(charge_id)
+            if charge.status != "action_required":
+                return charge
+            return self._decline(charge, "authentication_expired")
+
+    def _attempt(self, charge: Charge, attempt: Attempt) -> Charge:
+        """Ask the bank for the money."""
+        if attempt.card.decline_code:
+            return self._decline(charge, attempt.card.decline_code)
+        authorized = replace(
+            charge,
+            status="authorized",
+            expires_at=None if attempt.capture else self.now(_AUTHORIZED_FOR),
+            network_transaction_id=self._network_transaction_id(charge.card_brand),
+            next_action=None,
+        )
+        if not attempt.capture:
+            return self._put(authorized, "charge.authorized")
+        self._put(authorized)
+        return self.capture(charge.id, attempt.approved_minor)
+
+    def _decline(self, charge: Charge, decline_code: str) -> Charge:
+        declined = replace(charge, status="declined", decline_code=decline_code, next_action=None)
+        return self._put(declined, "charge.declined")
 
     def verify(self, reference: str, card: Card) -> Verification:
         """Ask whether the card is good. The book forgets the answer, as no money depends on it."""
@@ -298,15 +387,10 @@ class ChargeBook:
                 raise AmountExceedsAuthorized
             now, fee_minor = self.now(), _fee(captured_minor, charge.currency)
             self._add_line("charge", charge, captured_minor, now, fee_minor=fee_minor)
-            return self._put(
-                replace(
-                    charge,
-                    status="captured",
-                    captured_minor=captured_minor,
-                    fee_minor=fee_minor,
-                    captured_at=now,
-                )
+            captured = replace(
+                charge, status="captured", captured_minor=captured_minor, fee_minor=fee_minor, captured_at=now
             )
+            return self._put(captured, "charge.captured")
 
     def void(self, charge_id: str) -> Charge:
         """Release an authorization that was not captured. Raises ChargeNotFound, InvalidState."""
@@ -314,7 +398,7 @@ class ChargeBook:
             charge = self.get(charge_id)
             if charge.status != "authorized":
                 raise InvalidState(f"A charge that is {charge.status} can't be voided.")
-            return self._put(replace(charge, status="voided"))
+            return self._put(replace(charge, status="voided"), "charge.voided")
 
     def expire(self, charge_id: str) -> Charge:
         """Release an authorization that was not captured in time. Raises ChargeNotFound, InvalidState."""
@@ -324,7 +408,7 @@ class ChargeBook:
                 raise ChargeNotFound
             if charge.status != "authorized":
                 raise InvalidState(f"A charge that is {charge.status} can't expire.")
-            return self._put(replace(charge, status="voided", void_reason="expired"))
+            return self._put(replace(charge, status="voided", void_reason="expired"), "charge.expired")
 
     def refund(
         self,
@@ -400,7 +484,8 @@ class ChargeBook:
     def _undo(self, charge: Charge | None) -> str:
         if charge is None:
             return "tombstoned"
-        if charge.status == "declined":
+        if charge.status in ("declined", "action_required"):
+            self.cancel_authentication(charge.id)
             return "declined"
         if charge.status in ("voided", "refunded"):
             return "already_reversed"
@@ -410,7 +495,8 @@ class ChargeBook:
         captured_on = _day(charge.captured_at or "")
         if charge.refundable_minor == charge.captured_minor and captured_on >= _day(self.now()):
             del self._lines[captured_on]["charge", charge.id]
-            self._put(replace(charge, status="voided", captured_minor=0, fee_minor=None, captured_at=None))
+            voided = replace(charge, status="voided", captured_minor=0, fee_minor=None, captured_at=None)
+            self._put(voided, "charge.voided")
             return "voided"
         if charge.refundable_minor:
             self.refund(charge.id)
@@ -433,11 +519,30 @@ class ChargeBook:
             self._add_line("refund", charge, -refund.amount_minor, self.now(), refund=refund)
         elif previous_status == "succeeded":
             self._add_line("refund_failed", charge, refund.amount_minor, self.now(), refund=refund)
+        if refund.status != "pending":
+            self._report(f"refund.{refund.status}", charge, refund.id)
         return Refund.of(charge, refund)
 
-    def _put(self, charge: Charge) -> Charge:
+    def _put(self, charge: Charge, event_type: str | None = None) -> Charge:
         self._charges[charge.id] = charge
+        if event_type:
+            self._report(event_type, charge)
         return charge
+
+    def _report(self, type: str, charge: Charge, refund_id: str | None = None) -> None:
+        if self.report is None:
+            return
+        self.report(
+            {
+                "id": _new_id("ev"),
+                "type": type,
+                "created_at": self.now(),
+                "charge_id": charge.id,
+                "charge_created_at": charge.created_at,
+                "reference": charge.reference,
+                "refund_id": refund_id,
+            }
+        )
 
     def _add_line(
         self,

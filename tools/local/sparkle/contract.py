@@ -27,7 +27,7 @@ _Validator = extend(  # type: ignore[no-untyped-call]
 @cache
 def contract() -> dict[str, Any]:
     """Load the whole OpenAPI document."""
-    document: dict[str, Any] = yaml.safe_load(_CONTRACT.read_text(encoding="utf-8"))
+    document: dict[str, Any] = yaml.load(_CONTRACT.read_text(encoding="utf-8"), yaml.CSafeLoader)
     return document
 
 

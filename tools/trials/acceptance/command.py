@@ -12,7 +12,7 @@ from rich.console import Console
 from tools.deployment.paths import BUILD
 from tools.deployment.stack import Stack, StackError
 from tools.deployment.terraform import Terraform
-from tools.trials.acceptance.deployment import guarded_deployment, variables_of
+from tools.trials.acceptance.deployment import chosen_gateway, guarded_deployment, variables_of
 from tools.trials.acceptance.recorder import Recorder
 from tools.trials.acceptance.run import Run
 from tools.trials.acceptance.runner import (
@@ -48,10 +48,12 @@ def acceptance(
     if environment == "local":
         stack = Stack.load(stack_file)
         session = boto3.Session(stack.access_key_id, stack.secret_access_key, region_name=stack.region)
-        recorder.hide(stack.sparkle_api_key, "<gateway key>")
+        for sandbox in stack.sandboxes.values():
+            recorder.hide(sandbox.api_key, "<gateway key>")
         run = Run(environment, recorder, session, stack=stack)
     else:
         variables, gateway_key = variables_of(environment), os.environ.get("GATEWAY_API_KEY")
+        gateway = chosen_gateway(variables, os.environ.get("GATEWAY"))
         # The variable that Terraform reads; boto3 by default reads another one.
         session = boto3.Session(region_name=variables["region"] or os.environ.get("AWS_REGION"))
         hide_identity(recorder, session)
@@ -60,7 +62,14 @@ def acceptance(
             return session.client(service)  # type: ignore[call-overload]
 
         deployment = guarded_deployment(
-            environment, variables, client, yes=yes, gateway_key=gateway_key, prepare=prepare, console=console
+            environment,
+            variables,
+            client,
+            yes=yes,
+            gateway=gateway,
+            gateway_key=gateway_key,
+            prepare=prepare,
+            console=console,
         )
         recorder.hide(gateway_key, "<gateway key>")
         run = Run(environment, recorder, session, deployment=deployment, keeps_deployment=keep)

@@ -39,6 +39,8 @@ class Deployment:
     variables: Mapping[str, Any]
     """The variables that differ from those of `base`."""
     tags: Mapping[str, str]
+    gateway: str
+    """The gateway that takes all payments."""
     gateway_key: str | None
     prepare: Callable[[str], Terraform]
     """Builds the packages and returns an initialised Terraform for an environment."""
@@ -82,13 +84,15 @@ def guarded_deployment(
     clients: Clients,
     *,
     yes: str | None,
+    gateway: str,
     gateway_key: str | None,
     prepare: Callable[[str], Terraform],
     console: Console,
 ) -> Deployment:
     """Return the environment to create. Raises StackError, with advice, if it must not be created."""
-    if not variables["has_gateway_key"] and not gateway_key:
-        raise StackError(f"No card could be charged: put the key for {variables['gateway_url']} into GATEWAY_API_KEY.")
+    if gateway not in variables["known_keys"] and not gateway_key:
+        url = variables["gateway_urls"][gateway]
+        raise StackError(f"No card could be charged: put the key for {url} into GATEWAY_API_KEY.")
     account_id = clients("sts").get_caller_identity()["Account"]
     budget = find_budget(clients("budgets"), account_id, estimated_usd())
     console.print(f"{budget}\nAn acceptance costs about ${estimated_usd():.2f}.", highlight=False)
@@ -106,13 +110,23 @@ def guarded_deployment(
             "api_domain": None,
             "api_throttling_rate": 100,
             "api_throttling_burst": 200,
+            "gateway_routes": [{"gateway": gateway}],
             # The role exists once per account and region; destroying this deployment would remove it.
             "manage_api_gateway_account": not has_log_role(clients("apigateway"), clients("iam")),
         },
         tags={"Project": variables["name"], "Environment": name},
+        gateway=gateway,
         gateway_key=gateway_key,
         prepare=prepare,
     )
+
+
+def chosen_gateway(variables: Mapping[str, Any], wanted: str | None) -> str:
+    """The gateway of the variables that is wanted, or the only one. Raises StackError."""
+    names = sorted(variables["gateway_urls"])
+    if wanted in names or (not wanted and len(names) == 1):
+        return wanted or names[0]
+    raise StackError(f"Choose one of the environment's gateways with GATEWAY=: {', '.join(names)}.")
 
 
 def variables_of(base: str) -> dict[str, Any]:
@@ -121,10 +135,11 @@ def variables_of(base: str) -> dict[str, Any]:
         raise StackError(f"There is no environment {base}: write terraform/environments/{base}.tfvars first.")
     terraform = Terraform(base, state=BUILD / "acceptance" / "no.tfstate")
     terraform.init()
-    names = ("name", "environment", "region", "deletion_protection", "gateway_url")
+    names = ("name", "environment", "region", "deletion_protection")
     expressions = ", ".join(f"{name} = var.{name}" for name in names)
     variables: dict[str, Any] = terraform.evaluate(
-        f"{{{expressions}, has_gateway_key = nonsensitive(var.gateway_api_key != null)}}"
+        f"{{{expressions}, gateway_urls = {{for name, gateway in var.gateways : name => gateway.url}}, "
+        "known_keys = nonsensitive(keys(var.gateway_keys))}"
     )
     refuse_production(base, variables)
     return variables

@@ -93,8 +93,9 @@ class Row:
     """Bytes are sent unchanged, other values as JSON. A function creates the body from the payment's id."""
     status: int = 400
     code: str | None = "invalid_request"
-    final_status: str | None = None
-    """The final status of the payment or the stored card, followed by its error if any; None if neither may exist."""
+    final_status: str | tuple[str, ...] | None = None
+    """The final status of the payment or the stored card, followed by its error if any; several if it depends on the
+    gateway; None if neither may exist."""
     method: str = "POST"
     path: str = "/payments"
     key: str | bytes | None = field(default_factory=new_payment_id)
@@ -115,7 +116,8 @@ class Outcome:
         """The differences between this outcome and the row."""
         found = [] if self.status == row.status else [f"the status is {self.status}, not {row.status}: {self.text}"]
         final_status = " ".join(filter(None, (self.payment["status"], self.payment["error"]))) if self.payment else None
-        if final_status != row.final_status:
+        expected = row.final_status if isinstance(row.final_status, tuple) else (row.final_status,)
+        if final_status not in expected:
             found.append(f"it ended as {final_status}, not {row.final_status}")
         if row.code:
             found += self._error_differences(row.code)
@@ -138,7 +140,11 @@ class Outcome:
 
 
 def accepted(
-    name: str, body: Any = PAYMENT, final_status: str = "captured", path: str = "/payments", **options: Any
+    name: str,
+    body: Any = PAYMENT,
+    final_status: str | tuple[str, ...] = "captured",
+    path: str = "/payments",
+    **options: Any,
 ) -> Row:
     return Row(name, body, accepted_status(path), None, final_status, path=path, **options)
 
@@ -392,7 +398,9 @@ WRONG_AMOUNTS: dict[str, Any] = {"a string": "1999", "a boolean": True, "an arra
 FIELDS = [
     *(Row(f"no {name}", payment_with(**{name: None})) for name in PAYMENT),
     accepted("amount 1", payment_with(amount_minor=1)),
-    accepted("amount 999999999999", payment_with(amount_minor=999999999999)),
+    accepted("amount 99999999", payment_with(amount_minor=99999999)),
+    # The API accepts twelve digits, but not every gateway takes more than eight.
+    accepted("amount 999999999999", payment_with(amount_minor=999999999999), ("captured", "reversed GatewayRefused")),
     Row("amount 0", payment_with(amount_minor=0)),
     Row("amount -1", payment_with(amount_minor=-1)),
     Row("amount 1000000000000", payment_with(amount_minor=1000000000000)),

@@ -9,7 +9,7 @@ from tools.deployment.paths import ROOT
 FILE = ROOT / "docs" / "openapi.yaml"
 METHODS = ("get", "post", "put", "patch", "delete")
 
-_UNRESOLVED: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+_UNRESOLVED: dict[str, Any] = yaml.load(FILE.read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
 def _resolved(node: Any) -> Any:

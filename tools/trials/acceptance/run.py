@@ -143,8 +143,8 @@ class Run:
             raise Skipped(why)
 
     def require_sandbox(self) -> None:
-        if not self.stack.sparkle_url:
-            raise Skipped("Only Sparkle's sandbox can be told to fail, and this gateway is another.")
+        if not self.stack.sandboxes:
+            raise Skipped("Only a sandbox of ours can be told to fail, and this gateway is none.")
 
     def client(self, service: str, *, region: str | None = None, session: boto3.Session | None = None) -> Any:
         """Create a recorded AWS client, from this run's session or from another one."""

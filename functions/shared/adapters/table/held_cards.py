@@ -1,7 +1,7 @@
 """The cards of payments that have not ended, in the table `ephemeral` beside their single-use keys (sealing_keys.py).
 
-`ciphertext` and `security_code` are encrypted by KMS. `expires_at` is the table's TTL attribute: if a payment's end
-erases nothing, DynamoDB does.
+`ciphertext` is encrypted by KMS, and `security_code` by a key in it. `expires_at` is the table's TTL attribute: if a
+payment's end erases nothing, DynamoDB does.
 """
 
 from contextlib import suppress
@@ -9,6 +9,7 @@ from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from functions.shared.adapters.table import customer_waits
 from functions.shared.adapters.table.items import ledger_errors, marshal, unmarshal
 from functions.shared.domain.errors import LedgerConflict
 from functions.shared.domain.times import epoch_seconds, iso
@@ -26,7 +27,7 @@ _IS_FIRST = "attribute_not_exists(ended_at) AND attribute_not_exists(ciphertext)
 
 # Unconditional: the item that remains keeps a late request from bringing anything back.
 _ERASE = (
-    f"REMOVE private_key, {', '.join(_FIELDS)}"
+    f"REMOVE private_key, {', '.join((*_FIELDS, *customer_waits.ATTRIBUTES))}"
     " SET ended_at = if_not_exists(ended_at, :at), expires_at = if_not_exists(expires_at, :expires_at)"
 )
 

@@ -22,6 +22,7 @@ from functions.shared.adapters.table.items import (
     write_transaction,
 )
 from functions.shared.domain.card import CardSummary
+from functions.shared.domain.charge import Authentication
 from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, LedgerConflict, LedgerUnavailable
 from functions.shared.domain.ledger import JournalEntry, PostedEntry, Posting
 from functions.shared.domain.operation import Operation, in_order
@@ -263,6 +264,7 @@ def _to_payment(item: Item, older: Sequence[Operation] = ()) -> Payment:
         | {
             "card": CardSummary.from_dict(item["card"]) if "card" in item else None,
             "flags": tuple(item["flags"]),
+            "authentication": Authentication(**item["authentication"]) if "authentication" in item else None,
             "operations": in_order([*older, *map(_to_operation, item["operations"])]),
         }
     )

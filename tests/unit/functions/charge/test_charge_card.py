@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from functions.charge.charge_card import charge_card
-from functions.shared.domain.card import CardSummary, security_code_context
+from functions.encrypt.encrypt_data import encrypt_card
+from functions.shared.domain.card import CardSummary
 from functions.shared.domain.charge import REDACTED, Charge, StoredCredential
 from functions.shared.domain.errors import (
+    CustomerActionRequired,
     GatewayBusy,
     GatewayMismatch,
     GatewayOutcomeUnknown,
@@ -18,16 +20,21 @@ from functions.shared.domain.errors import (
     LedgerUnavailable,
 )
 from functions.shared.domain.payment import PaymentRequest, Status
+from functions.shared.domain.security_code import CODE_KEY
 from functions.shared.ports import HeldCard
 from tests.fakes import LEDGER_DOWN, FakeCardCipher, FakeGateway, FakeHeldCards, FakeLedger
 from tests.samples import (
+    ABLE,
     CARD_DATA,
+    CHALLENGED_PAN,
     DECLINED_PAN,
     NETWORK_TRANSACTION_ID,
     NOW,
     PAN,
     REQUEST,
+    RETURN_URL,
     SECURITY_CODE,
+    STARTED_AT,
     SUMMARY,
     WRONG_SECURITY_CODE,
     card,
@@ -64,9 +71,9 @@ def charge(
         request,
         summary,
         transaction_id or held.transaction_id,
+        STARTED_AT,
         held_cards=held_cards,
         cipher=cipher,
-        code_cipher=lambda: cipher,
         gateway=gateway,
         ledger=ledger or FakeLedger(),
     )
@@ -254,19 +261,18 @@ def test_nothing_is_charged_after_the_card_was_erased(gateway: FakeGateway) -> N
             REQUEST,
             SUMMARY,
             held.transaction_id,
+            STARTED_AT,
             held_cards=held_cards,
             cipher=cipher,
-            code_cipher=lambda: cipher,
             gateway=gateway,
             ledger=FakeLedger(),
         )
     assert gateway.calls == []
 
 
-def security_code(cipher: FakeCardCipher, code: str, payment_id: str = "pay-1") -> HeldCard:
+def security_code(cipher: FakeCardCipher, code: str) -> HeldCard:
     """A card that is held with a security code."""
-    ciphertext = cipher.encrypt(json.dumps(CARD_DATA).encode(), SUMMARY.encryption_context)
-    return HeldCard(ciphertext, cipher.encrypt(code.encode(), security_code_context(payment_id)))
+    return encrypt_card(card(security_code=code), SUMMARY.encryption_context, cipher=cipher)
 
 
 def test_the_gateway_gets_the_security_code(gateway: FakeGateway) -> None:
@@ -277,10 +283,12 @@ def test_the_gateway_gets_the_security_code(gateway: FakeGateway) -> None:
     assert (declined["outcome"], declined["decline_code"]) == ("declined", "incorrect_cvc")
 
 
-def test_another_payment_s_security_code_is_not_sent(gateway: FakeGateway) -> None:
-    cipher = FakeCardCipher()
+@pytest.mark.parametrize("ciphertext", [b"\xff\xff\xff", b"\x00\x00\x00", b"1234"])
+def test_another_card_s_security_code_is_not_sent(gateway: FakeGateway, ciphertext: bytes) -> None:
+    cipher, with_key = FakeCardCipher(), json.dumps(CARD_DATA | {CODE_KEY: "000000"}).encode()
+    held = HeldCard(cipher.encrypt(with_key, SUMMARY.encryption_context), ciphertext)
     with pytest.raises(KeyUnusable):
-        charge(gateway, cipher=cipher, held=security_code(cipher, SECURITY_CODE, "pay-2"))
+        charge(gateway, cipher=cipher, held=held)
     assert gateway.calls == []
 
 
@@ -302,3 +310,42 @@ def test_a_text_of_the_gateways_that_is_not_what_it_must_be_is_a_mismatch(
     monkeypatch.setattr(gateway, "charge", lambda *_: taken)
     with pytest.raises(GatewayMismatch):
         charge(gateway)
+
+
+def test_a_gateway_that_takes_no_security_code_is_not_sent_one() -> None:
+    cipher, unable = FakeCardCipher(), FakeGateway(abilities=replace(ABLE, security_code=False))
+    charged = charge(unable, cipher=cipher, held=security_code(cipher, WRONG_SECURITY_CODE))
+    assert charged["outcome"] == "captured"
+
+
+ASKABLE = replace(REQUEST, return_url=RETURN_URL)
+
+
+def test_a_customer_who_has_to_be_asked_is_no_outcome(gateway: FakeGateway) -> None:
+    with pytest.raises(CustomerActionRequired) as asked:
+        charge(gateway, ASKABLE, CHALLENGED_PAN)
+    (made,) = gateway.charges.values()
+    assert json.loads(str(asked.value)) == {"gateway": "sparkle", "charge_id": made.charge_id}
+    assert made.status == "action_required"
+
+
+def test_what_the_request_says_of_the_authentication_reaches_the_gateway(gateway: FakeGateway) -> None:
+    with pytest.raises(CustomerActionRequired):
+        charge(gateway, replace(ASKABLE, three_d_secure="required", exemption="low_value"))
+    order = gateway.orders["pay-1"]
+    assert (order.three_d_secure, order.return_url, order.exemption) == ("required", RETURN_URL, "low_value")
+
+
+@pytest.mark.parametrize("request_", [REQUEST, replace(ASKABLE, three_d_secure="none")])
+def test_a_customer_who_cannot_be_asked_is_not_waited_for(gateway: FakeGateway, request_: PaymentRequest) -> None:
+    answer = charge(gateway, request_, CHALLENGED_PAN)
+    assert (answer["outcome"], answer["decline_code"]) == ("declined", "authentication_required")
+    assert gateway.charges["pay-1"].status == "declined"
+
+
+def test_a_decline_because_nobody_could_be_asked_stays_one_however_often_it_is_tried(gateway: FakeGateway) -> None:
+    gateway.faults.arm("cancel_authentication", UNKNOWN, done=True)
+    with pytest.raises(GatewayOutcomeUnknown):
+        charge(gateway, REQUEST, CHALLENGED_PAN)
+    answer = charge(gateway, REQUEST, CHALLENGED_PAN)
+    assert (answer["outcome"], answer["decline_code"]) == ("declined", "authentication_required")

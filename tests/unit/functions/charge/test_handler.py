@@ -6,7 +6,7 @@ import pytest
 from functions.charge.handler import handler
 from functions.shared.domain.errors import GatewayOutcomeUnknown, InternalError
 from functions.shared.ports import HeldCard
-from tests.samples import CARD_DATA, HOLDER, NOW, PAN, REQUEST, SUMMARY
+from tests.samples import CARD_DATA, HOLDER, NOW, PAN, REQUEST, STARTED_AT, SUMMARY
 from tests.unit.functions.conftest import Output, World
 
 
@@ -17,6 +17,9 @@ def event(world: World, plaintext: bytes = json.dumps(CARD_DATA).encode()) -> di
         "payment_id": "payment-of-ours-1",
         "payment": REQUEST.to_dict(),
         "card": SUMMARY.to_dict(),
+        "gateway": "sparkle",
+        "three_d_secure": "automatic",
+        "started_at": STARTED_AT,
         "transaction_id": held.transaction_id,
     }
 

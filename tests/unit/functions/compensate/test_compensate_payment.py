@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from functions.compensate.compensate_payment import ChargeResult, compensate_payment
-from functions.shared.domain.charge import REDACTED, Charge, Reversal
+from functions.shared.domain.charge import REDACTED, Charge, Order, Reversal
 from functions.shared.domain.errors import (
     GatewayBusy,
     GatewayMismatch,
@@ -17,7 +17,7 @@ from functions.shared.domain.errors import (
 from functions.shared.domain.ledger import GENESIS_HASH, JournalEntry, capture_entry, in_doubt_entry, refund_entry
 from functions.shared.domain.payment import Payment, PaymentRequest, Status
 from functions.shared.use_cases.undo_charge import record_doubt, undo_charge
-from tests.fakes import LEDGER_DOWN, FakeGateway, FakeLedger, FakeVelocityCounter, Faults
+from tests.fakes import LEDGER_DOWN, FakeGateway, FakeLedger, FakeVelocityCounter, Faults, only
 from tests.samples import DECLINED_PAN, LATER, NOW, PAN, REQUEST, card, order, payment
 
 CAPTURE = capture_entry("sparkle", 1999, "USD")
@@ -51,7 +51,9 @@ def compensate(
 ) -> Payment:
     first = payment(status="in_doubt", request=request, charge_id=None, error="LedgerUnavailable", updated_at=now)
     counter = counter or FakeVelocityCounter()
-    return compensate_payment(first, request, charge_result, gateway=gateway, ledger=ledger, velocity_counter=counter)
+    return compensate_payment(
+        first, request, charge_result, gateways=only(gateway), ledger=ledger, velocity_counter=counter
+    )
 
 
 def balances(entries: tuple[JournalEntry, ...]) -> Counter[str]:
@@ -265,7 +267,7 @@ def test_of_two_that_record_the_doubt_at_once_both_go_on_from_the_entry_that_is_
         doubtful = payment(status="in_doubt", charge_id=None, updated_at=now)
         known = record_doubt(doubtful, REQUEST, ledger=ledger)
     assert known.payment.updated_at == NOW
-    undo_charge(known, gateway=gateway, ledger=ledger, now=LATER)
+    undo_charge(known, gateways=only(gateway), ledger=ledger, now=LATER)
     recorded = ledger.records["pay-1"]
     hashes = [GENESIS_HASH, *(posted.hash for posted in recorded.entries)]
     assert [posted.previous_hash for posted in recorded.entries] == hashes[:-1]
@@ -315,8 +317,8 @@ def test_an_authorization_in_doubt_has_no_money_to_suspend(gateway: FakeGateway,
 def test_a_charge_that_lands_between_the_look_and_the_reversal_is_undone_too(
     gateway: FakeGateway, ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def find_then_land(reference: str) -> None:
-        gateway.charge(order(reference), card(), "pay-1-charge")
+    def find_then_land(order: Order) -> None:
+        gateway.charge(order, card(), "pay-1-charge")
 
     monkeypatch.setattr(gateway, "find_by_reference", find_then_land)
     ended = compensate(gateway, ledger)
@@ -360,8 +362,8 @@ def test_a_settled_charge_is_refunded_and_counts_as_reversed(
 def test_the_reversal_is_on_record_before_the_gateway_is_asked_for_it(
     gateway: FakeGateway, ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def reverse(reference: str) -> Reversal:
-        recorded = ledger.records[reference].payment
+    def reverse(order: Order) -> Reversal:
+        recorded = ledger.records[order.reference].payment
         assert (recorded.status, recorded.reversing) == ("in_doubt", True)
         return Reversal("tombstoned", None)
 

@@ -14,6 +14,7 @@ def event(**changes: Any) -> dict[str, Any]:
         "started_at": STARTED_AT,
         "payment": REQUEST.to_dict(),
         "card": SUMMARY.to_dict(),
+        "gateway": "sparkle",
         "transaction_id": TRANSACTION_ID,
         "flags": [],
         "charge": {"outcome": "unknown"},

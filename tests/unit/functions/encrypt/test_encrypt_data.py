@@ -5,9 +5,11 @@ import pytest
 
 from functions.encrypt.encrypt_data import encrypt_card, encrypt_data, hold_card
 from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, LedgerConflict
+from functions.shared.domain.security_code import CODE_KEY, decrypt_code
 from functions.shared.ports import HeldCard
+from functions.shared.use_cases.decrypt_card import decrypt_card
 from tests.fakes import FakeCardCipher, FakeHeldCards
-from tests.samples import CARD, CARD_DATA, NOW, SECURITY_CODE, TOKEN, card
+from tests.samples import CARD, CARD_DATA, NOW, SECURITY_CODE, SUMMARY, TOKEN, card
 
 CONTEXT = {"token": TOKEN}
 
@@ -36,16 +38,25 @@ def test_nothing_is_held_for_a_payment_that_has_ended() -> None:
     assert held_cards.cards == {}
 
 
-def test_the_security_code_is_encrypted_for_the_payment_and_not_with_the_card() -> None:
-    cipher, code_cipher = FakeCardCipher(), FakeCardCipher()
-    with_code = card(security_code=SECURITY_CODE)
-    encrypted = encrypt_card(with_code, "pay-1", CONTEXT, cipher=cipher, code_cipher=code_cipher)
-    assert json.loads(cipher.decrypt(encrypted.ciphertext, CONTEXT)) == CARD_DATA
+def test_the_security_code_is_encrypted_and_not_with_the_card() -> None:
+    cipher = FakeCardCipher()
+    encrypted = encrypt_card(card(security_code=SECURITY_CODE), CONTEXT, cipher=cipher)
+    plaintext = json.loads(cipher.decrypt(encrypted.ciphertext, CONTEXT))
+    key = bytes.fromhex(plaintext.pop(CODE_KEY))
+    assert plaintext == CARD_DATA
     assert encrypted.security_code
-    context = {"payment_id": "pay-1", "purpose": "security_code"}
-    assert code_cipher.decrypt(encrypted.security_code, context) == SECURITY_CODE.encode()
-    without = encrypt_card(CARD, "pay-1", CONTEXT, cipher=cipher, code_cipher=code_cipher)
-    assert without.security_code is None
+    assert decrypt_code(key, encrypted.security_code) == SECURITY_CODE
+    assert decrypt_card(encrypted, SUMMARY, cipher=cipher).security_code == SECURITY_CODE
+    assert encrypt_card(CARD, CONTEXT, cipher=cipher).security_code is None
+
+
+def test_a_code_that_was_encrypted_twice_has_two_keys_and_two_ciphertexts() -> None:
+    """No pad is used twice. Of 16 attempts, it happens to 1 in 10^36."""
+    cipher = FakeCardCipher()
+    encrypted = [encrypt_card(card(security_code="0000"), CONTEXT, cipher=cipher) for _ in range(16)]
+    keys = {json.loads(cipher.decrypt(each.ciphertext, CONTEXT))[CODE_KEY] for each in encrypted}
+    assert len(keys) > 8
+    assert len({each.security_code for each in encrypted}) > 8
 
 
 def test_a_holder_in_any_script_comes_back_unchanged() -> None:
@@ -59,4 +70,4 @@ def test_a_key_that_does_not_answer_is_left_to_the_state_machine() -> None:
     cipher = FakeCardCipher()
     cipher.faults.arm("encrypt", KeyServiceUnavailable("KMS: Throttling"))
     with pytest.raises(KeyServiceUnavailable):
-        encrypt_card(CARD, "pay-1", CONTEXT, cipher=cipher, code_cipher=FakeCardCipher())
+        encrypt_card(CARD, CONTEXT, cipher=cipher)

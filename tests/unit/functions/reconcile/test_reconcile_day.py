@@ -18,8 +18,8 @@ from functions.shared.domain.settlement import Break, SettlementLine, Settlement
 from functions.shared.ports import Execution
 from functions.shared.use_cases.adopt_charge import adopt_charge
 from tests.balances import balances
-from tests.fakes import FakeBooks, FakeBreaks, FakeExecutions, FakeGateway, FakeLedger
-from tests.samples import LATER, NOW, REQUEST, STARTED_AT, card, operation_request, order, payment
+from tests.fakes import FakeBooks, FakeBreaks, FakeExecutions, FakeGateway, FakeLedger, only
+from tests.samples import ABLE, LATER, NOW, REQUEST, STARTED_AT, card, operation_request, order, payment
 
 DAY = "2026-11-23"
 NEXT_MORNING = "2026-11-24T02:00:00.000Z"
@@ -37,6 +37,7 @@ class World:
     breaks: FakeBreaks = field(default_factory=FakeBreaks)
     executions: FakeExecutions = field(default_factory=FakeExecutions)
     counted: list[str] = field(default_factory=list)
+    others: tuple[FakeGateway, ...] = ()
     runs: int = 0
 
     def __post_init__(self) -> None:
@@ -82,7 +83,7 @@ class World:
             day=DAY,
             run=f"run-{self.runs}",
             now=now,
-            gateway=self.gateway,
+            gateways=only(self.gateway, *self.others),
             ledger=self.ledger,
             books=self.books,
             breaks=self.breaks,
@@ -185,7 +186,7 @@ class TestADayThatAgrees:
         reversed_ = replace(known, status="reversed", captured_minor=0, version=2)
         world.ledger.record(*reversed_.post(capture_entry("sparkle", 1999, "USD").reverse(1)))
         world.executions.executions["pay-1"] = replace(ENDED, error="PaymentReversed")
-        world.gateway.reverse("pay-1")
+        world.gateway.reverse(order("pay-1"))
         assert world.reconcile() == []
 
     def test_a_charge_that_was_reversed_after_it_had_settled_is_there_and_back(self, world: World) -> None:
@@ -403,14 +404,14 @@ class TestBreaks:
             "2026-11-24",
             "late",
             "2026-11-25T02:00:00.000Z",
-            world.gateway,
+            only(world.gateway),
             world.ledger,
             world.books,
             world.breaks,
             world.executions,
             world.counted.append,
         )
-        late.step(Cursor("gateway"))
+        late.step(Cursor("gateway", gateway="sparkle"))
         assert [(found.type, found.expected) for found in late.found()] == [("duplicate", "once, as on 2026-11-23")]
         assert moved.endswith("@2026-11-23")
 
@@ -592,7 +593,7 @@ class TestWhatNobodyAskedUsFor:
         world.paid()
         refund = world.gateway.show_refund("pay-1", 500, "pending").refunds[-1]
         known = world.ledger.records["pay-1"]
-        adopted = adopt_charge(known, gateway=world.gateway, ledger=world.ledger, now=LATER)
+        adopted = adopt_charge(known, gateways=only(world.gateway), ledger=world.ledger, now=LATER)
         assert adopted.payment.refunded_minor == 0
         world.gateway.show_refund("pay-1", 500, "succeeded", refund_id=refund.refund_id)
         world.reconcile()
@@ -614,3 +615,59 @@ class TestWhatNobodyAskedUsFor:
         (broken,) = world.reconcile()
         assert (broken.type, broken.item) == ("status_differs", "charge")
         assert broken.found.startswith(found)
+
+
+class TestSeveralGateways:
+    def test_each_report_is_compared_with_the_payments_of_its_gateway(self, world: World) -> None:
+        world.paid("pay-1")
+        twinkle = FakeGateway("twinkle")
+        world.others = (twinkle,)
+        charge = twinkle.charge(order("pay-2"), card(), "pay-2-charge")
+        world.ledger.record(
+            *payment("pay-2", gateway="twinkle", charge_id=charge.charge_id).post(capture_entry("twinkle", 1999, "USD"))
+        )
+        twinkle.reports[DAY] = [charge_line(charge)]
+        assert world.reconcile() == []
+        settled = world.ledger.records["pay-2"].journal[-1]
+        assert (settled.kind, settled.postings[-1].account) == ("settlement", "asset:gateway:twinkle")
+        assert {"asset:gateway:sparkle", "asset:gateway:twinkle"} <= world.books.closed_days(DAY, DAY)[DAY].keys()
+
+    def test_what_a_gateway_does_not_report_is_missing_though_the_other_reports_all_it_has(self, world: World) -> None:
+        world.paid("pay-1")
+        twinkle = FakeGateway("twinkle")
+        world.others = (twinkle,)
+        charge = twinkle.charge(order("pay-2"), card(), "pay-2-charge")
+        world.ledger.record(
+            *payment("pay-2", gateway="twinkle", charge_id=charge.charge_id).post(capture_entry("twinkle", 1999, "USD"))
+        )
+        assert world.types() == [("missing_at_gateway", "pay-2")]
+
+    def test_a_gateway_without_a_report_is_left_out(self, world: World) -> None:
+        world.paid("pay-1")
+        world.others = (FakeGateway("twinkle", replace(ABLE, settlement_report=False)),)
+        assert world.reconcile() == []
+
+    def test_without_any_report_the_executions_are_compared_all_the_same(self, world: World) -> None:
+        world.gateway.abilities = replace(ABLE, settlement_report=False)
+        world.executions.executions["pay-3"] = Execution(False, None, None, REQUEST.to_dict(), STARTED_AT, LATER)
+        assert world.types() == [("missing_in_ledger", "pay-3")]
+
+    def test_a_movement_that_is_not_paid_out_yet_is_compared_and_not_posted(self, world: World) -> None:
+        world.paid()
+        world.spoil(paid=False)
+        assert world.reconcile() == []
+        assert [entry.kind for entry in world.ledger.records["pay-1"].journal] == ["capture"]
+        world.report.append(replace(world.report[0], paid=True))
+        assert world.reconcile() == []
+        assert [entry.kind for entry in world.ledger.records["pay-1"].journal] == ["capture", "settlement"]
+
+    def test_a_report_without_totals_is_compared_line_by_line(self, world: World, monkeypatch: Any) -> None:
+        world.paid()
+        whole = world.gateway.settlement
+
+        def settlement(*asked: Any) -> SettlementPage:
+            return replace(whole(*asked), line_count=None, totals=None)
+
+        monkeypatch.setattr(world.gateway, "settlement", settlement)
+        assert world.reconcile() == []
+        assert [entry.kind for entry in world.ledger.records["pay-1"].journal] == ["capture", "settlement"]

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from functions.reserve.reserve_operation import reserve_operation
+from functions.shared.domain.charge import Abilities
 from functions.shared.domain.errors import (
     GatewayOutcomeUnknown,
     LedgerConflict,
@@ -14,8 +15,8 @@ from functions.shared.domain.ledger import capture_entry
 from functions.shared.domain.operation import OperationRequest, OperationType
 from functions.shared.domain.payment import Payment
 from functions.shared.ports import Execution, RecordedPayment
-from tests.fakes import LEDGER_DOWN, FakeExecutions, FakeGateway, FakeLedger
-from tests.samples import LATER, NOW, REQUEST, STARTED_AT, operation_request, payment, refund_request, shown
+from tests.fakes import LEDGER_DOWN, FakeExecutions, FakeGateway, FakeLedger, only
+from tests.samples import ABLE, LATER, NOW, REQUEST, STARTED_AT, operation_request, payment, refund_request, shown
 
 RUNNING = Execution(True, None, None, REQUEST.to_dict(), STARTED_AT, None)
 EXECUTIONS = FakeExecutions()
@@ -37,7 +38,7 @@ def reserve(
     gateway, known = gateway or FakeGateway(), ledger.records.get(request.payment_id)
     if known:
         gateway.charges.setdefault(request.payment_id, shown(known.payment))
-    return reserve_operation(request, ledger=ledger, executions=executions, gateway=gateway, now=now)
+    return reserve_operation(request, ledger=ledger, executions=executions, gateways=only(gateway), now=now)
 
 
 def test_a_refund_is_reserved_before_anybody_is_asked(ledger: FakeLedger) -> None:
@@ -204,7 +205,7 @@ class TestWhatWasDoneAtTheGateway:
         ledger.record(payment())
         with pytest.raises(GatewayOutcomeUnknown):
             reserve_operation(
-                refund_request(payment()), ledger=ledger, executions=EXECUTIONS, gateway=FakeGateway(), now=LATER
+                refund_request(payment()), ledger=ledger, executions=EXECUTIONS, gateways=only(FakeGateway()), now=LATER
             )
         assert ledger.records["pay-1"].payment.operations == ()
 
@@ -213,3 +214,34 @@ class TestWhatWasDoneAtTheGateway:
         ledger.record(declined)
         reserve(ledger, refund_request(declined), gateway=gateway)
         assert gateway.calls == []
+
+
+@pytest.mark.parametrize(
+    ("abilities", "type", "amount_minor", "error"),
+    [
+        (replace(ABLE, void=False), "void", None, "not_supported_by_gateway"),
+        (replace(ABLE, void=False), "capture", 500, None),
+        (replace(ABLE, partial_capture=False), "capture", 500, "not_supported_by_gateway"),
+        (replace(ABLE, partial_capture=False), "capture", 1999, None),
+        (replace(ABLE, partial_capture=False), "capture", None, None),
+    ],
+)
+def test_what_the_gateway_can_t_do_is_rejected(
+    ledger: FakeLedger, abilities: Abilities, type: OperationType, amount_minor: int | None, error: str | None
+) -> None:
+    held = payment(status="authorized", captured_minor=0)
+    ledger.record(held)
+    able = FakeGateway(abilities=abilities)
+    reserve(ledger, operation_request(held, type, amount_minor), gateway=able)
+    [operation] = ledger.records["pay-1"].payment.operations
+    assert (operation.error, operation.is_open) == (error, error is None)
+
+
+def test_an_operation_goes_by_the_gateway_that_has_the_payment(ledger: FakeLedger) -> None:
+    held = payment(status="authorized", captured_minor=0, gateway="twinkle")
+    ledger.record(held)
+    sparkle, twinkle = FakeGateway(abilities=replace(ABLE, void=False)), FakeGateway("twinkle")
+    twinkle.charges["pay-1"] = replace(shown(held), gateway="twinkle")
+    request, gateways = operation_request(held, "void"), only(sparkle, twinkle)
+    reserved = reserve_operation(request, ledger=ledger, executions=EXECUTIONS, gateways=gateways, now=LATER)
+    assert (reserved.operations[0].error, sparkle.calls) == (None, [])

@@ -8,7 +8,7 @@ from functions.shared.domain.errors import GatewayOutcomeUnknown, PaymentNotFoun
 from functions.shared.domain.ledger import capture_entry, in_doubt_entry, refund_entry, refund_in_doubt_entry
 from functions.shared.ports import Execution, RecordedPayment
 from tests.balances import balances
-from tests.fakes import FakeExecutions, FakeGateway, FakeLedger
+from tests.fakes import FakeExecutions, FakeGateway, FakeLedger, only
 from tests.samples import LATER, NOW, card, operation_request, order, payment, shown
 
 NO_ANSWER = GatewayOutcomeUnknown("No answer.")
@@ -37,7 +37,7 @@ def reserved(ledger: FakeLedger) -> None:
     gateway = FakeGateway()
     gateway.charges["pay-1"] = shown(known)
     request = operation_request(known, "refund", 500, "op-1")
-    reserve_operation(request, ledger=ledger, executions=FakeExecutions(), gateway=gateway, now=LATER)
+    reserve_operation(request, ledger=ledger, executions=FakeExecutions(), gateways=only(gateway), now=LATER)
 
 
 def resolve(
@@ -51,7 +51,7 @@ def resolve(
 ) -> str:
     payment_id, status = resolve_operation(
         "op-1",
-        gateway=gateway,
+        gateways=only(gateway),
         ledger=ledger,
         executions=FakeExecutions(**{"op-1": execution} if execution else {}),
         payments=FakeExecutions(**{"pay-1": paid} if paid else {}),

@@ -1,14 +1,16 @@
 import json
 import string
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from functions.screen.handler import handler
-from functions.screen.rules import load_rules
-from functions.shared.domain.errors import InvalidInput, LedgerUnavailable, PaymentDenied
+from functions.screen.rules import Rules, Screening, load_rules
+from functions.shared import runtime
+from functions.shared.domain.errors import AuthenticationNotSupported, InvalidInput, LedgerUnavailable, PaymentDenied
 from tests.fakes import LEDGER_DOWN
-from tests.samples import FINGERPRINT, REQUEST, STARTED_AT, SUMMARY, TOKEN
+from tests.samples import ABLE, FINGERPRINT, REQUEST, STARTED_AT, SUMMARY, TOKEN
 from tests.unit.functions.conftest import Output, World
 
 REAL_CARD: dict[str, Any] = SUMMARY.to_dict() | {"bin": "400005", "last4": "5556"}
@@ -32,7 +34,9 @@ def verdict_on(denied: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_payment_that_is_allowed_is_counted_for_its_card_and_in_no_metric(world: World, output: Output) -> None:
-    assert handler(event(), None) == {"action": "allow", "rule": None, "decline_code": None, "flags": []}
+    nothing: dict[str, Any] = {"rule": None, "decline_code": None, "flags": [], "challenges": []}
+    allowed = nothing | {"action": "allow", "gateway": "sparkle", "three_d_secure": "automatic"}
+    assert handler(event(), None) == allowed
     assert list(world.velocity_counter.payments[SUMMARY.fingerprint]) == ["payment-of-ours-1"]
     assert output.metrics() == {}
     assert [line["message"] for line in output.logs()] == ["screen done"]
@@ -92,3 +96,40 @@ def test_a_counter_that_does_not_answer_counts_in_no_metric(world: World, output
 def test_the_card_itself_has_no_place_in_the_event(world: World) -> None:
     with pytest.raises(InvalidInput, match="has a field that the contract does not know"):
         handler(event() | {"card_data": "sealed"}, None)
+
+
+def challenging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a rule challenge every customer."""
+    challenged = Screening(challenges=("large_amount",))
+    monkeypatch.setattr(Rules, "screen", lambda rules, facts: challenged)
+
+
+def able(monkeypatch: pytest.MonkeyPatch, three_d_secure: bool) -> None:
+    abilities = replace(ABLE, three_d_secure=three_d_secure)
+    monkeypatch.setattr(runtime, "gateway_abilities", lambda gateway: abilities)
+
+
+def test_a_rule_may_have_the_customer_challenged(world: World, output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    challenging(monkeypatch)
+    able(monkeypatch, True)
+    verdict = handler(event(), None)
+    assert (verdict["action"], verdict["three_d_secure"], verdict["flags"]) == ("allow", "required", [])
+    assert output.logs()[0]["challenges"] == ["large_amount"]
+
+
+def test_where_no_customer_is_there_nobody_is_challenged(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    challenging(monkeypatch)
+    by_merchant = event(card_on_file=True, initiator="merchant", reason="recurring")
+    assert handler(by_merchant, None)["three_d_secure"] == "automatic"
+
+
+@pytest.mark.parametrize("asked_by", ["request", "rule"])
+def test_a_gateway_that_authenticates_nobody_takes_no_payment_that_needs_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, asked_by: str
+) -> None:
+    able(monkeypatch, False)
+    if asked_by == "rule":
+        challenging(monkeypatch)
+    with pytest.raises(AuthenticationNotSupported):
+        handler(event(three_d_secure="required" if asked_by == "request" else "none"), None)
+    assert world.gateway.calls == []

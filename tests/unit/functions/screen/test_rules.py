@@ -286,7 +286,7 @@ class TestMistakes:
             ({"when": "9e999999 + 9e999999 > hour"}, "Overflow."),
             ({"when": "9e999999 + hour + 9e999999 > 1"}, "Overflow. (where {'hour': 0})"),
             ({"when": 1}, "when breaks the contract: type 'string'."),
-            ({"action": "refuse"}, "action breaks the contract: enum ['deny', 'flag', 'alarm']."),
+            ({"action": "refuse"}, "action breaks the contract: enum ['deny', 'challenge', 'flag', 'alarm']."),
             ({"reason": ""}, "reason breaks the contract: pattern"),
             ({"name": "A-B"}, "name breaks the contract: pattern"),
             ({"priority": 1}, "the input has a field that the contract does not know."),

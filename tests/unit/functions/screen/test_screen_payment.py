@@ -14,7 +14,7 @@ from tests.samples import FINGERPRINT, REQUEST, STARTED_AT, STORE, SUMMARY, paym
 
 REAL_CARD = CardSummary(None, FINGERPRINT, "visa", "400005", "5556", "12/44")
 CALLER = "arn:aws:iam::123456789012:role/shop"
-ALLOWED: dict[str, Any] = {"action": "allow", "rule": None, "decline_code": None, "flags": []}
+ALLOWED: dict[str, Any] = {"action": "allow", "rule": None, "decline_code": None, "flags": [], "challenges": []}
 
 
 class RememberingRules(Rules):
@@ -68,6 +68,7 @@ def test_a_payment_that_a_rule_denies_says_which_in_its_decline_code(counter: Fa
         "rule": "amount_cap",
         "decline_code": "screened:amount_cap",
         "flags": ["amount_high"],
+        "challenges": [],
     }
 
 

@@ -14,7 +14,7 @@ from functions.shared.ports import Execution, RecordedPayment
 from functions.shared.use_cases.perform_operation import Performed, Reserved, perform_operation
 from functions.shared.use_cases.settle_operation import settle_operation
 from tests.balances import Balances, balances
-from tests.fakes import FakeExecutions, FakeGateway, FakeLedger
+from tests.fakes import FakeExecutions, FakeGateway, FakeLedger, only
 from tests.samples import LATER, card, order, payment
 
 HISTORIES = 600
@@ -117,7 +117,9 @@ class Books:
             self.gateway.faults.arm(step.type, NO_ANSWER, done=step.done)
             self.gateway.faults.arm("find", NO_ANSWER)
         try:
-            return [perform_operation(asked, gateway=self.gateway, ledger=self.ledger) for _ in range(step.times)][-1]
+            return [
+                perform_operation(asked, gateways=only(self.gateway), ledger=self.ledger) for _ in range(step.times)
+            ][-1]
         except GatewayOutcomeUnknown:
             return UNKNOWN
 
@@ -138,7 +140,7 @@ class Books:
         execution = Execution(False, "OperationInDoubt", None, request, LATER, LATER)
         resolve_operation(
             operation_id,
-            gateway=self.gateway,
+            gateways=only(self.gateway),
             ledger=self.ledger,
             executions=FakeExecutions(**{operation_id: execution}),
             payments=FakeExecutions(),
@@ -176,7 +178,7 @@ def assert_in_order(known: RecordedPayment) -> None:
     assert sum(each.type != "refund" and each.status == "succeeded" for each in record.operations) <= 1
 
 
-@settings(max_examples=HISTORIES, deadline=None)
+@settings(max_examples=HISTORIES)
 @given(captured=st.booleans(), history=st.lists(steps, max_size=8))
 def test_the_books_balance_over_any_history_and_in_the_end_are_the_gateways(
     captured: bool, history: list[Step]
@@ -202,7 +204,7 @@ entries = st.lists(st.integers(1, 10**8), min_size=1, max_size=6).map(
 )
 
 
-@settings(max_examples=HISTORIES, deadline=None)
+@settings(max_examples=HISTORIES)
 @given(entries)
 def test_a_reversal_restores_the_balances_exactly(journal: list[JournalEntry]) -> None:
     for number, entry in enumerate(journal, start=1):

@@ -27,7 +27,7 @@ from functions.shared.domain.errors import (
 )
 from functions.shared.runtime import clock, factories
 from tests.mocked_aws import TABLE, MockedAws
-from tests.samples import CARD_DATA, HOLDER, PAN, SUMMARY, TOKEN
+from tests.samples import CARD_DATA, HOLDER, PAN, SUMMARY, TOKEN, configured, order
 from tests.unit.functions.conftest import Output
 from tests.unit.functions.events import HANDLERS
 
@@ -45,7 +45,7 @@ FACTORIES = [
     runtime.velocity_counter,
     runtime.executions,
     runtime.operation_executions,
-    runtime.gateway,
+    runtime.gateways,
 ]
 KEPT = (*FACTORIES, factories._client)
 
@@ -236,7 +236,7 @@ class TestFactories:
     def environment(self, aws: MockedAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         for name, value in aws.environment().items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setenv("GATEWAY_URL", "http://127.0.0.1:1")
+        monkeypatch.setenv("GATEWAYS", configured("http://127.0.0.1:1"))
         for variable in ("STATE_MACHINE_ARN", "OPERATION_STATE_MACHINE_ARN"):
             monkeypatch.setenv(variable, "arn:aws:states:eu-west-1:123456789012:stateMachine:payment")
         for factory in KEPT:
@@ -285,7 +285,7 @@ print(gc.isenabled(), gc.get_freeze_count() > 10_000)
 
     def test_a_call_of_the_gateway_is_counted_and_timed_in_milliseconds(self, output: Output) -> None:
         def look(event: runtime.Event) -> dict[str, Any]:
-            runtime.gateway().find_by_reference("payment-of-ours-1")
+            runtime.gateways().named("sparkle").find_by_reference(order("payment-of-ours-1"))
             return {}
 
         with pytest.raises(GatewayOutcomeUnknown):
@@ -301,10 +301,12 @@ print(gc.isenabled(), gc.get_freeze_count() > 10_000)
     def test_a_call_that_is_answered_is_no_error(
         self, sandbox_url: str, output: Output, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("GATEWAY_URL", sandbox_url)
+        monkeypatch.setenv("GATEWAYS", configured(sandbox_url))
 
         def look_twice(event: runtime.Event) -> dict[str, Any]:
-            assert [runtime.gateway().find_by_reference("payment-of-ours-1") for _ in range(2)] == [None, None]
+            assert [
+                runtime.gateways().named("sparkle").find_by_reference(order("payment-of-ours-1")) for _ in range(2)
+            ] == [None, None]
             return {}
 
         handler_of(look_twice)(EVENT, None)

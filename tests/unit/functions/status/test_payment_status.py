@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
+from functions.shared.domain.charge import Authentication
 from functions.shared.domain.errors import LedgerUnavailable, Unavailable
 from functions.shared.domain.payment import Payment, PaymentRequest, Status
 from functions.shared.ports import Execution, StoredCard
 from functions.status import payment_status as status
-from tests.fakes import LEDGER_DOWN, FakeExecutions, FakeLedger
-from tests.samples import KEPT_UNTIL, LATER, NOW, STARTED_AT, SUMMARY, TOKEN, TRANSACTION_ID, payment, stored
+from tests.fakes import LEDGER_DOWN, FakeCustomerWaits, FakeExecutions, FakeLedger
+from tests.samples import KEPT_UNTIL, LATER, NOW, STARTED_AT, SUMMARY, TOKEN, TRANSACTION_ID, WAIT, payment, stored
 
 
 def payment_status(
@@ -17,6 +18,7 @@ def payment_status(
     *,
     ledger: FakeLedger,
     executions: FakeExecutions,
+    customer_waits: FakeCustomerWaits | None = None,
     sleep: Callable[[float], None] = lambda seconds: None,
 ) -> dict[str, Any] | None:
     """The answer without a wait."""
@@ -24,6 +26,7 @@ def payment_status(
         payment_id,
         ledger=ledger,
         executions=executions,
+        customer_waits=customer_waits or FakeCustomerWaits(),
         card_vault=ledger.card_vault,
         now=lambda: NOW,
         sleep=sleep,
@@ -50,8 +53,12 @@ def test_a_recorded_payment_is_shown_as_the_ledger_has_it() -> None:
         "card": SUMMARY.to_dict(),
         "transaction_id": TRANSACTION_ID,
         "charge_id": "ch_1",
+        "gateway": "sparkle",
         "decline_code": None,
         "error": None,
+        "next_action": None,
+        "action_required_since": None,
+        "authentication": None,
         "merchant_reference": "order-1001",
         "initiator": None,
         "reason": None,
@@ -241,3 +248,33 @@ def test_what_cannot_be_read_is_not_told_as_absent() -> None:
     ledger.faults.arm("find", LEDGER_DOWN)
     with pytest.raises(LedgerUnavailable):
         payment_status("pay", ledger=ledger, executions=FakeExecutions())
+
+
+def waiting() -> FakeCustomerWaits:
+    waits = FakeCustomerWaits()
+    waits.begin("pay", "AQB4-task-token", WAIT)
+    return waits
+
+
+def test_a_payment_that_waits_says_where_to_send_the_customer_and_never_its_token() -> None:
+    shown = payment_status("pay", ledger=FakeLedger(), executions=FakeExecutions(pay=RUNNING), customer_waits=waiting())
+    assert shown
+    assert (shown["status"], shown["amount_minor"], shown["error"]) == ("action_required", 1999, None)
+    assert shown["next_action"] == {"type": "redirect", "url": WAIT.redirect_url}
+    assert (shown["action_required_since"], shown["charge_id"], shown["gateway"]) == (NOW, "ch_1", "sparkle")
+    assert "AQB4-task-token" not in str(shown)
+
+
+def test_a_payment_that_was_stopped_while_it_waited_needs_nobody_any_more() -> None:
+    shown = payment_status("pay", ledger=FakeLedger(), executions=ended("Stopped"), customer_waits=waiting())
+    assert shown
+    assert (shown["status"], shown["next_action"]) == ("in_doubt", None)
+
+
+def test_a_payment_that_is_recorded_waits_for_nobody() -> None:
+    ledger = FakeLedger()
+    ledger.record(payment("pay", authentication=Authentication("authenticated", "2.2.0", True)))
+    shown = payment_status("pay", ledger=ledger, executions=FakeExecutions(), customer_waits=waiting())
+    assert shown
+    assert (shown["status"], shown["next_action"], shown["action_required_since"]) == ("captured", None, None)
+    assert shown["authentication"] == {"result": "authenticated", "version": "2.2.0", "liability_shift": True}

@@ -14,8 +14,8 @@ from functions.status.follow import LONGEST_WAIT_SECONDS
 from functions.status.operation_status import ForAnotherPayment, operation_status
 from functions.status.payment_status import payment_status
 from tests.aws_facts import facts
-from tests.fakes import LEDGER_DOWN, FakeExecutions, FakeLedger
-from tests.samples import LATER, NOW, STARTED_AT, operation_request, payment
+from tests.fakes import LEDGER_DOWN, FakeCustomerWaits, FakeExecutions, FakeLedger
+from tests.samples import LATER, NOW, STARTED_AT, WAIT, operation_request, payment
 from tests.workflow.test_definition import function_timeouts
 
 RUNNING = Execution(True, None, None, PaymentRequest(1999, "USD").to_dict(), STARTED_AT, None)
@@ -33,6 +33,7 @@ class Deployment:
     asked: list[float] = field(default_factory=list)
     ledger: FakeLedger = field(default_factory=FakeLedger)
     executions: FakeExecutions = field(default_factory=FakeExecutions)
+    customer_waits: FakeCustomerWaits = field(default_factory=FakeCustomerWaits)
     happens: dict[float, Callable[[], object]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -60,6 +61,7 @@ class Deployment:
             "pay",
             ledger=self.ledger,
             executions=self.executions,
+            customer_waits=self.customer_waits,
             card_vault=self.ledger.card_vault,
             now=lambda: NOW,
             sleep=self.sleep,
@@ -249,3 +251,12 @@ def test_time_that_looks_take_is_time_that_was_waited(monkeypatch: pytest.Monkey
     monkeypatch.setattr("functions.status.follow.monotonic", lambda: next(clock))
     assert status_of(world.payment(20)) == ("processing", None)
     assert world.looks <= 11
+
+
+def test_a_payment_that_begins_to_wait_for_its_customer_is_answered_at_once() -> None:
+    deployment = Deployment(executions=FakeExecutions(pay=RUNNING))
+    deployment.happens[0.5] = lambda: deployment.customer_waits.begin("pay", "AQB4", WAIT)
+    shown = deployment.payment(wait=25)
+    assert shown
+    assert shown["status"] == "action_required"
+    assert deployment.now < 1

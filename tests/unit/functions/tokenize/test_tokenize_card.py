@@ -18,6 +18,7 @@ from functions.shared.domain.errors import (
     InvalidInput,
     KeyServiceUnavailable,
     PaymentError,
+    ReturnUrlNotAllowed,
     UnknownCurrency,
     UnknownToken,
 )
@@ -40,6 +41,8 @@ from tests.samples import (
     KEPT_UNTIL,
     NOW,
     PAN,
+    RETURN_ORIGIN,
+    RETURN_URL,
     SUMMARY,
     TEST_CARDS,
     TOKEN,
@@ -107,6 +110,9 @@ def test_a_request_becomes_a_payment_without_its_card_and_a_card_without_its_num
             "caller": None,
             "initiator": None,
             "reason": None,
+            "three_d_secure": "automatic",
+            "return_url": None,
+            "exemption": None,
         },
         "card": {
             "token": None,
@@ -337,3 +343,38 @@ def test_a_stored_card_of_a_brand_that_is_no_longer_accepted_is_refused(vault: F
 def test_a_stored_card_is_charged_in_a_currency_that_exists(vault: FakeCardVault) -> None:
     with pytest.raises(UnknownCurrency):
         recall(vault, currency="ZZZ")
+
+
+ALLOWING = replace(EVERYTHING, return_origins=(RETURN_ORIGIN,))
+
+
+def test_what_is_said_of_the_authentication_is_the_payments() -> None:
+    said = {"return_url": RETURN_URL, "three_d_secure": "required", "exemption": "low_value"}
+    assert tokenize(REQUEST | said, accepted=ALLOWING)["payment"].items() >= said.items()
+
+
+def test_a_return_url_that_the_deployment_does_not_know_is_rejected(vault: FakeCardVault) -> None:
+    elsewhere = REQUEST | {"return_url": "https://evil.example/back"}
+    with pytest.raises(ReturnUrlNotAllowed):
+        tokenize(elsewhere, accepted=ALLOWING)
+    with pytest.raises(ReturnUrlNotAllowed):
+        recalled(elsewhere | {"token": TOKEN}, vault, accepted=ALLOWING)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://shop.example/4000056655665556", "https://shop.example/?x=4000-0566-5566-5556"]
+)
+def test_a_return_url_has_no_card_number(url: str) -> None:
+    with pytest.raises(CardNumberInText, match="return_url"):
+        tokenize(REQUEST | {"return_url": url}, accepted=ALLOWING)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("return_url", RETURN_URL), ("three_d_secure", "required"), ("exemption", "low_value")]
+)
+def test_a_payment_that_the_merchant_makes_alone_challenges_nobody(field: str, value: str) -> None:
+    by_merchant = {"token": TOKEN, "initiator": "merchant", "reason": "recurring"}
+    request = {"amount_minor": 1999, "currency": "USD"} | by_merchant
+    validate("tokenize", {"payment_id": "payment-of-ours-1", "request": request})
+    with pytest.raises(InvalidInput):
+        validate("tokenize", {"payment_id": "payment-of-ours-1", "request": request | {field: value}})

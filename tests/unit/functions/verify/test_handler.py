@@ -1,12 +1,12 @@
 import json
 from base64 import b64decode, b64encode
+from dataclasses import asdict
 from hashlib import sha256
 from typing import Any
 
 import pytest
 
-from functions.encrypt.encrypt_data import encrypt_data
-from functions.shared.domain.card import security_code_context
+from functions.encrypt.encrypt_data import encrypt_card
 from functions.shared.domain.charge import Verification
 from functions.shared.domain.errors import GatewayMismatch, GatewayOutcomeUnknown, VerificationDeclined
 from functions.shared.domain.payment import DeclinedCard
@@ -31,18 +31,16 @@ UNKNOWN = GatewayOutcomeUnknown("No answer.")
 
 
 def event(world: World, pan: str = PAN, security_code: str | None = None) -> dict[str, Any]:
-    ciphertext = encrypt_data(card(pan).to_card_data(), SUMMARY.encryption_context, cipher=world.card_cipher)
-    encrypted = {"ciphertext": ciphertext}
-    if security_code:
-        context = security_code_context(KEY)
-        encrypted["security_code"] = world.ephemeral_cipher.encrypt(security_code.encode(), context)
-    in_base64 = {name: b64encode(value).decode() for name, value in encrypted.items()}
+    code = {"security_code": security_code} if security_code else {}
+    encrypted = encrypt_card(card(pan, **code), SUMMARY.encryption_context, cipher=world.card_cipher)
+    in_base64 = {name: b64encode(value).decode() for name, value in asdict(encrypted).items() if value}
     return {
         "payment_id": KEY,
         "started_at": STARTED_AT,
         "store_request": {"caller": CALLER, "verify": True},
         "card": SUMMARY.to_dict(),
         "encrypted": in_base64,
+        "gateway": "sparkle",
     }
 
 
@@ -88,6 +86,12 @@ def test_a_security_code_that_was_corrected_is_verified_anew(world: World) -> No
         handler(event(world, security_code=WRONG_SECURITY_CODE), None)
     handler(event(world, security_code=SECURITY_CODE), None)
     assert len(set(world.gateway.idempotency_keys)) == 2
+
+
+def test_another_card_under_a_key_that_has_stored_none_is_verified_by_itself(world: World) -> None:
+    handler(event(world), None)
+    with pytest.raises(VerificationDeclined):
+        handler(event(world, DECLINED_PAN), None)
 
 
 def test_the_answer_to_another_question_is_none(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

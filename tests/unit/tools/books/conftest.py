@@ -26,7 +26,7 @@ from functions.shared.domain.ledger import (
 from functions.shared.domain.operation import OperationRequest
 from functions.shared.domain.payment import Payment, PaymentRequest, Status
 from functions.shared.ports import Ledger
-from tests.fakes import FakeBreaks, FakeExecutions, FakeGateway, FakeLedger
+from tests.fakes import FakeBreaks, FakeExecutions, FakeGateway, FakeLedger, only
 from tests.mocked_aws import (
     ANCHORS_BUCKET,
     CARDS_TABLE,
@@ -39,7 +39,7 @@ from tests.mocked_aws import (
 from tests.samples import payment
 from tools.books import verification as verify
 from tools.cli.__main__ import app
-from tools.deployment.stack import Stack
+from tools.deployment.stack import Gateway, Stack
 
 SHARDS = 2
 """The shards of an account's day. Few, since moto's queries are slow."""
@@ -122,7 +122,7 @@ class KnownBooks:
 
     def close(self, day: str) -> None:
         """Close a day as reconciliation does."""
-        fakes = FakeGateway(), FakeLedger(), self.books, FakeBreaks(), FakeExecutions()
+        fakes = only(FakeGateway()), FakeLedger(), self.books, FakeBreaks(), FakeExecutions()
         run = Reconciliation(day, "run-1", f"{days_ago(0)}T02:00:00.000Z", *fakes, lambda metric: None)
         assert run.step(Cursor("close")) is None
 
@@ -156,6 +156,7 @@ def payments(books: KnownBooks, tmp_path: Path) -> Callable[..., Run]:
         counters_table=COUNTERS_TABLE,
         books_key_arn=books.aws.books_key_id,
         anchors_bucket=ANCHORS_BUCKET,
+        gateways={"sparkle": Gateway("https://sparkle.example")},
     ).save(file)
 
     def run(*arguments: str) -> Run:

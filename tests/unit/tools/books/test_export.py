@@ -31,10 +31,11 @@ from functions.shared.domain.ledger import (
 )
 from tests.balances import balances
 from tests.fakes import FakeBooks, FakeLedger
+from tests.samples import ACCOUNTS
 from tests.unit.tools.books.conftest import KnownBooks, Run, post
 from tools.books.export import Format, beancount_account, export, open_accounts
 from tools.books.money import decimal
-from tools.books.reading import ACCOUNTS, BooksReader, LedgerError, days
+from tools.books.reading import BooksReader, LedgerError, days
 from tools.output import ExitCode
 
 CSV_COLUMNS = [
@@ -91,7 +92,7 @@ def generated() -> BooksReader:
         times = sorted(f"{dice.choice(period)}T{dice.randrange(24):02}:00:00.000Z" for _ in range(6))
         for at, entries in zip(times, journal(dice, dice.randint(1, 10**8), currency), strict=False):
             post(ledger, f"pay-{n}", currency, at, *entries)
-    return BooksReader(ledger, FakeBooks(ledger), period[0])
+    return BooksReader(ledger, FakeBooks(ledger), period[0], ACCOUNTS)
 
 
 def written(books: BooksReader, format: Format, first: str = "2024-02-27", last: str = "2024-03-02") -> bytes:
@@ -143,7 +144,7 @@ class TestBeancount:
         ledger, day = FakeLedger(), "2024-02-29"
         doubt = in_doubt_entry(1234, "KWD")
         post(ledger, "pay-1", "KWD", f"{day}T09:00:00.000Z", doubt, doubt.reverse(1, source='"op\\1"'))
-        books = BooksReader(ledger, FakeBooks(ledger), day)
+        books = BooksReader(ledger, FakeBooks(ledger), day, ACCOUNTS)
         *_, found = parsed(opened(books) + exported(books, Format.BEANCOUNT))
         assert {name: value for name, value in found.meta.items() if name in CSV_COLUMNS} == {
             "time": f"{day}T09:00:00.000Z",
@@ -292,7 +293,7 @@ def test_formulas_are_exported_as_text(source: str, written: str, format: Format
     ledger, day, payment_id = FakeLedger(), "2024-02-29", "-1-payment-of-ours"
     captured = capture_entry("sparkle", 1999, "USD")
     post(ledger, payment_id, "USD", f"{day}T09:00:00.000Z", captured, captured.reverse(1, source=source))
-    books = BooksReader(ledger, FakeBooks(ledger), day)
+    books = BooksReader(ledger, FakeBooks(ledger), day, ACCOUNTS)
     text = exported(books, format)
     if format is Format.CSV:
         found: dict[str, Any] = list(csv.DictReader(StringIO(text, newline="")))[-1]

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from functions.reconcile.reconcile_day import Cursor, Reconciliation
 from functions.shared.domain.ledger import JournalEntry, capture_entry, refund_entry, settlement_entry
 from functions.shared.domain.times import end_of_day
-from tests.fakes import FakeBooks, FakeBreaks, FakeExecutions, FakeGateway, FakeLedger
-from tests.samples import payment
+from tests.fakes import FakeBooks, FakeBreaks, FakeExecutions, FakeGateway, FakeLedger, only
+from tests.samples import ACCOUNTS, payment
 from tools.books import reading as module
 from tools.books.reading import (
     BooksReader,
@@ -49,7 +49,7 @@ def close(books: FakeBooks, ledger: FakeLedger, day: str) -> None:
         day,
         "run",
         "2024-03-09T02:00:00.000Z",
-        FakeGateway(),
+        only(FakeGateway()),
         ledger,
         books,
         FakeBreaks(),
@@ -73,7 +73,7 @@ class TestTotals:
         for n, (at, entry) in enumerate(journal):
             ledger.record(*payment(f"pay-{n}", updated_at=at).post(entry))
         books = FakeBooks(ledger)
-        opened = BooksReader(ledger, books, FIRST)
+        opened = BooksReader(ledger, books, FIRST, ACCOUNTS)
         from_postings = opened.totals(until)
         for day in closed:
             close(books, ledger, day)
@@ -88,14 +88,17 @@ class TestTotals:
         books, read = FakeBooks(ledger), list[str]()
         for day in (DAYS[0], DAYS[1], DAYS[3], DAYS[4]):
             close(books, ledger, day)
-        opened = BooksReader(ledger, books, FIRST)
+        opened = BooksReader(ledger, books, FIRST, ACCOUNTS)
         opened.totals(end_of_day(DAYS[4]), on_day=read.append)
         assert read == [DAYS[2]]
         opened.totals(f"{DAYS[4]}T12:00:00.000Z", on_day=read.append)
         assert read[1:] == [DAYS[2], DAYS[4]]
 
     def test_before_the_first_day_there_is_nothing(self) -> None:
-        assert BooksReader(FakeLedger(), FakeBooks(FakeLedger()), FIRST).totals(end_of_day("2024-02-26")) == Totals()
+        assert (
+            BooksReader(FakeLedger(), FakeBooks(FakeLedger()), FIRST, ACCOUNTS).totals(end_of_day("2024-02-26"))
+            == Totals()
+        )
 
 
 class TestTheFirstDay:

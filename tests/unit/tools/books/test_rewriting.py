@@ -21,7 +21,7 @@ from functions.shared.domain.ledger import GENESIS_HASH, PostedEntry, capture_en
 from functions.shared.domain.operation import Operation, OperationRequest
 from functions.shared.domain.payment import Payment, PaymentRequest
 from tests.mocked_aws import ANCHORS_BUCKET, CARDS_TABLE, COUNTERS_TABLE, REGION, TABLE, MockedAws, mocked_aws
-from tests.samples import payment
+from tests.samples import ACCOUNTS, payment
 from tests.unit.tools.books.conftest import anchored, days_ago
 from tools.books import verification as verify
 from tools.books.findings import Evidence, Finding, findings
@@ -359,7 +359,7 @@ def verified(books: Books) -> tuple[bool, str]:
         anchors_bucket=ANCHORS_BUCKET,
     )  # fmt: skip
     out = StringIO()
-    opened = BooksReader(books.aws.ledger(), DynamoDbBooks(books.aws.dynamodb, TABLE), days_ago(9))
+    opened = BooksReader(books.aws.ledger(), DynamoDbBooks(books.aws.dynamodb, TABLE), days_ago(9), ACCOUNTS)
     return verify.verify(stack, opened, Console(file=out, width=200)), out.getvalue()
 
 
@@ -405,7 +405,7 @@ def test_the_verification_finds_every_rewriting_of_the_anchors(books: Books, wha
 def audited(books: Books) -> list[Finding]:
     """The audit's findings, given the true executions and charges."""
     evidence = {name: Evidence(name, {"status": "SUCCEEDED"}) for name in ("pay-1", "pay-2", "pay-4")}
-    charge = {"id": "ch_1", "currency": "USD", "amount_minor": 1999, "void_reason": None}
+    charge = {"id": "ch_1", "gateway": "sparkle", "currency": "USD", "amount_minor": 1999, "void_reason": None}
     refund = {"id": "re_1", "refund_reference": "op-1", "status": "succeeded", "amount_minor": 500}
     paid = {"status": "partially_refunded", "captured_minor": 1999, "refunded_minor": 500, "refunds": [refund]}
     held = {"status": "authorized", "captured_minor": 0, "refunded_minor": 0, "refunds": []}

@@ -16,7 +16,7 @@ from functions.shared.adapters.table.ledger import entry_items
 from functions.shared.adapters.table.written import DynamoDbWritten
 from functions.shared.domain.ledger import capture_entry
 from tests.mocked_aws import ANCHORS_BUCKET, CARDS_TABLE, COUNTERS_TABLE, REGION, TABLE, MockedAws, mocked_aws
-from tests.samples import payment
+from tests.samples import ACCOUNTS, payment
 from tests.unit.tools.books.conftest import anchored, days_ago
 from tools.books import upgrade as module
 from tools.books import verification as verify
@@ -78,7 +78,7 @@ def upgraded(aws: MockedAws) -> str:
 
 def verified(aws: MockedAws) -> tuple[bool, str]:
     out = StringIO()
-    opened = BooksReader(aws.ledger(), DynamoDbBooks(aws.dynamodb, TABLE), days_ago(9))
+    opened = BooksReader(aws.ledger(), DynamoDbBooks(aws.dynamodb, TABLE), days_ago(9), ACCOUNTS)
     return verify.verify(stack(aws), opened, Console(file=out, width=200)), out.getvalue()
 
 

@@ -1,6 +1,9 @@
 """The API's calls on the command line, with a client that records its calls."""
 
 import json
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,7 @@ import pytest
 from joserfc import jwe
 from typer.testing import CliRunner, Result
 
-from client import CardSummary, NotFound, Operation, Payment
+from client import Authentication, CardSummary, NextAction, NotFound, Operation, Payment
 from tests.samples import HOLDER, PAN
 from tests.scripted_api import ScriptedApi
 from tests.scripted_api import api as api
@@ -24,16 +27,23 @@ DECLINES = "4000000000009995"
 PAYMENT_ID = "payment-of-order-1001"
 
 
+CHALLENGED = "4000002500003155"
+URL = "https://bank.test/challenge/ch_1[b]"
+
+
 class FakeClient:
-    """Accepts every payment except with one card, and every refund of at most 10.00."""
+    """Accepts every payment except with one card, asks the customer about another, and accepts every refund of at most
+    10.00."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
         self.declined = False
+        self.challenged = False
 
     def pay(self, **order: Any) -> Payment:
         self.asked.append(("pay", (), order))
-        self.declined = order["card"] is not None and order["card"].card_number == DECLINES
+        number = order["card"] and order["card"].card_number
+        self.declined, self.challenged = number == DECLINES, number == CHALLENGED
         return Payment(payment_id=order["idempotency_key"], status="processing")
 
     def store_card(self, card: Any, *, verify: bool | None, idempotency_key: str) -> Payment:
@@ -44,6 +54,12 @@ class FakeClient:
         if payment_id == "pay-unknown":
             raise NotFound(404, "not_found", "There is no such payment.")
         refund = Operation(operation_id="op-1", type="refund", status="succeeded", amount_minor=500)
+        if self.challenged:
+            since = datetime(2026, 11, 29, 9, tzinfo=UTC)
+            url = NextAction("redirect", URL)
+            return Payment(
+                payment_id=payment_id, status="action_required", next_action=url, action_required_since=since
+            )
         return Payment(
             payment_id=payment_id,
             status="declined" if self.declined else "partially_refunded",
@@ -56,7 +72,12 @@ class FakeClient:
             operations=() if self.declined else (refund,),
         )
 
-    wait = payment
+    def wait(self, payment_id: str, *, for_customer: bool = False, timeout_seconds: float = 60) -> Payment:
+        if not for_customer:
+            return self.payment(payment_id)
+        self.asked.append(("wait", (payment_id,), {"timeout_seconds": timeout_seconds}))
+        self.challenged = False
+        return replace(self.payment(payment_id), authentication=Authentication("authenticated", "2.2.0", True))
 
     def _operate(self, type: str, payment_id: str, *amounts: int, idempotency_key: str) -> Operation:
         self.asked.append((type, (payment_id, *amounts), {}))
@@ -141,6 +162,29 @@ def test_an_invalid_amount_is_not_sent(client: FakeClient, amount: str, currency
     assert client.asked == []
 
 
+def test_a_payment_that_the_bank_asks_about_names_the_page_and_waits(client: FakeClient) -> None:
+    asked = ("--return-url", "http://localhost:8080/", "--three-d-secure", "required", "--exemption", "low_value")
+    done = run("pay", "19.99", "USD", "--card", CHALLENGED, *asked)
+    assert done.exit_code == 0, done.output
+    assert f"The bank asks the customer. Open {URL}\n" in done.stderr
+    assert "3-D Secure 2.2.0  authenticated  the issuer is liable for fraud" in done.stdout.splitlines()
+    (_, _, order), (call, _, options) = client.asked
+    sent = {name: order[name] for name in ("return_url", "three_d_secure", "exemption")}
+    assert sent == {"return_url": "http://localhost:8080/", "three_d_secure": "required", "exemption": "low_value"}
+    assert (call, options["timeout_seconds"] > 30 * 60) == ("wait", True)
+
+
+def test_nobody_is_waited_for_without_a_wait(client: FakeClient) -> None:
+    done = run("pay", "19.99", "USD", "--card", CHALLENGED, "--no-wait")
+    assert (done.exit_code, [call for call, _, _ in client.asked]) == (0, ["pay"])
+
+
+def test_a_payment_that_waits_for_the_customer_shows_since_when_and_where(client: FakeClient) -> None:
+    client.challenged = True
+    lines = run("get", "pay-1").stdout.splitlines()
+    assert f"the bank asks the customer, since 2026-11-29 09:00:00.000 UTC: {URL}" in lines
+
+
 @pytest.mark.parametrize("reason", ["recurring", None])
 def test_a_payment_with_a_reason_is_the_merchants(client: FakeClient, reason: str | None) -> None:
     assert run("pay", "5", "USD", "--token", TOKEN, *(("--reason", reason) if reason else ())).exit_code == 0
@@ -215,7 +259,7 @@ def test_a_security_code_is_prompted_for_only_when_asked_for(
     monkeypatch.setattr(payments, "getpass", answer)
     for options in ((), ("--security-code",)):
         done = run(*command, "--card", "4242424242424242", *options)
-        assert "737" not in done.output
+        assert not re.search(r"\b737\b", done.output)  # a payment's id may contain it
     codes = [(order.get("card") or cards[0]).security_code for _, cards, order in client.asked]
     assert codes == [None, "737"]
     assert prompts == ["Security code: "]

@@ -81,3 +81,55 @@ CAUGHT: list[Told] = [
     (3, "FailStateEntered", {"name": "Reversed"}),
     (3, "ExecutionFailed", {"error": "PaymentReversed", "cause": "States.Timeout"}),
 ]
+
+TASK_TOKEN = "AQCEAAAAKgAAAAMAAAAAAAAAAaBcDeF"
+
+# As Step Functions catches the error that a function raises.
+ACTION = {
+    "Error": "CustomerActionRequired",
+    "Cause": json.dumps(
+        {
+            "errorType": "CustomerActionRequired",
+            "errorMessage": json.dumps({"gateway": "sparkle", "charge_id": "ch_1"}),
+        }
+    ),
+}
+
+# The bank asks the customer, and nobody has answered yet.
+ASKED: list[Told] = [
+    (0, "ExecutionStarted", {"input": {"amount_minor": 1999}}),
+    (0, "TaskStateEntered", {"name": "Charge", "input": {}}),
+    (0, "LambdaFunctionScheduled", {}),
+    (1, "LambdaFunctionFailed", {"error": "CustomerActionRequired", "cause": "{}"}),
+    (1, "TaskStateExited", {"name": "Charge"}),
+    (
+        1,
+        "TaskStateEntered",
+        {
+            "name": "AwaitCustomer",
+            "input": {
+                "card": {"brand": "visa", "last4": "3155"},
+                "action": ACTION,
+            },
+        },
+    ),
+    (
+        2,
+        "TaskScheduled",
+        {
+            "resource": "invoke.waitForTaskToken",
+            "timeoutInSeconds": 900,
+            "parameters": json.dumps({"Payload": {"payment_id": "pay-1", "task_token": TASK_TOKEN}}),
+        },
+    ),
+    (2, "TaskStarted", {}),
+    (3, "TaskSubmitted", {"output": {"StatusCode": 200}}),
+]
+
+# The customer has answered after a minute.
+ANSWERED: list[Told] = [
+    *ASKED,
+    (63, "TaskSucceeded", {"output": {}}),
+    (63, "TaskStateExited", {"name": "AwaitCustomer", "output": {}}),
+    (63, "TaskStateEntered", {"name": "Confirm", "input": {}}),
+]

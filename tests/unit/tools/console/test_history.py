@@ -1,10 +1,20 @@
 import pytest
 
 from tests.samples import PAN
-from tests.unit.tools.console.histories import CAUGHT, RETRIED, Told, at, history, outcomes
+from tests.unit.tools.console.histories import (
+    ANSWERED,
+    ASKED,
+    CAUGHT,
+    RETRIED,
+    TASK_TOKEN,
+    Told,
+    at,
+    history,
+    outcomes,
+)
 from tests.unit.tools.console.machines import MACHINE
 from tools.console.definition import END, START, Kind
-from tools.console.history import Outcome, seconds_text
+from tools.console.history import CustomerWait, Outcome, seconds_text, spans
 
 
 def test_a_call_that_is_repeated_and_succeeds_leaves_its_error() -> None:
@@ -53,6 +63,36 @@ def test_what_went_in_and_out_is_read_as_json() -> None:
     read = history(RETRIED)
     assert read.events[0].details == {"input": {"amount_minor": 1999}}
     assert read.visits[0].events[5].details == {"output": {"outcome": "captured"}}
+
+
+def test_who_is_waited_for_is_told_with_since_when_until_when_and_where() -> None:
+    assert history(ASKED, "RUNNING").customer_wait == CustomerWait(at(1), at(902), "sparkle", "ch_1", "visa", "3155")
+
+
+def test_nobody_is_waited_for_once_the_customer_has_answered_or_the_execution_was_stopped() -> None:
+    assert history(ANSWERED, "RUNNING").customer_wait is None
+    assert history(ASKED, "ABORTED").customer_wait is None
+    assert history([], "RUNNING").customer_wait is None
+
+
+@pytest.mark.parametrize("state", [None, "redacted", [], {"action": {"Cause": "no JSON"}}, {"action": "x", "card": []}])
+def test_a_wait_is_told_whatever_the_state_holds(state: object) -> None:
+    told = [*ASKED[:5], (1, "TaskStateEntered", {"name": "AwaitCustomer", "input": state})]
+    assert history(told, "RUNNING").customer_wait == CustomerWait(at(1))
+
+
+def test_the_time_until_the_customer_answers_is_a_wait_and_not_a_call() -> None:
+    _, waiting, _ = history(ANSWERED, "RUNNING").visits
+    assert [(span.kind, span.start, span.end) for span in spans(waiting, at(100))] == [
+        ("attempt", at(2), at(3)),
+        ("wait", at(3), at(63)),
+    ]
+
+
+def test_a_task_token_is_shown_nowhere() -> None:
+    read = history(ASKED, "RUNNING")
+    assert "Payload" in str(read)
+    assert TASK_TOKEN not in str(read)
 
 
 def test_a_card_number_is_masked_wherever_it_is() -> None:

@@ -27,7 +27,7 @@ def test_outcomes_are_stadiums_choices_diamonds_and_caught_errors_dotted() -> No
 
 def test_ways_to_the_same_are_one_line_and_what_a_name_says_is_no_label() -> None:
     lines = picture(Definition.from_asl(definition("payment"))).splitlines()
-    assert "    Charge --> Persist([Persist])" in lines
+    assert "    Charge & Confirm --> Persist([Persist])" in lines
     assert "    Outcome --> PaymentReversed([PaymentReversed])" in lines
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from functions.shared.domain.ledger import Posting
 from tests.samples import PAN
-from tests.unit.tools.console.histories import CAUGHT, RETRIED, at, history
+from tests.unit.tools.console.histories import ASKED, CAUGHT, RETRIED, at, history
 from tests.unit.tools.console.machines import ASL, MACHINE
 from tools.console import pages
 from tools.console.definition import Definition
@@ -49,6 +49,7 @@ def details(
             "tok_a",
             "fp_a",
             "order-1001",
+            "sparkle",
             "states_timeout",
             at(0),
         ),
@@ -182,7 +183,7 @@ def test_a_doubt_says_when_it_was_asked_for_and_when_it_will_be(resolution: Reso
 
 def test_what_others_wrote_is_text() -> None:
     evil = "</script><script>alert(1)</script>"
-    summary = Summary("pay-1", "captured", 1, "USD", None, None, None, None, evil, evil, at(0))
+    summary = Summary("pay-1", "captured", 1, "USD", None, None, None, None, evil, evil, evil, at(0))
     told = [(0, "ExecutionStarted", {"input": {"card_holder": evil}}), *CAUGHT[1:]]
     text = pages.single_page(details(history(told), summary=summary, name=evil, record={"description": evil}))
     assert evil not in text
@@ -233,3 +234,15 @@ def test_times_are_utc() -> None:
     assert time("2026-11-23T10:00:00+01:00") == shown
     assert "09:00:00.123 UTC" in time("2026-11-23T09:00:00.123Z", "milliseconds")
     assert pages.environment.filters["age"](at(0), at(61)) == "1 min 1 s"
+
+
+def test_a_page_says_who_is_waited_for_and_since_when() -> None:
+    read = history(ASKED, "RUNNING")
+    asked = details(read, "RUNNING", entries=[], record=None)
+    assert asked.summary
+    page = pages.single_page(replace(asked, summary=replace(asked.summary, wait=read.customer_wait)))
+    note = page.partition('class="customer"')[2].partition("</div>")[0]
+    assert "The bank asks the customer." in note
+    for moment in ("2026-11-23 09:00:01", "2026-11-23 09:15:02", "ch_1"):
+        assert moment in note
+    assert 'class="customer"' not in pages.single_page(details(history(CAUGHT)))

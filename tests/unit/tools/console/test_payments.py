@@ -10,7 +10,7 @@ from functions.shared.domain.ledger import capture_entry
 from functions.shared.domain.payment import Status
 from tests.samples import PAN, TOKEN, payment
 from tests.unit.tools.console.conftest import Bench
-from tests.unit.tools.console.histories import outcomes
+from tests.unit.tools.console.histories import ACTION, outcomes
 from tools.console import payments as module
 from tools.console.history import Outcome
 from tools.console.payments import Money, Payments, Search, Summary
@@ -50,6 +50,25 @@ def test_a_payment_is_as_the_ledger_has_it_or_else_as_its_execution_ended(bench:
     assert (by_id[lost].reason, by_id[running].reason) == ("states_runtime", None)
     assert page.counts == {"captured": 1, "rejected": 1, "in_doubt": 1, "processing": 1}
     assert page.money == [Money("USD", 1999, 0)]
+
+
+def test_a_payment_whose_bank_asks_the_customer_is_shown_with_card_and_time(bench: Bench, known: Payments) -> None:
+    asked = bench.run(end="asked", action=ACTION, card={"brand": "visa", "last4": "3155"})
+    running = bench.run(end="running")
+    by_id = wait_for(
+        lambda: {each.payment_id: each for each in known.page(Search()).payments},
+        10,
+        until=lambda found: found[asked].status == "action_required",
+    )
+    assert (by_id[asked].status, by_id[running].status) == ("action_required", "processing")
+    assert (by_id[asked].brand, by_id[asked].last4) == ("visa", "3155")
+    assert statuses(known.page(Search(status="action_required")).payments) == {asked: "action_required"}
+    assert statuses(known.summaries([asked, running])) == {asked: "action_required", running: "processing"}
+    summary = known.details(asked).summary
+    assert summary
+    assert summary.wait
+    assert (summary.status, summary.wait.gateway, summary.wait.charge_id) == ("action_required", "sparkle", "ch_1")
+    assert summary.wait.since >= summary.started_at
 
 
 def test_a_doubt_that_is_still_being_compensated_is_processing(bench: Bench, known: Payments) -> None:

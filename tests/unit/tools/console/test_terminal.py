@@ -1,9 +1,10 @@
 import re
+from dataclasses import replace
 from io import StringIO
 
 from rich.console import Console
 
-from tests.unit.tools.console.histories import CAUGHT, RETRIED, history
+from tests.unit.tools.console.histories import ASKED, CAUGHT, RETRIED, history
 from tests.unit.tools.console.test_pages import details
 from tools.console.history import History
 from tools.console.payments import PaymentDetails
@@ -44,7 +45,19 @@ def test_entries_are_listed_with_debit_and_credit() -> None:
 
 def test_it_says_how_the_payment_is_doing() -> None:
     first = shown(details(history(CAUGHT))).splitlines()[0]
-    assert first == "pay-1  reversed  states_timeout  19.99 USD  visa •••• 4242  order-1001"
+    assert first == "pay-1  reversed  states_timeout  19.99 USD  visa •••• 4242  order-1001  sparkle"
+
+
+def test_a_payment_that_waits_for_the_customer_says_since_when_until_when_and_where() -> None:
+    read = history(ASKED, "RUNNING")
+    asked = details(read, "RUNNING", entries=[], record=None)
+    assert asked.summary
+    waiting = replace(asked, summary=replace(asked.summary, status="action_required", wait=read.customer_wait))
+    assert (
+        "waits for the customer since 2026-11-23 09:00:01, until 2026-11-23 09:15:02 UTC: charge ch_1 at sparkle"
+        in shown(waiting).splitlines()
+    )
+    assert row(shown(waiting), "AwaitCustomer").startswith("│ …")
 
 
 def test_a_payment_that_runs_and_one_that_moved_no_money_are_shown_too() -> None:

@@ -79,6 +79,18 @@ def test_other_ways_have_no_transitions_and_no_more_than_they_need() -> None:
     assert per_million(saga, "DynamoDB") > per_million(express, "DynamoDB") > per_million(design, "DynamoDB")
 
 
+def test_a_gateway_s_event_costs_two_short_runs_and_no_transition() -> None:
+    prices, lines = load_prices(), cost.gateway_event()
+    by_price = {line.price: MILLION * line.units * prices[line.price].each for line in lines}
+    assert {name: pytest.approx(by_price[name]) for name in ("api_request", "lambda_request", "queue_request")} == {
+        "api_request": 3.5,
+        "lambda_request": 0.4,
+        "queue_request": 1.2,
+    }
+    assert "transition" not in by_price
+    assert by_price["lambda_gb_second"] < 0.5
+
+
 def test_every_metric_that_the_functions_count_is_billed() -> None:
     assert {"PaymentCaptured", "PaymentDeclined", "GatewayLatency", "OldestDoubtSeconds", "CardStored"} <= (
         cost._own_metrics()

@@ -85,4 +85,4 @@ def test_most_waits_ask_the_ledger_some_times_and_step_functions_not_once() -> N
 def test_every_function_has_the_memory_that_terraform_gives_it() -> None:
     assert memory_mb()["charge"] == 512
     assert memory_mb()["reconcile"] == 1024
-    assert len(memory_mb()) == 18
+    assert len(memory_mb()) == 23

@@ -71,7 +71,7 @@ def test_the_keys_are_those_that_the_ledger_writes() -> None:
     posting = next(write for write in captured_writes() if write.account_day)
     payment_id = posting.pk.removeprefix("PAYMENT#")
     assert posting.account_day == table_keys.account_day(
-        "asset:gateway:sparkle", "2026-11-23", table_keys.shard_of(payment_id, table_keys.ACCOUNT_SHARDS)
+        f"asset:gateway:{footprint.GATEWAY}", "2026-11-23", table_keys.shard_of(payment_id, table_keys.ACCOUNT_SHARDS)
     )
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 import tools.local.machine
-from tools.deployment.stack import Stack
+from tools.deployment.stack import Stack, StackError
 from tools.deployment.terraform import TerraformError
-from tools.local.machine import Machine, Service
+from tools.local.machine import Machine, Service, equal_shares
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def nothing_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
-    return Machine(home=tmp_path, stack_file=tmp_path / "stack.json", emulator_port=0, sparkle_port=0)
+    return Machine(home=tmp_path, stack_file=tmp_path / "stack.json", usual_ports=False)
 
 
 def test_a_first_deployment_that_fails_is_repeated_on_a_new_emulator_and_its_log_is_kept(
@@ -69,3 +69,34 @@ def test_without_terraform_nothing_is_started(machine: Machine, monkeypatch: pyt
     with pytest.raises(TerraformError, match="Install Terraform"):
         machine.up(said.append)
     assert said == []
+
+
+def test_the_gateways_and_the_ports_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"GATEWAY": " sparkle  sparkle", "SPARKLE_PORT": "4568", "EMULATOR_PORT": ""}.items():
+        monkeypatch.setenv(name, value)
+    machine = Machine.from_environment()
+    assert (machine.gateways, machine.ports) == (("sparkle",), {"sparkle": 4568})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("GATEWAY", "emulator", "emulator has no sandbox. These have one: "),
+        ("SPARKLE_PORT", "0", "must be a port number"),
+    ],
+)
+def test_what_is_no_sandbox_and_no_port_is_refused(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(StackError, match=message):
+        Machine.from_environment()
+
+
+def test_each_of_several_gateways_takes_the_same_share() -> None:
+    assert equal_shares(["a"]) == [{"gateway": "a", "percent": 100}]
+    assert equal_shares(["a", "b", "c"]) == [
+        {"gateway": "a", "percent": 33},
+        {"gateway": "b", "percent": 50},
+        {"gateway": "c", "percent": 100},
+    ]

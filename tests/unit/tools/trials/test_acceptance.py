@@ -15,7 +15,14 @@ from tests.aws_facts import facts
 from tools.deployment.stack import StackError
 from tools.deployment.terraform import Terraform
 from tools.trials.acceptance import deployment
-from tools.trials.acceptance.deployment import Deployment, budget_problems, confirm, estimated_usd, variables_of
+from tools.trials.acceptance.deployment import (
+    Deployment,
+    budget_problems,
+    chosen_gateway,
+    confirm,
+    estimated_usd,
+    variables_of,
+)
 from tools.trials.acceptance.hostile import Outcome as HostileOutcome
 from tools.trials.acceptance.hostile import Row
 from tools.trials.acceptance.openapi import EXAMPLES, OPERATIONS, examples
@@ -55,7 +62,15 @@ class TestTheGuard:
     def test_the_variables_of_another_are_read(self) -> None:
         variables = variables_of("dev")
         assert (variables["name"], variables["environment"]) == ("payments", "dev")
-        assert (variables["deletion_protection"], variables["has_gateway_key"]) == (False, False)
+        assert (variables["deletion_protection"], variables["known_keys"]) == (False, [])
+        assert variables["gateway_urls"] == {"sparkle": "https://sandbox.sparkle.example"}
+
+    def test_one_gateway_takes_all_payments(self) -> None:
+        one, two = ({"gateway_urls": dict.fromkeys(names, "https://…")} for names in (["a"], ["b", "a"]))
+        assert (chosen_gateway(one, None), chosen_gateway(two, "b")) == ("a", "b")
+        for variables, wanted in ((two, None), (one, "b")):
+            with pytest.raises(StackError, match="Choose one of the environment's gateways with GATEWAY="):
+                chosen_gateway(variables, wanted)
 
     def test_a_yes_is_to_an_account(self, monkeypatch: pytest.MonkeyPatch) -> None:
         confirm("dev", ACCOUNT, ACCOUNT, QUIET)
@@ -107,7 +122,7 @@ class TestTheGuard:
     ) -> None:
         (tmp_path / "dev.tfvars").write_text('environment = "dev"\n')
         monkeypatch.setattr(deployment, "ENVIRONMENTS", tmp_path)
-        made = Deployment("dev", "accept1", {"environment": "accept1"}, {}, None, Terraform)
+        made = Deployment("dev", "accept1", {"environment": "accept1"}, {}, "sparkle", None, Terraform)
         assert not made.is_written
         made.write(log_level="WARNING")
         assert made.is_written

@@ -399,6 +399,23 @@ def test_the_totals_are_compared_by_currency() -> None:
     )
 
 
+def test_a_payment_that_waits_for_its_customer_is_no_finding_and_a_charge_that_waits_after_its_end_is_one() -> None:
+    waiting = Evidence("p-1", {"status": "RUNNING"}, charges=[charge("action_required", 0)])
+    assert (waiting.status, list(findings({"p-1": waiting}, True))) == ("action_required", [])
+    ended = payment("declined", charged="action_required")
+    assert [each.kind for each in findings({"p-1": ended}, True)] == [Kind.CHARGE]
+
+
+def test_a_charge_at_another_gateway_than_the_recorded_one_is_found() -> None:
+    evidence = captured()
+    evidence.items["PAYMENT"] = {**evidence.items["PAYMENT"], "gateway": "sparkle"}
+    evidence.charges[:] = [{**evidence.charges[0], "gateway": "sparkle"}]
+    assert list(findings({"p-1": evidence}, with_gateway=True)) == []
+    evidence.charges[:] = [{**evidence.charges[0], "gateway": "another"}]
+    [finding] = findings({"p-1": evidence}, with_gateway=True)
+    assert (finding.kind, finding.expected, finding.found) == (Kind.CHARGE, "charges at sparkle", "at another")
+
+
 def test_without_a_sandbox_the_ledger_is_checked_alone() -> None:
     assert list(findings({"p-1": payment("captured", CAPTURE, charged=None)}, with_gateway=False)) == []
     assert list(findings({"p-1": payment("captured", charged=None)}, with_gateway=False))

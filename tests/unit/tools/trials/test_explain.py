@@ -22,7 +22,7 @@ NOT_OF_A_CARD = ["initiator: must be of the type null", "reason: must be of the 
 NOT_SEALED = "card_data: must be a sealed card, five parts in base64url with dots between, or a test card's data"
 OTHER_FIELD = (
     "the body: may have no field but card_data, token, amount_minor, currency, merchant_reference, description, "
-    "capture, save_card, initiator, reason"
+    "capture, save_card, initiator, reason, three_d_secure, return_url, exemption"
 )
 
 

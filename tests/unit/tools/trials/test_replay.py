@@ -2,6 +2,7 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 from pathlib import Path
 from typing import Any, cast
@@ -47,6 +48,7 @@ REFUNDED = replace(
     given=Request("POST", "/payments", {}),
     payment={"operations": [{"type": "refund", "status": "succeeded"}]},
 )
+CHALLENGED = replace(CAPTURED, file=Path("challenged.json"), customer="approve")
 FAULTY = replace(CAPTURED, file=Path("faulty.json"), fault={"operation": "charge"})
 REFUND = {"operation_id": "o-1", "type": "refund", "status": "succeeded", "error": None}
 
@@ -54,7 +56,7 @@ REFUND = {"operation_id": "o-1", "type": "refund", "status": "succeeded", "error
 class FakeStack:
     """Answers each call by its path, and counts the maximum number of concurrent calls."""
 
-    sparkle_url = None
+    has_only_sandboxes = False
 
     def __init__(self, **answers: Callable[[], tuple[int, Any]]) -> None:
         self._answers = answers
@@ -63,6 +65,7 @@ class FakeStack:
         self._busy = 0
         self.calls: list[tuple[str, Any, str]] = []
         self.most_at_once = 0
+        self.followed: list[dict[str, Any]] = []
 
     def call(self, method: str, path: str, body: Any, headers: dict[str, str]) -> requests.Response:
         with self._lock:
@@ -80,8 +83,12 @@ class FakeStack:
         self._shown[headers["Idempotency-Key"]] = shown
         return answer
 
-    def follow(self, payment_id: str, operation_id: str | None, *, timeout_seconds: float) -> Any:
-        return {"payment_id": payment_id, **self._shown[payment_id]}
+    def follow(
+        self, payment_id: str, operation_id: str | None = None, *, timeout_seconds: float, **options: Any
+    ) -> Any:
+        self.followed.append(options)
+        shown = captured()[1] if "pending" in options else self._shown[payment_id]
+        return {"payment_id": payment_id, **shown}
 
 
 def replayed(stack: FakeStack, *events: ApiEvent, **options: int) -> tuple[list[ReplayResult], str]:
@@ -204,6 +211,52 @@ def test_a_lost_answer_does_not_end_the_replays() -> None:
     assert "No answer" in shown
     assert "1 × 202 reversed" in shown
     assert str(replays[2].payment_id) in shown
+
+
+class Bank(ThreadingHTTPServer):
+    """The page on which a sandbox's bank asks, which answers each customer with this status."""
+
+    def __init__(self, status: int) -> None:
+        self.asked: list[str] = []
+        asked = self.asked
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                asked.append(self.path)
+                self.send_response(status)
+                self.send_header("Location", "http://shop.invalid/")
+                self.end_headers()
+
+            def log_message(self, format: str, *arguments: Any) -> None:
+                """Log nothing."""
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+
+@pytest.mark.parametrize(("status", "as_expected"), [(303, True), (409, False)])
+def test_where_the_bank_asks_the_events_customer_answers_and_the_payment_is_followed_further(
+    status: int, as_expected: bool
+) -> None:
+    with Bank(status) as bank:
+        url = f"http://127.0.0.1:{bank.server_port}/challenge/ch_1"
+        asked = {"status": "action_required", "next_action": {"type": "redirect", "url": url}}
+        stack = FakeStack(payments=lambda: (202, asked))
+        stack.has_only_sandboxes = True
+        [result], _ = replayed(stack, CHALLENGED)
+        bank.shutdown()
+    assert bank.asked == ["/challenge/ch_1/approve"]
+    assert result.as_expected is as_expected
+    assert as_expected or result.problem == "The bank's page answered 409 to approve."
+    assert [options.get("pending") for options in stack.followed] == (
+        [None, ("processing", "action_required")] if as_expected else [None]
+    )
+
+
+def test_an_event_whose_customer_answers_is_left_out_where_there_is_no_sandbox() -> None:
+    results, shown = replayed(FakeStack(payments=captured), CHALLENGED)
+    assert results == []
+    assert "challenged is skipped" in shown
 
 
 def test_an_event_with_a_fault_is_left_out_where_there_is_no_sandbox() -> None:

@@ -11,8 +11,8 @@ from rich.progress import Progress
 
 from tools.books.findings import Evidence
 from tools.deployment.paths import ROOT
-from tools.deployment.stack import Stack
-from tools.local.sparkle.app import ALTERED_RESULTS
+from tools.deployment.stack import Gateway, Stack
+from tools.local.sandbox.performing import ALTERED_RESULTS
 from tools.trials import soak
 from tools.trials.audit import Audit
 from tools.trials.soak import CURRENCIES, FAULTS, Operation, PlannedPayment, disagreements, plan
@@ -40,7 +40,9 @@ def test_a_soak_has_payments_of_every_sort() -> None:
     planned = list(plan(5000, 1))
     payments = [payment for payment in planned if payment.path == "/payments"]
     assert {payment.status for payment in planned} == {"captured", "authorized", "declined", "stored", "rejected"}
-    assert len({payment.body["card_data"]["card_number"] for payment in payments}) == 13
+    assert len({payment.body["card_data"]["card_number"] for payment in payments}) == 16
+    assert {payment.customer for payment in payments} == {None, "approve", "fail"}
+    assert all(("return_url" in payment.body) is bool(payment.customer) for payment in payments)
     assert {payment.body["currency"] for payment in payments} == set(CURRENCIES)
     assert {payment.repeat for payment in planned} == {None, "same", "other"}
     assert {payment.sealed for payment in planned} == {True, False}
@@ -63,7 +65,7 @@ def test_of_the_operations_on_a_payment_there_is_room_for_one() -> None:
 
 
 def test_one_in_twenty_meets_faults_of_every_kind() -> None:
-    faults = [payment.faults for payment in plan(5000, 1) if payment.faults]
+    faults = [payment.faults for payment in plan(5000, 2) if payment.faults]
     assert 0.03 < len(faults) / 5000 < 0.07
     charges = {(fault["operation"], fault["fault"]) for each in faults for fault in each}
     assert charges >= {(operation, fault) for operation in ("charge", "find", "reverse") for fault in FAULTS}
@@ -132,9 +134,16 @@ def test_ctrl_c_audits_what_had_ended_by_then(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(soak, "_send_all", send_all)
     monkeypatch.setattr(soak, "audit", audit)
-    monkeypatch.setattr(Stack, "sandbox", lambda *arguments: SimpleNamespace(raise_for_status=lambda: None))
+    monkeypatch.setattr(Gateway, "call", lambda *arguments: SimpleNamespace(raise_for_status=lambda: None))
     out = StringIO()
-    stack = Stack("http://127.0.0.1:1", "us-east-1", "arn", "ledger", "/aws/", sparkle_url="http://127.0.0.1:2")
+    stack = Stack(
+        "http://127.0.0.1:1",
+        "us-east-1",
+        "arn",
+        "ledger",
+        "/aws/",
+        gateways={"sparkle": Gateway("http://127.0.0.1:2", sandbox=True)},
+    )
     with pytest.raises(KeyboardInterrupt):
         soak.soak(stack, count=10, seed=1, concurrency=1, console=Console(file=out, width=200))
     assert len(audited[0]) == 2

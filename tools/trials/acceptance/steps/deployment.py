@@ -3,7 +3,6 @@
 import io
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from typing import Any
 
 import httpx
@@ -46,15 +45,16 @@ def deploy(run: Run) -> None:
     terraform = deployment.prepare(deployment.name)
     terraform.apply()
     outputs = terraform.outputs()
-    stack = {field.name: outputs[field.name] for field in fields(Stack) if field.name in outputs}
     if deployment.gateway_key:
         run.recorder.hide(deployment.gateway_key, "<gateway key>")
-        secret = {"SecretId": outputs["gateway_secret_arn"], "SecretString": deployment.gateway_key}
-        run.client("secretsmanager", region=stack["region"]).put_secret_value(**secret)
-    gateway_url = str(terraform.evaluate("var.gateway_url"))
-    if is_sandbox(gateway_url):
-        stack |= {"sparkle_url": gateway_url, "sparkle_api_key": deployment.gateway_key}
-    run.stack = Stack(**stack)
+        secret_arn = outputs["gateway_secret_arns"][deployment.gateway]
+        secret = {"SecretId": secret_arn, "SecretString": deployment.gateway_key}
+        run.client("secretsmanager", region=outputs["region"]).put_secret_value(**secret)
+    gateway = outputs["gateways"][deployment.gateway]
+    if is_sandbox(gateway["url"]):
+        gateway |= {"api_key": deployment.gateway_key, "sandbox": True}
+    # All payments go to this one.
+    run.stack = Stack.from_outputs(outputs, gateways={deployment.gateway: gateway})
 
 
 def is_sandbox(gateway_url: str) -> bool:

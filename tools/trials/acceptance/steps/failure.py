@@ -29,7 +29,7 @@ def stop_payment(run: Run) -> str:
 
     for _ in range(_MAX_TRIES):
         payment_id = new_payment_id()
-        if run.stack.sparkle_url:
+        if run.stack.sandboxes:
             fault = {"operation": "charge", "fault": "slow", "seconds": 3, "reference": payment_id}
             set_fault(run.stack, fault)
         run.start("/payments", PAYMENT, key=payment_id)

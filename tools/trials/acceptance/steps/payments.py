@@ -4,12 +4,17 @@ from collections.abc import Callable
 from typing import Any
 
 from client import CardData, NotFound, PaymentsClient
-from tools.deployment.stack import new_payment_id
+from tools.deployment.stack import UNDER_WAY, new_payment_id
 from tools.trials.acceptance.run import Protocol, Run, Step, Unexpected, expect_equal
+from tools.trials.replay import answer_bank
 
 CARD_DATA = {"card_number": "4242424242424242", "expiry_date": "12/30", "card_holder": "John Doe"}
 PAYMENT = {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA, "merchant_reference": "order-1001"}
 AUTHORIZATION = PAYMENT | {"capture": False}
+CHALLENGED = PAYMENT | {
+    "card_data": CARD_DATA | {"card_number": "4000002500003155"},
+    "return_url": "http://localhost:8080/orders/order-1001",
+}
 
 
 def pay(run: Run, body: Any = PAYMENT, *, protocol: Protocol = "HTTP/1.1") -> dict[str, Any]:
@@ -66,6 +71,24 @@ def refunded(run: Run, protocol: Protocol) -> None:
     expect_equal("the status", (payment["status"], payment["refunded_minor"]), ("refunded", 1999))
 
 
+def challenged(run: Run, protocol: Protocol) -> None:
+    expect_equal("the status", pay_and_answer(run, "approve", protocol)["status"], "captured")
+
+
+def challenge_failed(run: Run, protocol: Protocol) -> None:
+    payment = pay_and_answer(run, "fail", protocol)
+    expect_equal("the status", (payment["status"], payment["decline_code"]), ("declined", "authentication_failed"))
+
+
+def pay_and_answer(run: Run, customer: str, protocol: Protocol) -> dict[str, Any]:
+    """Make a payment about which the bank asks, answer for the customer, and return the payment after its end."""
+    run.require_sandbox()
+    payment = pay(run, CHALLENGED, protocol=protocol)
+    expect_equal("the status", payment["status"], "action_required")
+    answer_bank(payment["next_action"]["url"], customer)
+    return run.wait_until(payment["payment_id"], lambda each: each["status"] not in UNDER_WAY, protocol=protocol)
+
+
 def pay_and_operate(run: Run, first: Any, kind: str, body: Any, protocol: Protocol) -> dict[str, Any]:
     """Make a payment and one operation on it, and return the payment after both have ended."""
     payment_id = pay(run, first, protocol=protocol)["payment_id"]
@@ -93,6 +116,8 @@ PAYMENT_KINDS: dict[str, Callable[[Run, Protocol], None]] = {
     "a sealed card": sealed,
     "a stored card, by its token": by_token,
     "a card that is declined": declined,
+    "a payment whose bank asks the customer, who approves": challenged,
+    "a payment whose bank asks the customer, who fails": challenge_failed,
     "an authorization": authorized,
     "an authorization that is captured in part": captured,
     "an authorization that is voided": voided,

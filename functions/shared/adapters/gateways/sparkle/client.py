@@ -1,15 +1,15 @@
 """The HTTP client for the Sparkle payment gateway, according to its contract in docs/sparkle.yaml."""
 
-import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import requests
 
 from functions.shared import strict_json
+from functions.shared.adapters.gateways.http import CallObserver, Outcome, Transport
+from functions.shared.adapters.gateways.sparkle import ABILITIES, MINOR_UNITS
 from functions.shared.adapters.gateways.sparkle.mapping import (
     CHARGE_NOT_FOUND,
-    MINOR_UNITS,
     NAME,
     REFUSALS,
     SparkleMapping,
@@ -18,9 +18,6 @@ from functions.shared.domain.card import Card
 from functions.shared.domain.charge import Charge, Order, Refused, Reversal, Verification
 from functions.shared.domain.errors import GatewayBusy, GatewayOutcomeUnknown, GatewayRefused, SettlementUnreadable
 from functions.shared.domain.settlement import SettlementPage
-
-Outcome = TypeVar("Outcome")
-CallObserver = Callable[[str, float, bool], None]
 
 
 class Sparkle:
@@ -32,11 +29,11 @@ class Sparkle:
     JSON) leaves the outcome unknown. SparkleMapping explains the treatment of texts and amounts, and the parameters
     `iso_minor_unit` and `minor_units`.
 
-    `api_key` is called for every request to pick up a rotated key. `observe` receives each call's operation, its
-    duration in seconds, and whether it had an outcome; a decline is an outcome.
+    `api_key` is called for every request to pick up a rotated key, and `observe` is Transport's.
     """
 
     name = NAME
+    abilities = ABILITIES
 
     def __init__(
         self,
@@ -49,12 +46,15 @@ class Sparkle:
         minor_units: Mapping[str, int] = MINOR_UNITS,
         observe: CallObserver = lambda operation, seconds, succeeded: None,
     ) -> None:
-        self._url = url.rstrip("/")
         self._api_key = api_key
-        self._timeouts = (connect_timeout_seconds, read_timeout_seconds)
         self._mapping = SparkleMapping(iso_minor_unit, minor_units)
-        self._observe = observe
-        self._session = requests.Session()
+        self._transport = Transport(
+            "Sparkle",
+            url,
+            connect_timeout_seconds=connect_timeout_seconds,
+            read_timeout_seconds=read_timeout_seconds,
+            observe=observe,
+        )
 
     def charge(self, order: Order, card: Card, idempotency_key: str) -> Charge:
         return self._create_charge(order, card, idempotency_key, capture=True)
@@ -68,7 +68,7 @@ class Sparkle:
         return self._call("verify", self._mapping.verification, "POST", "/v1/verifications", json=body, headers=headers)
 
     def capture(self, charge_id: str, amount_minor: int, currency: str, idempotency_key: str) -> Charge | Refused:
-        body = {"amount_minor": self._mapping.to_amount(amount_minor, currency)}
+        body = {"amount_minor": self._mapping.amounts.to_gateway(amount_minor, currency)}
         return self._operate("capture", self._mapping.charge, f"/v1/charges/{charge_id}/capture", body, idempotency_key)
 
     def void(self, charge_id: str, idempotency_key: str) -> Charge | Refused:
@@ -77,19 +77,30 @@ class Sparkle:
     def refund(
         self, charge_id: str, amount_minor: int, currency: str, reference: str, idempotency_key: str
     ) -> Charge | Refused:
-        body = {"amount_minor": self._mapping.to_amount(amount_minor, currency), "refund_reference": reference}
+        body = {"amount_minor": self._mapping.amounts.to_gateway(amount_minor, currency), "refund_reference": reference}
         return self._operate(
             "refund", self._mapping.refunded_charge, f"/v1/charges/{charge_id}/refunds", body, idempotency_key
         )
 
-    def find_by_reference(self, reference: str) -> Charge | None:
-        return self._call("find", self._mapping.listed_charge, "GET", "/v1/charges", params={"reference": reference})
+    def cancel_authentication(self, charge_id: str) -> Charge:
+        def ended(answer: dict[str, Any]) -> Charge:
+            charge = self._mapping.found_charge(answer)
+            if charge is None:
+                raise GatewayRefused("Sparkle knows no such charge.")
+            return charge
+
+        return self._call("cancel_authentication", ended, "POST", f"/v1/charges/{charge_id}/cancel_authentication")
+
+    def find_by_reference(self, order: Order) -> Charge | None:
+        params = {"reference": order.reference}
+        return self._call("find", self._mapping.listed_charge, "GET", "/v1/charges", params=params)
 
     def find(self, charge_id: str) -> Charge | None:
         return self._call("find", self._mapping.found_charge, "GET", f"/v1/charges/{charge_id}")
 
-    def reverse(self, reference: str) -> Reversal:
-        return self._call("reverse", self._mapping.reversal, "POST", "/v1/reversals", json={"reference": reference})
+    def reverse(self, order: Order) -> Reversal:
+        body = {"reference": order.reference}
+        return self._call("reverse", self._mapping.reversal, "POST", "/v1/reversals", json=body)
 
     def settlement(self, day: str, page: str | None, limit: int) -> SettlementPage:
         query = {"date": day, "limit": str(limit)} | ({"cursor": page} if page else {})
@@ -143,22 +154,7 @@ class Sparkle:
         self, operation: str, read: Callable[[requests.Response], Outcome], method: str, path: str, **request: Any
     ) -> Outcome:
         headers = {"Authorization": f"Bearer {self._api_key()}", **request.pop("headers", {})}
-        started, succeeded = time.perf_counter(), False
-        try:
-            outcome = read(self._answer(method, path, headers=headers, **request))
-            succeeded = True
-            return outcome
-        finally:
-            self._observe(operation, time.perf_counter() - started, succeeded)
-
-    def _answer(self, method: str, path: str, **request: Any) -> requests.Response:
-        try:
-            return self._session.request(
-                method, self._url + path, timeout=self._timeouts, allow_redirects=False, **request
-            )
-        except requests.RequestException as error:
-            # `from None`, because the exception holds the request, which contains the card.
-            raise GatewayOutcomeUnknown(f"Sparkle did not answer: {type(error).__name__}.") from None
+        return self._transport.send(operation, read, method, path, headers=headers, **request)
 
     def _checked_body(self, status: int, body: Any) -> dict[str, Any]:
         if not isinstance(body, dict):

@@ -7,9 +7,16 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, get_args
 
+from functions.shared.adapters.gateways.reading import (
+    Amounts,
+    network_transaction_id,
+    protocol_version,
+    redirect_url,
+    text,
+)
 from functions.shared.domain.card import Card
 from functions.shared.domain.charge import (
-    REDACTED,
+    Authentication,
     Charge,
     ChargeStatus,
     Order,
@@ -19,7 +26,7 @@ from functions.shared.domain.charge import (
     ReversalResult,
     Verification,
 )
-from functions.shared.domain.errors import GatewayMismatch, GatewayOutcomeUnknown, GatewayRefused, SettlementUnreadable
+from functions.shared.domain.errors import GatewayMismatch, GatewayOutcomeUnknown, SettlementUnreadable
 from functions.shared.domain.operation import Refusal
 from functions.shared.domain.settlement import LineType, SettlementLine, SettlementPage
 from functions.shared.domain.shapes import is_code, is_gateway_id
@@ -34,44 +41,42 @@ REFUSALS: dict[str, Refusal] = {
     "invalid_state": "invalid_state",
 }
 
+AUTHENTICATION_RESULTS = ("authenticated", "attempted", "exempt", "failed")
+
 CHARGE_NOT_FOUND = "charge_not_found"
 
-# Amounts and totals in minor units must be below these.
-_AMOUNT_LIMIT_MINOR, _TOTAL_LIMIT_MINOR = 10**12, 10**18
+_TOTAL_LIMIT_MINOR = 10**18
+"""Totals in minor units must be below this."""
 _TIME = re.compile(
     r"20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-][01][0-9]:[0-5][0-9])"
 )
-_NETWORK_TRANSACTION_ID = re.compile("[A-Za-z0-9]{9,29}")
 _CURSOR = re.compile("[A-Za-z0-9._~+/=-]{1,256}")
-
-
-MINOR_UNITS: Mapping[str, int] = {"ISK": 2, "UGX": 2}
-"""The currencies for which Sparkle's decimals differ from ISO 4217: docs/sparkle.yaml."""
 
 
 class SparkleMapping:
     """Reads and writes Sparkle's JSON.
 
     A text that violates its contract is read as REDACTED, so that no part of it is kept; an invalid currency or amount
-    raises GatewayMismatch. `iso_minor_unit` returns the decimals of ISO 4217, and `minor_units` holds Sparkle's
-    decimals where they differ. An amount with a fraction of our minor unit is a mismatch.
+    raises GatewayMismatch. The parameters are those of Amounts.
     """
 
     def __init__(self, iso_minor_unit: Callable[[str], int | None], minor_units: Mapping[str, int]) -> None:
-        self._iso_minor_unit = iso_minor_unit
-        self._minor_units = minor_units
+        self.amounts = Amounts("Sparkle", iso_minor_unit, minor_units)
 
     def charge_request(self, order: Order, card: Card, *, capture: bool) -> dict[str, Any]:
         """The body of a request for a charge."""
         body: dict[str, Any] = {
             "reference": order.reference,
-            "amount_minor": self.to_amount(order.amount_minor, order.currency),
+            "amount_minor": self.amounts.to_gateway(order.amount_minor, order.currency),
             "currency": order.currency,
             "capture": capture,
             "card": _card(card),
             "merchant_reference": order.merchant_reference,
             "description": order.description,
             "stored_credential": order.stored_credential and _present(asdict(order.stored_credential)),
+            "three_d_secure": None if order.three_d_secure == "automatic" else order.three_d_secure,
+            "return_url": order.return_url,
+            "exemption": order.exemption,
         }
         return _present(body)
 
@@ -102,38 +107,42 @@ class SparkleMapping:
     def verification(self, answer: dict[str, Any]) -> Verification:
         if "error" in answer:
             verified = _field(answer, "verification", dict)
-            decline_code = _text(_field(answer, "error", dict).get("decline_code"), is_code)
+            decline_code = text(_field(answer, "error", dict).get("decline_code"), is_code)
         else:
             verified, decline_code = answer, None
         if verified.get("status") != ("declined" if decline_code else "verified"):
             raise GatewayOutcomeUnknown("Sparkle's answer does not say whether the card is good.")
         return Verification(
-            reference=_text(verified.get("reference"), is_gateway_id),
+            reference=text(verified.get("reference"), is_gateway_id),
             decline_code=decline_code,
-            network_transaction_id=_network_transaction_id(verified.get("network_transaction_id")),
+            network_transaction_id=network_transaction_id(verified.get("network_transaction_id")),
         )
 
     def charge(self, charge: Any) -> Charge:
         try:
-            currency = charge["currency"]
+            currency, next_action = charge["currency"], charge.get("next_action")
             parsed = Charge(
                 gateway=NAME,
-                charge_id=_text(charge["id"], is_gateway_id),
-                reference=_text(charge["reference"], is_gateway_id),
-                status=_text(charge["status"], get_args(ChargeStatus).__contains__),
-                amount_minor=self._to_minor(charge["amount_minor"], currency),
+                charge_id=text(charge["id"], is_gateway_id),
+                reference=text(charge["reference"], is_gateway_id),
+                status=text(charge["status"], get_args(ChargeStatus).__contains__),
+                amount_minor=self.amounts.to_minor(charge["amount_minor"], currency),
                 currency=currency,
-                captured_minor=self._to_minor(charge["captured_minor"], currency),
+                captured_minor=self.amounts.to_minor(charge["captured_minor"], currency),
                 refunds=tuple(self._refund(refund, currency) for refund in charge["refunds"]),
-                decline_code=_text(charge.get("decline_code"), is_code, optional=True),
-                void_reason=_text(charge.get("void_reason"), is_code, optional=True),
-                captured_at=_text(charge.get("captured_at"), _is_time, optional=True),
-                expires_at=_text(charge.get("expires_at"), _is_time, optional=True),
-                network_transaction_id=_network_transaction_id(charge.get("network_transaction_id")),
+                decline_code=text(charge.get("decline_code"), is_code, optional=True),
+                void_reason=text(charge.get("void_reason"), is_code, optional=True),
+                captured_at=text(charge.get("captured_at"), _is_time, optional=True),
+                expires_at=text(charge.get("expires_at"), _is_time, optional=True),
+                network_transaction_id=network_transaction_id(charge.get("network_transaction_id")),
+                redirect_url=redirect_url(next_action["redirect_url"]) if next_action else None,
+                authentication=_authentication(charge.get("authentication")),
             )
-            refunded_minor = self._to_minor(charge["refunded_minor"], currency)
-        except (KeyError, TypeError, AttributeError):
-            raise GatewayOutcomeUnknown("Sparkle answered with a charge that lacks a field.") from None
+            refunded_minor = self.amounts.to_minor(charge["refunded_minor"], currency)
+        except (KeyError, TypeError, AttributeError, ValueError):
+            raise GatewayOutcomeUnknown("Sparkle answered with a charge that is not as documented.") from None
+        if (parsed.status == "action_required") != bool(next_action):
+            raise GatewayOutcomeUnknown("Sparkle's answer does not say what the customer must do.")
         if refunded_minor != sum(refund.amount_minor for refund in parsed.refunds if refund.status == "succeeded"):
             raise GatewayMismatch("Sparkle answered with a charge whose refunds don't come to what is refunded.")
         return parsed
@@ -144,12 +153,12 @@ class SparkleMapping:
     def _refund(self, refund: Mapping[str, Any], currency: str) -> Refund:
         reference = refund["refund_reference"]
         return Refund(
-            refund_id=_text(refund["id"], is_gateway_id),
+            refund_id=text(refund["id"], is_gateway_id),
             # A merchant who refunds in the dashboard may enter any text as the reference.
             reference=reference if is_gateway_id(reference) else None,
-            status=_text(refund["status"], get_args(RefundStatus).__contains__),
-            amount_minor=self._to_minor(refund["amount_minor"], currency),
-            created_at=_text(refund["created_at"], _is_time),
+            status=text(refund["status"], get_args(RefundStatus).__contains__),
+            amount_minor=self.amounts.to_minor(refund["amount_minor"], currency),
+            created_at=text(refund["created_at"], _is_time),
         )
 
     def settlement(self, answer: Mapping[str, Any]) -> SettlementPage:
@@ -159,8 +168,8 @@ class SparkleMapping:
                 line_count=int(answer["line_count"]),
                 totals={
                     total["currency"]: (
-                        self._to_minor(total["amount_minor"], total["currency"], _TOTAL_LIMIT_MINOR),
-                        self._to_minor(total["fee_minor"], total["currency"], _TOTAL_LIMIT_MINOR),
+                        self.amounts.to_minor(total["amount_minor"], total["currency"], _TOTAL_LIMIT_MINOR),
+                        self.amounts.to_minor(total["fee_minor"], total["currency"], _TOTAL_LIMIT_MINOR),
                     )
                     for total in answer["totals"]
                 },
@@ -175,42 +184,24 @@ class SparkleMapping:
         is_known = line["type"] in get_args(LineType)
         ids = line if is_known else {"charge_id": None, "reference": None, "refund_reference": None, **line}
         return SettlementLine(
-            line_id=_text(line["id"], is_gateway_id),
-            type=_text(line["type"], is_code),
-            charge_id=_text(ids["charge_id"], is_gateway_id, optional=not is_known),
-            reference=_text(ids["reference"], is_gateway_id, optional=not is_known),
-            refund_reference=_text(ids["refund_reference"], is_gateway_id, optional=True),
-            amount_minor=self._to_minor(line["amount_minor"], line["currency"]),
-            fee_minor=self._to_minor(line["fee_minor"], line["currency"]),
+            line_id=text(line["id"], is_gateway_id),
+            type=text(line["type"], is_code),
+            charge_id=text(ids["charge_id"], is_gateway_id, optional=not is_known),
+            reference=text(ids["reference"], is_gateway_id, optional=not is_known),
+            refund_reference=text(ids["refund_reference"], is_gateway_id, optional=True),
+            amount_minor=self.amounts.to_minor(line["amount_minor"], line["currency"]),
+            fee_minor=self.amounts.to_minor(line["fee_minor"], line["currency"]),
             currency=line["currency"],
-            settled_at=_text(line["settled_at"], _is_time),
+            settled_at=text(line["settled_at"], _is_time),
         )
 
-    def to_amount(self, amount_minor: int, currency: str) -> int:
-        amount, remainder = divmod(amount_minor * self._sparkle_units(currency), self._iso_units(currency))
-        if remainder:
-            raise GatewayRefused(f"Sparkle takes {currency} with fewer decimals than the amount has.")
-        return amount
 
-    def _to_minor(self, amount: Any, currency: Any, limit_minor: int = _AMOUNT_LIMIT_MINOR) -> int:
-        if type(amount) is not int:
-            raise TypeError
-        if not re.fullmatch("[A-Z]{3}", currency):
-            raise GatewayMismatch("Sparkle answered with a currency that is none.")
-        minor, remainder = divmod(amount * self._iso_units(currency), self._sparkle_units(currency))
-        if remainder:
-            raise GatewayMismatch(f"Sparkle answered with less than one minor unit of {currency}.")
-        if abs(minor) >= limit_minor:
-            raise GatewayMismatch("Sparkle answered with an amount that is none.")
-        return minor
-
-    def _iso_units(self, currency: str) -> int:
-        """The number of ISO 4217's minor units in one unit of the currency; 1 for a currency without a minor unit."""
-        return int(10 ** (self._iso_minor_unit(currency) or 0))
-
-    def _sparkle_units(self, currency: str) -> int:
-        decimals = self._minor_units.get(currency)
-        return self._iso_units(currency) if decimals is None else int(10**decimals)
+def _authentication(shown: Any) -> Authentication | None:
+    if shown is None:
+        return None
+    if shown["result"] not in AUTHENTICATION_RESULTS or type(shown["liability_shift"]) is not bool:
+        raise ValueError
+    return Authentication(shown["result"], protocol_version(shown["version"]), shown["liability_shift"])
 
 
 def _card(card: Card) -> dict[str, Any]:
@@ -233,16 +224,6 @@ def _field(answer: dict[str, Any], name: str, kind: type) -> Any:
     if not isinstance(answer.get(name), kind):
         raise GatewayOutcomeUnknown(f"Sparkle's answer has no {name}.")
     return answer[name]
-
-
-def _text(value: Any, is_valid: Callable[[Any], bool], *, optional: bool = False) -> Any:
-    """The text, or REDACTED if the text violates its contract. An optional text may be None."""
-    return value if is_valid(value) or (optional and value is None) else REDACTED
-
-
-def _network_transaction_id(value: Any) -> str | None:
-    """The id, or None if it is malformed: a charge is as good without it."""
-    return value if isinstance(value, str) and _NETWORK_TRANSACTION_ID.fullmatch(value) else None
 
 
 def _is_time(value: object) -> bool:

@@ -1,4 +1,6 @@
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -219,3 +221,27 @@ def test_what_could_not_be_started_is_not_taken_for_started() -> None:
         stub.add_client_error("start_execution", "ExecutionLimitExceeded")
         with pytest.raises(ExecutionsUnavailable, match=r"^Step Functions: ExecutionLimitExceeded$"):
             StepFunctionsStateMachine(client, "arn:live").start("payment-1", {})
+
+
+@pytest.mark.parametrize("gone", ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"])
+def test_resuming_what_does_not_wait_any_more_is_harmless(gone: str) -> None:
+    with stubbed("send_task_success", gone) as executions:
+        executions.resume("AQB4")
+
+
+def test_an_execution_that_could_not_be_resumed_is_resumed_later() -> None:
+    with (
+        stubbed("send_task_success", "ThrottlingException") as executions,
+        pytest.raises(ExecutionsUnavailable) as told,
+    ):
+        executions.resume("AQB4-task-token")
+    assert "AQB4" not in str(told.value)
+
+
+@contextmanager
+def stubbed(call: str, error_code: str) -> Iterator[StepFunctionsExecutions]:
+    """Executions whose client gets this error."""
+    client = boto3.client("stepfunctions", REGION, config=Config(retries={"total_max_attempts": 1}))
+    with Stubber(client) as stub:
+        stub.add_client_error(call, error_code)
+        yield StepFunctionsExecutions(client, STATE_MACHINE_ARN)

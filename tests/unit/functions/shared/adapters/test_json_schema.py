@@ -34,7 +34,21 @@ VALID: dict[str, dict[str, Any]] = {
         "card": SUMMARY.to_dict(),
         "request": {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA},
     },
-    "charge": PAYMENT | {"card": SUMMARY.to_dict(), "transaction_id": TRANSACTION_ID},
+    "charge": PAYMENT
+    | {
+        "card": SUMMARY.to_dict(),
+        "transaction_id": TRANSACTION_ID,
+        "gateway": "sparkle",
+        "started_at": STARTED_AT,
+        "three_d_secure": "automatic",
+    },
+    "await_customer": {"payment_id": "payment-of-ours-1", "action": "{}", "task_token": "AQB4"},
+    "confirm": PAYMENT
+    | {
+        "card": SUMMARY.to_dict(),
+        "started_at": STARTED_AT,
+        "action": "{}",
+    },
     "persist": PAYMENT
     | {
         "started_at": STARTED_AT,
@@ -55,6 +69,7 @@ VALID: dict[str, dict[str, Any]] = {
         "card": SUMMARY.to_dict(),
         "transaction_id": TRANSACTION_ID,
         "charge": {"outcome": "unknown"},
+        "gateway": "sparkle",
         "flags": [],
         "error": "GatewayOutcomeUnknown",
     },

@@ -60,8 +60,9 @@ def test_every_published_test_card_can_be_used(pan: str) -> None:
 @pytest.mark.parametrize("pan", TEST_CARDS)
 def test_a_test_card_that_is_declined_says_why_and_no_other_does(pan: str) -> None:
     card = TEST_CARDS[pan]
-    assert (card["outcome"] == "declined") == ("decline_code" in card)
-    assert card["outcome"] in ("approved", "declined")
+    if card["outcome"] != "challenged":  # then either may follow
+        assert (card["outcome"] == "declined") == ("decline_code" in card)
+    assert card["outcome"] in ("approved", "declined", "challenged")
 
 
 def test_a_number_that_is_not_listed_is_no_test_card() -> None:

@@ -347,7 +347,7 @@ class Gateway:
 MOVES = ("capture", "void", "expire", "refund", "refund", "pend", "succeed", "fail", "reverse")
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     st.lists(st.tuples(st.sampled_from(MOVES), st.integers(1, 1999)), max_size=8),
     st.lists(st.integers(0, 8), max_size=8),

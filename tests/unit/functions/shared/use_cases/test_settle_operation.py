@@ -19,7 +19,7 @@ from functions.shared.domain.payment import Payment
 from functions.shared.use_cases.perform_operation import Performed, Reserved, perform_operation
 from functions.shared.use_cases.settle_operation import outcome_of, settle_operation
 from tests.balances import balances
-from tests.fakes import FakeGateway, FakeLedger
+from tests.fakes import FakeGateway, FakeLedger, only
 from tests.samples import LATER, card, operation_request, order, payment, shown
 
 NO_ANSWER = GatewayOutcomeUnknown("No answer.")
@@ -55,7 +55,7 @@ def perform(asked: Reserved, gateway: FakeGateway) -> Performed:
     ledger.record(first)
     amount_minor = None if asked.type == "void" else asked.amount_minor
     ledger.record(first.reserve(operation_request(first, asked.type, amount_minor, asked.operation_id), LATER))
-    return perform_operation(asked, gateway=gateway, ledger=ledger)
+    return perform_operation(asked, gateways=only(gateway), ledger=ledger)
 
 
 class TestPerform:
@@ -107,7 +107,7 @@ class TestPerform:
         self, gateway: FakeGateway, type: OperationType
     ) -> None:
         charge = charged(gateway, type)
-        gateway.reverse("pay-1")
+        gateway.reverse(order("pay-1"))
         if type == "void":  # by somebody else
             gateway.charges["pay-1"] = gateway.charge(order("pay-2"), card(), "pay-2-charge")
             charge = gateway.charges["pay-1"]
@@ -123,7 +123,7 @@ class TestPerform:
     @pytest.mark.parametrize("error", [GatewayBusy("429"), NO_ANSWER], ids=lambda error: type(error).__name__)
     def test_a_refusal_that_nobody_can_look_into_is_no_answer(self, gateway: FakeGateway, error: Exception) -> None:
         charge = charged(gateway, "refund")
-        gateway.reverse("pay-1")
+        gateway.reverse(order("pay-1"))
         gateway.faults.arm("find", error)
         with pytest.raises(type(error)):
             perform(reserved(charge, "refund"), gateway)
@@ -172,7 +172,7 @@ class TestPerform:
         asked(ledger, type)
         settle(ledger, done(type) if status == "succeeded" else refused(type))
         gateway.calls.clear()
-        performed = perform_operation(reserved(charge, type), gateway=gateway, ledger=ledger)
+        performed = perform_operation(reserved(charge, type), gateways=only(gateway), ledger=ledger)
         assert performed == Performed()
         assert gateway.calls == []
         assert settle(ledger, performed).operations[0].status == status
@@ -181,12 +181,12 @@ class TestPerform:
         charge = charged(gateway, "refund")
         asked(ledger, "refund")
         settle(ledger, UNKNOWN)
-        assert perform_operation(reserved(charge, "refund"), gateway=gateway, ledger=ledger).charge
+        assert perform_operation(reserved(charge, "refund"), gateways=only(gateway), ledger=ledger).charge
 
     def test_what_was_never_reserved_is_not_asked_for(self, gateway: FakeGateway, ledger: FakeLedger) -> None:
         charge = charged(gateway, "refund")
         ledger.record(payment())
-        assert perform_operation(reserved(charge, "refund"), gateway=gateway, ledger=ledger) == Performed()
+        assert perform_operation(reserved(charge, "refund"), gateways=only(gateway), ledger=ledger) == Performed()
         assert gateway.charges["pay-1"].refunds == ()
 
 

@@ -181,16 +181,23 @@ def handler(event, context):
 
 
 def test_a_task_that_takes_too_long_is_a_states_timeout(emulator: Emulator) -> None:
-    function = emulator.function("import time\ndef handler(event, context):\n    time.sleep(2)", Timeout=3)
+    function = emulator.function("import time\ndef handler(event, context):\n    time.sleep(10)", Timeout=15)
     machine = emulator.state_machine(
         {"Slow": {"Type": "Task", "Resource": function, "TimeoutSeconds": 1, "End": True}}, INVOKE
     )
     started = time.monotonic()
     assert emulator.run(machine)["error"] == "States.Timeout"
-    assert time.monotonic() - started < 1.8
+    assert time.monotonic() - started < 9
 
 
-def test_an_execution_that_was_stopped_retries_nothing(emulator: Emulator) -> None:
+def test_a_throttled_function_is_a_too_many_requests_exception(emulator: Emulator) -> None:
+    function = emulator.function("def handler(event, context):\n    return event")
+    emulator.client("lambda").put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
+    machine = emulator.state_machine({"Call": {"Type": "Task", "Resource": function, "End": True}}, INVOKE)
+    assert emulator.run(machine)["error"] == "Lambda.TooManyRequestsException"
+
+
+def test_an_execution_that_was_stopped_retries_nothing_and_stays_stopped(emulator: Emulator) -> None:
     function = emulator.function("def handler(event, context):\n    raise RuntimeError")
     retry = {"ErrorEquals": ["States.ALL"], "IntervalSeconds": 1, "BackoffRate": 1, "MaxAttempts": 9}
     machine = emulator.state_machine(
@@ -208,6 +215,7 @@ def test_an_execution_that_was_stopped_retries_nothing(emulator: Emulator) -> No
     stopped_at = attempts()
     time.sleep(1.5)
     assert attempts() == stopped_at
+    assert states.describe_execution(executionArn=arn)["status"] == "ABORTED"
 
 
 # -- Versions and aliases

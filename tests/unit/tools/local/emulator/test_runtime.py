@@ -2,11 +2,13 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from tests.unit.tools.local.emulator.conftest import Emulator, zipped
+from tools.deployment.polling import wait_for
 
 SOURCE = """
 import os, sys, time
@@ -127,6 +129,28 @@ def test_a_warm_call_adds_little(emulator: Emulator, function: str) -> None:
         client.invoke(FunctionName=function, Payload=b"{}")
         durations.append(time.perf_counter() - started)
     assert sorted(durations)[10] < 0.025
+
+
+def test_short_calls_at_once_share_an_environment_and_a_long_one_is_not_waited_for(emulator: Emulator) -> None:
+    function = emulator.function(
+        """
+import os, time
+def handler(event, context):
+    time.sleep(event)
+    return os.getpid()
+""",
+        Timeout=10,
+    )
+
+    def ran_in(seconds: float) -> Any:
+        return invoke(emulator, function, seconds)[1]
+
+    first = ran_in(0)
+    with ThreadPoolExecutor(8) as callers:
+        assert set(callers.map(ran_in, [0.01] * 16)) == {first}
+        long = callers.submit(ran_in, 4)
+        assert wait_for(lambda: ran_in(0) != first and not long.done(), 3)
+        assert long.result() == first
 
 
 def test_a_version_s_and_an_alias_s_arn_end_in_its_name(emulator: Emulator) -> None:

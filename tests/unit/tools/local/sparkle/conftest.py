@@ -50,6 +50,7 @@ class Sparkle:
 
     http: FlaskClient
     clock: FakeClock
+    book: ChargeBook
     _keys: Iterator[int] = field(default_factory=count)
 
     def call(self, method: str, path: str, body: Any = None, key: str | None = None, **more: Any) -> Any:
@@ -143,8 +144,8 @@ def _operation(method: str, path: str) -> Mapping[str, Any] | None:
 
 @pytest.fixture
 def sparkle() -> Sparkle:
-    clock = FakeClock()
-    return Sparkle(create_app(API_KEY, ChargeBook(clock)).test_client(), clock)
+    book = ChargeBook(clock := FakeClock())
+    return Sparkle(create_app(API_KEY, book).test_client(), clock, book)
 
 
 @pytest.fixture

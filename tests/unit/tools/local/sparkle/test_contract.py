@@ -57,7 +57,8 @@ def test_every_refusal_has_its_code_in_the_contract() -> None:
     assert codes | of_http_itself == set(contract()["components"]["schemas"]["ErrorCode"]["enum"])
 
 
-def test_the_decline_codes_are_those_of_the_test_cards_and_of_a_wrong_security_code() -> None:
+def test_the_decline_codes_are_those_of_the_test_cards_of_a_wrong_security_code_and_of_authentication() -> None:
     cards = json.loads((ROOT / "functions" / "shared" / "contracts" / "test_cards.json").read_text())
     codes = {card["decline_code"] for card in cards.values() if card["outcome"] == "declined"}
+    codes |= {f"authentication_{end}" for end in ("required", "failed", "expired")}
     assert codes | {"incorrect_cvc"} == set(contract()["components"]["schemas"]["DeclineCode"]["enum"])

@@ -6,7 +6,8 @@ import pytest
 import requests
 
 from tests.unit.tools.local.sparkle.conftest import API_KEY, APPROVED, Sparkle, charge_request, headers
-from tools.local.sparkle.app import DROP, create_app
+from tools.local.sandbox.performing import DROP
+from tools.local.sparkle.app import create_app
 from tools.local.sparkle.contract import contract
 
 NOTHING_DONE = ["timeout_before", "reset", "http_429", "http_500", "http_502_html"]
@@ -319,7 +320,7 @@ def test_the_request_log_tells_what_happened_and_holds_no_card(sparkle: Sparkle)
 
 def test_the_request_log_keeps_only_the_last_requests(sparkle: Sparkle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tools.local.sparkle.app._MAX_LOGGED_REQUESTS", 2)
-    small = Sparkle(create_app(API_KEY).test_client(), sparkle.clock)
+    small = Sparkle(create_app(API_KEY).test_client(), sparkle.clock, sparkle.book)
     for reference in ("a", "b", "c"):
         small.find(reference)
     assert [entry["reference"] for entry in small.requests()] == ["b", "c"]

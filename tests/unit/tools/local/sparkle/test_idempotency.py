@@ -5,9 +5,10 @@ import pytest
 import requests
 
 from tests.unit.tools.local.sparkle.conftest import Sparkle, charge_request, headers
+from tools.local.sandbox.idempotency import Answer
 from tools.local.sparkle.charges import ChargeBook
 from tools.local.sparkle.errors import RequestInProgress
-from tools.local.sparkle.idempotency import Answer, IdempotencyKeys
+from tools.local.sparkle.idempotency import sparkle_keys
 
 
 @pytest.mark.parametrize(("number", "status"), [("4242424242424242", 201), ("4000000000000002", 402)])
@@ -89,7 +90,7 @@ def test_a_request_that_moves_money_needs_a_key(sparkle: Sparkle, key: str | Non
 
 
 def test_a_claimed_key_is_in_progress_until_it_is_recorded_and_free_once_released() -> None:
-    keys = IdempotencyKeys()
+    keys = sparkle_keys()
     assert keys.claim("k", "/v1/charges", {}, "pay-1") is None
     with pytest.raises(RequestInProgress):
         keys.claim("k", "/v1/charges", {}, "pay-1")
@@ -157,7 +158,7 @@ def test_a_charge_and_its_reversal_at_once_leave_no_money_moved(url: str) -> Non
 
 
 def test_the_oldest_answered_keys_are_forgotten_when_there_are_too_many() -> None:
-    keys = IdempotencyKeys(max_keys=2)
+    keys = sparkle_keys(max_keys=2)
     for key in ("a", "b", "c"):
         assert keys.claim(key, "/", {}, "pay-1") is None
         keys.record(key, Answer(201, {"key": key}))
@@ -166,7 +167,7 @@ def test_the_oldest_answered_keys_are_forgotten_when_there_are_too_many() -> Non
 
 
 def test_a_key_in_progress_is_never_forgotten() -> None:
-    keys = IdempotencyKeys(max_keys=1)
+    keys = sparkle_keys(max_keys=1)
     keys.claim("a", "/", {}, "pay-1")
     keys.claim("b", "/", {}, "pay-1")
     with pytest.raises(RequestInProgress):

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.shared.adapters.currencies import minor_unit
+from functions.shared.adapters.gateways.sparkle import MINOR_UNITS
 from functions.shared.adapters.gateways.sparkle.client import Sparkle
-from functions.shared.adapters.gateways.sparkle.mapping import MINOR_UNITS
-from functions.shared.domain.charge import REDACTED, Charge, StoredCredential, Verification
+from functions.shared.domain.charge import REDACTED, Authentication, Charge, StoredCredential, Verification
 from functions.shared.domain.errors import (
     GatewayBusy,
     GatewayMismatch,
@@ -128,7 +128,7 @@ class TestFaults:
             bound.bind(("127.0.0.1", 0))
             sparkle = sparkle_at(f"http://127.0.0.1:{bound.getsockname()[1]}")
             with pytest.raises(GatewayOutcomeUnknown):
-                sparkle.find_by_reference("pay-1")
+                sparkle.find_by_reference(order("pay-1"))
 
     def test_a_wrong_api_key_is_a_refusal(self, sandbox_url: str) -> None:
         wrong = sparkle_at(sandbox_url, lambda: "wrong")
@@ -150,8 +150,8 @@ class TestFaults:
         keys = iter(["old", API_KEY])
         sparkle = sparkle_at(sandbox_url, lambda: next(keys))
         with pytest.raises(GatewayRefused):
-            sparkle.find_by_reference("pay-1")
-        assert sparkle.find_by_reference(new_id()) is None
+            sparkle.find_by_reference(order("pay-1"))
+        assert sparkle.find_by_reference(order(new_id())) is None
 
     def test_every_call_is_observed_with_its_time_and_whether_it_had_an_outcome(
         self, sandbox_url: str, break_next: Callable[..., None]
@@ -161,8 +161,8 @@ class TestFaults:
         break_next("charge", "reset", reference := new_id())
         with pytest.raises(GatewayOutcomeUnknown):
             sparkle.charge(order(reference), card(), f"{reference}-charge")
-        sparkle.find_by_reference(reference)
-        sparkle.reverse(reference)
+        sparkle.find_by_reference(order(reference))
+        sparkle.reverse(order(reference))
         sparkle.charge(order(declined := new_id()), card(DECLINED_PAN), f"{declined}-charge")
         assert [(operation, succeeded) for operation, _, succeeded in observed] == [
             ("charge", False),
@@ -309,15 +309,15 @@ class TestGarbage:
         with pytest.raises(GatewayOutcomeUnknown):
             sparkle.charge(order(), card(), "pay-1-charge")
         with pytest.raises(GatewayOutcomeUnknown):
-            sparkle.find_by_reference("pay-1")
+            sparkle.find_by_reference(order("pay-1"))
         with pytest.raises(GatewayOutcomeUnknown):
-            sparkle.reverse("pay-1")
+            sparkle.reverse(order("pay-1"))
 
     @pytest.mark.parametrize("body", [{"charges": None}, {"charges": {}}, {"charges": [1]}, {"charges": [{}]}])
     def test_a_search_that_makes_no_sense_found_nothing_out(self, answerer: Answerer, body: object) -> None:
         answerer.will_say(200, body)
         with pytest.raises(GatewayOutcomeUnknown):
-            sparkle_at(answerer.url).find_by_reference("pay-1")
+            sparkle_at(answerer.url).find_by_reference(order("pay-1"))
 
     @pytest.mark.parametrize(
         "body",
@@ -332,7 +332,7 @@ class TestGarbage:
     def test_a_reversal_is_confirmed_by_the_contracts_words_alone(self, answerer: Answerer, body: object) -> None:
         answerer.will_say(200, body)
         with pytest.raises(GatewayOutcomeUnknown):
-            sparkle_at(answerer.url).reverse("pay-1")
+            sparkle_at(answerer.url).reverse(order("pay-1"))
 
     def test_the_security_code_is_sent_with_the_card_and_left_out_where_there_is_none(self, answerer: Answerer) -> None:
         answerer.will_say(201, CHARGE)
@@ -409,6 +409,78 @@ class TestGarbage:
         assert HOLDER not in repr(failed.value)
 
 
+WAITING = CHARGE | {
+    "status": "action_required",
+    "captured_minor": 0,
+    "next_action": {"redirect_url": "https://sparkle.example/challenge/ch_1"},
+    "authentication": None,
+}
+
+
+class TestAuthentication:
+    @pytest.mark.parametrize(
+        ("changes", "sent"),
+        [
+            ({}, {}),
+            ({"return_url": "https://a.example"}, {"return_url": "https://a.example"}),
+            ({"three_d_secure": "required"}, {"three_d_secure": "required"}),
+            ({"exemption": "low_value"}, {"exemption": "low_value"}),
+        ],
+    )
+    def test_what_was_asked_for_is_sent_and_nothing_else(self, answerer: Answerer, changes: Any, sent: Any) -> None:
+        answerer.will_say(201, CHARGE)
+        sparkle_at(answerer.url).charge(order(**changes), card(), "pay-1-charge")
+        asked, names = json.loads(answerer.asked), ("three_d_secure", "return_url", "exemption")
+        assert {name: asked[name] for name in names if name in asked} == sent
+
+    @pytest.mark.parametrize(
+        "url", ["https://sparkle.example/challenge/ch_1", "http://127.0.0.1:8787/challenge/ch_1", "http://[::1]:1/c"]
+    )
+    def test_the_customer_is_sent_where_sparkle_says(self, answerer: Answerer, url: str) -> None:
+        answerer.will_say(201, WAITING | {"next_action": {"redirect_url": url}})
+        charge = charge_at(answerer)
+        assert (charge.status, charge.redirect_url, charge.authentication) == ("action_required", url, None)
+
+    @pytest.mark.parametrize(
+        "action",
+        [
+            *[{"redirect_url": url} for url in ("javascript:alert(1)", "http://a.example", "https://a b", "", None, 5)],
+            {"redirect_url": "https://a.example/\n"},
+            {"redirect_url": "http://127.0.0.1.evil.example/"},
+            {},
+            None,
+            "https://a.example",
+        ],
+        ids=str,
+    )
+    def test_without_an_address_nobody_knows_what_to_do(self, answerer: Answerer, action: object) -> None:
+        answerer.will_say(201, WAITING | {"next_action": action})
+        with pytest.raises(GatewayOutcomeUnknown):
+            charge_at(answerer)
+
+    def test_what_has_ended_leads_nowhere(self, answerer: Answerer) -> None:
+        answerer.will_say(201, CHARGE | {"next_action": WAITING["next_action"]})
+        with pytest.raises(GatewayOutcomeUnknown):
+            charge_at(answerer)
+
+    @pytest.mark.parametrize("result", ["authenticated", "attempted", "exempt", "failed"])
+    def test_the_authentication_is_read(self, answerer: Answerer, result: Any) -> None:
+        shown: dict[str, Any] = {"result": result, "version": "2.2.0", "liability_shift": False}
+        answerer.will_say(201, CHARGE | {"authentication": shown})
+        assert charge_at(answerer).authentication == Authentication(result, "2.2.0", False)
+        answerer.will_say(201, CHARGE | {"authentication": shown | {"version": PAN}})
+        assert charge_at(answerer).authentication == Authentication(result, None, False)
+
+    @pytest.mark.parametrize(
+        "changes", [{"result": PAN}, {"result": []}, {"liability_shift": 1}, {"liability_shift": None}]
+    )
+    def test_one_that_is_not_as_documented_is_no_answer(self, answerer: Answerer, changes: Any) -> None:
+        shown = {"result": "authenticated", "version": "2.2.0", "liability_shift": True} | changes
+        answerer.will_say(201, CHARGE | {"authentication": shown})
+        with pytest.raises(GatewayOutcomeUnknown):
+            charge_at(answerer)
+
+
 HOSTILE = [
     UNLISTED_PAN,
     f"x{UNLISTED_PAN}",
@@ -442,11 +514,11 @@ class TestTexts:
     ) -> None:
         asked = (CHARGE["reference"], CHARGE["amount_minor"], CHARGE["currency"])
         answerer.will_say(200, {"charges": [CHARGE]})
-        found = sparkle_at(answerer.url).find_by_reference("pay-1")
+        found = sparkle_at(answerer.url).find_by_reference(order("pay-1"))
         assert found is not None
         assert found.is_for(*asked)
         answerer.will_say(200, {"charges": [CHARGE | {name: text}]})
-        found = sparkle_at(answerer.url).find_by_reference("pay-1")
+        found = sparkle_at(answerer.url).find_by_reference(order("pay-1"))
         assert found is not None
         assert getattr(found, shown_as) == REDACTED
         assert not found.is_for(*asked)
@@ -458,7 +530,7 @@ class TestTexts:
     ) -> None:
         refunded = {"refunds": [REFUND | {name: text}], "refunded_minor": 0 if name == "status" else 500}
         answerer.will_say(200, {"charges": [CHARGE | refunded]})
-        found = sparkle_at(answerer.url).find_by_reference("pay-1")
+        found = sparkle_at(answerer.url).find_by_reference(order("pay-1"))
         assert found is not None
         assert REDACTED in astuple(found.refunds[0])
         assert not found.is_for("pay-1", 1999, "USD")
@@ -468,7 +540,7 @@ class TestTexts:
     def test_a_refunds_reference_that_can_be_none_of_ours_is_nobodys(self, answerer: Answerer, text: object) -> None:
         refunds = [REFUND | {"refund_reference": text}]
         answerer.will_say(200, {"charges": [CHARGE | {"refunds": refunds, "refunded_minor": 500}]})
-        found = sparkle_at(answerer.url).find_by_reference("pay-1")
+        found = sparkle_at(answerer.url).find_by_reference(order("pay-1"))
         assert found is not None
         assert found.refunds[0].reference is None
 

@@ -165,7 +165,7 @@ def test_another_payment_s_key_opens_nothing(table: Table) -> None:
 
 def test_a_deployment_may_accept_only_the_other_kind(table: Table) -> None:
     key = table.keys.issue(payment_id := new_id(), NOW)
-    with pytest.raises(SealedWithTheWrongKind):
+    with pytest.raises(SealedWithTheWrongKind, match="POST /keys"):
         JweCardOpener({}).open(sealed(key, payment_id), payment_id)
 
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from functions.resolve.resolve_payment import resolve_payment
 from functions.shared.domain.errors import (
     GatewayOutcomeUnknown,
     GatewayRefused,
@@ -16,8 +15,9 @@ from functions.shared.domain.errors import (
 from functions.shared.domain.ledger import capture_entry, in_doubt_entry
 from functions.shared.domain.payment import Payment, Status
 from functions.shared.ports import Execution
-from tests.fakes import LEDGER_DOWN, FakeExecutions, FakeGateway, FakeLedger
-from tests.samples import DECLINED_PAN, LATER, NOW, REQUEST, STARTED_AT, card, order, payment, shown
+from functions.shared.use_cases.resolve_payment import resolve_payment
+from tests.fakes import LEDGER_DOWN, FakeExecutions, FakeGateway, FakeLedger, only
+from tests.samples import CHALLENGED_PAN, DECLINED_PAN, LATER, NOW, REQUEST, STARTED_AT, card, order, payment, shown
 
 CAPTURE = capture_entry("sparkle", 1999, "USD")
 DOUBT = in_doubt_entry(1999, "USD")
@@ -48,7 +48,7 @@ def ledger() -> Books:
 
 
 def resolve(gateway: FakeGateway, ledger: FakeLedger, executions: FakeExecutions) -> str:
-    status, _ = resolve_payment("pay-1", gateway=gateway, ledger=ledger, executions=executions, now=LATER)
+    status, _ = resolve_payment("pay-1", gateways=only(gateway), ledger=ledger, executions=executions, now=LATER)
     return status
 
 
@@ -70,7 +70,7 @@ def test_a_second_charge_that_compensate_could_not_undo_is_undone(gateway: FakeG
     taken = capture_entry("sparkle", 1999, "USD", second.charge_id)
     ledger.record(*replace(left, entry_count=1, journal_hash=ledger.records["pay-1"].entries[0].hash).post(taken))
     looked = resolve_payment(
-        "pay-1", gateway=gateway, ledger=ledger, executions=FakeExecutions(), now=LATER, ask_gateway=False
+        "pay-1", gateways=only(gateway), ledger=ledger, executions=FakeExecutions(), now=LATER, ask_gateway=False
     )
     assert looked[0] == "in_doubt"
     gateway.faults.arm("refund", NO_ANSWER)
@@ -119,7 +119,9 @@ def test_a_charge_that_was_made_as_asked_before_the_execution_was_stopped_is_cap
 
 
 def test_a_doubt_is_on_the_books_before_anybody_asks(gateway: FakeGateway, ledger: Books) -> None:
-    status = resolve_payment("pay-1", gateway=gateway, ledger=ledger, executions=ended(), now=NOW, ask_gateway=False)
+    status = resolve_payment(
+        "pay-1", gateways=only(gateway), ledger=ledger, executions=ended(), now=NOW, ask_gateway=False
+    )
     assert (status, gateway.calls) == (("in_doubt", "ExecutionStopped"), [])
     assert ledger.balances() == {"suspense:in_doubt": 1999, "liability:merchant": -1999}
 
@@ -254,7 +256,33 @@ def test_without_a_doubt_what_the_gateway_shows_is_adopted_if_it_is_asked(
     gateway.show_refund("pay-1", 1999)
     for _ in range(2):
         status, _ = resolve_payment(
-            "pay-1", gateway=gateway, ledger=ledger, executions=ended(), now=LATER, ask_gateway=ask_gateway
+            "pay-1", gateways=only(gateway), ledger=ledger, executions=ended(), now=LATER, ask_gateway=ask_gateway
         )
         assert status == ("refunded" if ask_gateway else "captured")
     assert ledger.records["pay-1"].payment.version == (2 if ask_gateway else 1)
+
+
+def test_an_execution_that_was_stopped_while_it_waited_leaves_no_charge_that_can_be_approved(
+    gateway: FakeGateway, ledger: Books
+) -> None:
+    gateway.charge(order(), card(CHALLENGED_PAN), "pay-1-charge")
+    assert resolve(gateway, ledger, ended("Stopped")) == "declined"
+    assert ledger.records["pay-1"].payment.decline_code == "authentication_expired"
+    assert gateway.charges["pay-1"].status == "declined"
+    assert ledger.balances() == {}
+
+
+def test_a_customer_who_approved_before_the_execution_was_stopped_has_paid(gateway: FakeGateway, ledger: Books) -> None:
+    gateway.charge(order(), card(CHALLENGED_PAN), "pay-1-charge")
+    gateway.answer_challenge("pay-1", approve=True)
+    assert resolve(gateway, ledger, ended("Stopped")) == "captured"
+    authentication = ledger.records["pay-1"].payment.authentication
+    assert authentication
+    assert authentication.result == "authenticated"
+
+
+def test_a_reversal_ends_a_challenge_as_well(gateway: FakeGateway, ledger: Books) -> None:
+    gateway.charge(order(), card(CHALLENGED_PAN), "pay-1-charge")
+    ledger.record(*payment(status="in_doubt", reversing=True, charge_id=None).post(DOUBT))
+    assert resolve(gateway, ledger, ended("Stopped")) == "declined"
+    assert gateway.charges["pay-1"].status == "declined"

@@ -5,8 +5,9 @@ from functions.shared.domain.charge import Charge
 from functions.shared.domain.errors import PaymentNotFound
 from functions.shared.domain.ledger import capture_entry, clear_suspense
 from functions.shared.domain.payment import Payment
-from functions.shared.ports import Executions, Ledger, PaymentGateway, RecordedPayment
+from functions.shared.ports import Executions, Gateways, Ledger, RecordedPayment
 from functions.shared.use_cases.adopt_charge import adopt_charge
+from functions.shared.use_cases.end_wait import end_wait
 from functions.shared.use_cases.undo_charge import record_doubt, undo_charge
 from functions.shared.use_cases.undo_other_charge import undo_other_charge
 
@@ -14,19 +15,20 @@ from functions.shared.use_cases.undo_other_charge import undo_other_charge
 def resolve_payment(
     payment_id: str,
     *,
-    gateway: PaymentGateway,
+    gateways: Gateways,
     ledger: Ledger,
     executions: Executions,
     now: str,
     ask_gateway: bool = True,
+    shown: Charge | None = None,
 ) -> tuple[str, str | None]:
     """Return the payment's status (the ledger's, `rejected`, or `processing` while its execution runs) and its error.
 
     A payment that the ledger doesn't know is recorded as in doubt; without `ask_gateway`, nothing else happens.
     The gateway's evidence ends the doubt: a charge as requested is recorded with its later movements, and any other
     charge is undone. If there is no doubt, new movements at the gateway are adopted. A missing charge counts as
-    evidence that none exists, so call this function only some time after the execution has ended; even then, a reversal
-    makes sure that no charge can follow.
+    evidence that none exists, so call this function only some time after the execution has ended, or with the charge of
+    this payment that the gateway has just `shown`; even then, a reversal makes sure that no charge can follow.
 
     Raises PaymentNotFound, ReversalUnconfirmed and the errors of the ports; the payment then stays in doubt.
     """
@@ -53,31 +55,34 @@ def resolve_payment(
         )
         known = record_doubt(doubtful, request, ledger=ledger)
     if known.payment.status != "in_doubt" and ask_gateway:
-        known = adopt_charge(known, gateway=gateway, ledger=ledger, now=now)
+        known = adopt_charge(known, gateways=gateways, ledger=ledger, now=now)
     if known.payment.status != "in_doubt":
-        return _undo_other_charges(known.payment, gateway=gateway, ledger=ledger, now=now, ask_gateway=ask_gateway)
+        return _undo_other_charges(known.payment, gateways=gateways, ledger=ledger, now=now, ask_gateway=ask_gateway)
     if not ask_gateway:
         return "in_doubt", known.payment.error
-    charge = None if known.payment.reversing else gateway.find_by_reference(payment_id)
+    charge = None
+    if not known.payment.reversing:
+        charge = shown or gateways.possible(known.payment).find_by_reference(known.payment.order)
+        charge = charge and end_wait(charge, gateway=gateways.named(charge.gateway))
     # Only a payment that was to be captured has entries, which hold its money in suspense.
     capture = bool(known.entries)
     requested = payment_id, known.payment.amount_minor, known.payment.currency
     if charge is None or not charge.is_as_requested(*requested, capture=capture):
-        ended = undo_charge(known, gateway=gateway, ledger=ledger, now=now)
+        ended = undo_charge(known, gateways=gateways, ledger=ledger, now=now)
     else:
         ended = _settle(charge, known, capture=capture, ledger=ledger, now=now)
     return ended.status, ended.error
 
 
 def _undo_other_charges(
-    payment: Payment, *, gateway: PaymentGateway, ledger: Ledger, now: str, ask_gateway: bool
+    payment: Payment, *, gateways: Gateways, ledger: Ledger, now: str, ask_gateway: bool
 ) -> tuple[str, str | None]:
     """Undo the second charges that Compensate could not undo. The payment itself is not in doubt."""
     for operation in payment.operations:
         if operation.charge_id and operation.is_open:
             if not ask_gateway:
                 return "in_doubt", operation.error
-            payment = undo_other_charge(payment, operation, gateway=gateway, ledger=ledger, now=now)
+            payment = undo_other_charge(payment, operation, gateways=gateways, ledger=ledger, now=now)
     return payment.status, payment.error
 
 
@@ -90,8 +95,10 @@ def _settle(charge: Charge, known: RecordedPayment, *, capture: bool, ledger: Le
     settled = known.payment.moved_to(
         status,
         captured_minor=captured_minor,
+        gateway=charge.gateway,
         charge_id=charge.charge_id,
         decline_code=charge.decline_code,
+        authentication=charge.authentication,
         updated_at=now,
     )
     settled, posted = settled.post(*entries)

@@ -11,7 +11,7 @@ from flask import Flask
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 from werkzeug.wrappers import Response
 
-from tools.local.sparkle.app import DROP
+from tools.local.sandbox.performing import DROP
 
 _HOST = "127.0.0.1"
 _MAX_BODY_BYTES = 65_536

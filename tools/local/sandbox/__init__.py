@@ -1,0 +1,5 @@
+"""What the gateways' sandboxes have in common.
+
+challenge.py has the page on which a customer is authenticated, faults.py the faults on demand, idempotency.py the
+answers by key, performing.py what a fault does to an operation and its answer, and server.py the HTTP server.
+"""
