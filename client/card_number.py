@@ -64,9 +64,18 @@ def looks_like_a_card_number(text: str) -> bool:
     return bool(card_numbers(text))
 
 
-def refused_fields(texts: Mapping[str, str | None]) -> list[str]:
-    """The names of the texts that contain a card number. An error message may quote the names, but not the texts."""
-    return [name for name, text in texts.items() if text and looks_like_a_card_number(text)]
+def refused_fields(texts: Mapping[str, str | Mapping[str, str] | None]) -> list[str]:
+    """The names of the texts that contain a card number. An error message may quote the names, but not the texts.
+
+    A text may also be a map of texts, in whose names and texts no number may be.
+    """
+
+    def is_refused(text: str | Mapping[str, str] | None) -> bool:
+        if isinstance(text, Mapping):
+            return any(looks_like_a_card_number(part) for pair in text.items() for part in pair)
+        return text is not None and looks_like_a_card_number(text)
+
+    return [name for name, text in texts.items() if is_refused(text)]
 
 
 def card_numbers(text: str) -> list[tuple[int, int]]:

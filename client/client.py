@@ -3,14 +3,14 @@
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from botocore.credentials import Credentials
 from botocore.exceptions import NoCredentialsError
@@ -36,6 +36,7 @@ from .models import (
     Operation,
     OperationType,
     Payment,
+    PaymentStatus,
     Reason,
     SealingKey,
     SingleUseKey,
@@ -54,7 +55,7 @@ _WAIT_SECONDS = 20
 # What an API without single-use keys answers: it has no such call, or its callers' policies don't name it.
 _NO_SINGLE_USE_KEYS = ("not_found", "forbidden")
 # The fields that are not strings.
-_TYPES = {"amount_minor": int, "capture": bool, "save_card": bool, "verify": bool}
+_TYPES = {"amount_minor": int, "capture": bool, "save_card": bool, "verify": bool, "metadata": Mapping}
 
 Resource = TypeVar("Resource", Payment, Operation)
 
@@ -177,6 +178,7 @@ class PaymentsClient:
         save_card: bool | None = None,
         merchant_reference: str | None = None,
         description: str | None = None,
+        metadata: Mapping[str, str] | None = None,
         initiator: Initiator | None = None,
         reason: Reason | None = None,
         return_url: str | None = None,
@@ -190,7 +192,8 @@ class PaymentsClient:
         `card` is a card in the clear, which the client seals with the payment's `key_for`, or one that a browser sealed
         for this `idempotency_key`. `save_card` says whether to store the card under a token, `payment.card.token`; by
         default the deployment decides. A payment with a token that the customer does not make has the `initiator`
-        `merchant`, and a `reason`.
+        `merchant`, and a `reason`. `metadata` are up to 20 names (of letters, underscores and digits) with texts of up
+        to 100 characters each, which the payment shows and nothing else is done with.
 
         `return_url` is the page of yours that the customer comes back to if the bank asks who pays (3-D Secure): one
         that the deployment allows. Without it the bank can't ask, and may decline. `three_d_secure` is `required` to
@@ -209,17 +212,21 @@ class PaymentsClient:
             save_card=save_card,
             merchant_reference=merchant_reference,
             description=description,
+            metadata=metadata,
             initiator=initiator,
             reason=reason,
             return_url=return_url,
             three_d_secure=three_d_secure,
             exemption=exemption,
         )
-        _check_texts({"merchant_reference": merchant_reference, "description": description})
+        if any(not isinstance(part, str) for pair in (metadata or {}).items() for part in pair):
+            raise NotSent("metadata must have names and texts of the type str.")
+        _check_texts({"merchant_reference": merchant_reference, "description": description, "metadata": metadata})
         order = {"amount_minor": amount_minor, "currency": currency, "merchant_reference": merchant_reference}
         details = {
             "token": token,
             "description": description,
+            "metadata": metadata and dict(metadata),
             "capture": capture,
             "save_card": save_card,
             "initiator": initiator,
@@ -265,6 +272,36 @@ class PaymentsClient:
         """
         path = _path("payments", payment_id)
         return Payment.from_json(self._transport.call("GET", path, wait_seconds=wait_seconds))
+
+    def search(
+        self,
+        *,
+        merchant_reference: str | None = None,
+        status: PaymentStatus | None = None,
+        since: date | None = None,
+        until: date | None = None,
+    ) -> Iterator[Payment]:
+        """Find recorded payments by this very reference, or by status and the time of their request; the newest first.
+        More are fetched as you go on.
+
+        `since` and `until`, both inclusive, are dates (in UTC) or datetimes with a time zone. Without a reference, the
+        period is at most 366 days; `until` is today and `since` the same day unless you say otherwise. A payment is
+        recorded once it has ended, and may be missing for a second: one that is `processing`, `action_required` or
+        `rejected` is found by its id alone.
+        """
+        _check_types(merchant_reference=merchant_reference, status=status)
+        _check_texts({"merchant_reference": merchant_reference})
+        period = {name: _moment(name, moment) for name, moment in (("from", since), ("to", until))}
+        query = {"merchant_reference": merchant_reference, "status": status} | period
+        return self._found({name: value for name, value in query.items() if value is not None})
+
+    def _found(self, query: dict[str, str]) -> Iterator[Payment]:
+        while True:
+            page = self._transport.call("GET", f"/payments?{urlencode(query, quote_via=quote, safe='')}")
+            yield from map(Payment.from_json, page["payments"])
+            if page["next_cursor"] is None:
+                return
+            query["cursor"] = page["next_cursor"]
 
     def wait(self, payment_id: str, *, timeout_seconds: float = 60.0, for_customer: bool = False) -> Payment:
         """Wait until the payment is no longer processing: it has ended, or the customer is asked (`action_required`).
@@ -427,6 +464,16 @@ def _is_safe(api_url: str) -> bool:
         return False
 
 
+def _moment(name: str, moment: date | None) -> str | None:
+    if moment is None:
+        return None
+    if isinstance(moment, datetime) and moment.tzinfo is None:
+        raise NotSent(f"{name} needs a time zone, and has none.")
+    if not isinstance(moment, date):
+        raise NotSent(f"{name} must be a date or a datetime, and is {type(moment).__name__}.")
+    return moment.isoformat()
+
+
 def _path(collection: str, item: str, *subpath: str) -> str:
     if not (is_token(item) if collection == "cards" else is_id(item)):
         raise NotSent("The payment_id or token is none, and may be a card number.")
@@ -447,7 +494,7 @@ def _check_types(**arguments: object) -> None:
             raise NotSent(f"{name} must be of the type {expected.__name__}, and is {type(value).__name__}.")
 
 
-def _check_texts(texts: dict[str, str | None]) -> None:
+def _check_texts(texts: Mapping[str, str | Mapping[str, str] | None]) -> None:
     if refused := refused_fields(texts):
         raise NotSent(f"This looks like a card number: {', '.join(refused)}.")
 

@@ -1,7 +1,7 @@
 """The client's arguments and results. It ignores fields that it does not know, so the API may add some."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Literal, Self
 
@@ -134,6 +134,7 @@ class Payment:
     decline_code: str | None = None
     error: str | None = None
     merchant_reference: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
     initiator: Initiator | None = None
     reason: Reason | None = None
     next_action: NextAction | None = None

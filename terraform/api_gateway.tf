@@ -36,8 +36,11 @@ locals {
     { for path, resource in aws_api_gateway_resource.operation : path => resource.id },
   )
 
-  # A function answers all other requests about an item.
+  search_parameters = ["merchant_reference", "status", "from", "to", "limit", "cursor"]
+
+  # A function answers all other requests.
   function_routes = {
+    search        = { item = "all_payments", http_method = "GET", function = "search", asks_for = [for name in local.search_parameters : "querystring.${name}"] }
     get_payment   = { item = "payments", http_method = "GET", function = "status", asks_for = ["querystring.wait"] }
     get_operation = { item = "operations", http_method = "GET", function = "status", asks_for = ["querystring.wait"] }
     get_card      = { item = "cards", http_method = "GET", function = "cards", asks_for = [] }
@@ -60,7 +63,8 @@ locals {
         path        = "payments/*/operations/*"
         parameters  = ["payment_id", "operation_id"]
       }
-      keys = { resource_id = aws_api_gateway_resource.keys.id, path = "keys", parameters = [] }
+      all_payments = { resource_id = aws_api_gateway_resource.collection["payments"].id, path = "payments", parameters = [] }
+      keys         = { resource_id = aws_api_gateway_resource.keys.id, path = "keys", parameters = [] }
     },
   )
 
@@ -311,7 +315,7 @@ resource "aws_api_gateway_integration" "start" {
     "application/json" = join("", [
       local.ids[each.value.machine],
       file("${local.templates}/caller.vtl"),
-      each.value.machine != "operation" ? join("", [local.card_in_the_clear, local.texts, file("${local.templates}/members.vtl")]) : "",
+      each.value.machine != "operation" ? join("", [local.card_in_the_clear, each.value.machine == "payment" ? file("${local.templates}/order.vtl") : "", local.texts, file("${local.templates}/members.vtl")]) : "",
       templatefile("${local.templates}/${each.value.template}", merge(each.value.parameters, {
         state_machine_arn = aws_sfn_alias.live[each.value.machine].arn
       })),
@@ -356,7 +360,7 @@ resource "aws_api_gateway_integration_response" "refused" {
   response_templates  = { "application/json" = join("", [local.ids[each.value.machine], file("${local.templates}/refused.vtl")]) }
 }
 
-# --- One payment, one operation, one card: by a function
+# --- Payments, operations and cards to look at: by a function
 
 resource "aws_api_gateway_method" "function" {
   for_each = local.function_routes

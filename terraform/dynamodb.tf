@@ -51,10 +51,20 @@ resource "aws_dynamodb_table" "ledger" {
     type = "S"
   }
 
-  # {day}#{shard} and the time of the payment's request. They never change, so only a payment's first record costs a
-  # write to the index.
+  # {day}#{shard} and the time of the payment's request.
   attribute {
     name = "day_shard"
+    type = "S"
+  }
+
+  # {status}#{day}#{shard}, and the same time. Payments that are captured don't have it: by_day shows the status, too.
+  attribute {
+    name = "status_shard"
+    type = "S"
+  }
+
+  attribute {
+    name = "merchant_reference"
     type = "S"
   }
 
@@ -76,8 +86,23 @@ resource "aws_dynamodb_table" "ledger" {
   }
 
   global_secondary_index {
-    name            = "by_day"
-    hash_key        = "day_shard"
+    name               = "by_day"
+    hash_key           = "day_shard"
+    range_key          = "created_at"
+    projection_type    = "INCLUDE"
+    non_key_attributes = ["status"]
+  }
+
+  global_secondary_index {
+    name            = "by_status"
+    hash_key        = "status_shard"
+    range_key       = "created_at"
+    projection_type = "KEYS_ONLY"
+  }
+
+  global_secondary_index {
+    name            = "by_reference"
+    hash_key        = "merchant_reference"
     range_key       = "created_at"
     projection_type = "KEYS_ONLY"
   }

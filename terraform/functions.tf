@@ -92,6 +92,13 @@ locals {
     conditions = local.payments_only
   }
 
+  read_records = {
+    sid        = "ReadRecords"
+    actions    = ["dynamodb:BatchGetItem"]
+    resources  = [aws_dynamodb_table.ledger.arn]
+    conditions = local.payments_only
+  }
+
   # Conditions on a request's partition keys. Null must be false since ForAllValues is true without any value.
   payments_only = [
     { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
@@ -658,6 +665,20 @@ locals {
       )
     }
 
+    search = {
+      timeout     = 15
+      memory      = 512
+      environment = { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name }
+      statements = [
+        {
+          sid       = "FindPayments"
+          actions   = ["dynamodb:Query"]
+          resources = [for index in ["by_day", "by_reference", "by_status"] : "${aws_dynamodb_table.ledger.arn}/index/${index}"]
+        },
+        local.read_records,
+      ]
+    }
+
     issue_key = {
       timeout     = 10
       memory      = 512
@@ -809,12 +830,7 @@ locals {
           actions   = ["dynamodb:Query"]
           resources = ["${aws_dynamodb_table.ledger.arn}/index/by_writing"]
         },
-        {
-          sid        = "ReadRecords"
-          actions    = ["dynamodb:BatchGetItem"]
-          resources  = [aws_dynamodb_table.ledger.arn]
-          conditions = local.payments_only
-        },
+        local.read_records,
         {
           # The function may add anchors, but neither delete locked ones nor shorten their retention.
           sid       = "KeepAnchors"

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import secrets
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -54,6 +54,7 @@ from functions.shared.ports import (
     Gateways,
     HeldCard,
     PaymentGateway,
+    Position,
     RecordedPayment,
     SealingKey,
     StoredCard,
@@ -115,6 +116,32 @@ class FakeMac:
     def mac(self, message: bytes) -> bytes:
         self.faults.before("mac")
         return hmac.digest(self._key, message, hashlib.sha256)
+
+
+class FakePaymentIndex:
+    """`PaymentIndex` of a ledger in memory."""
+
+    def __init__(self, ledger: "FakeLedger") -> None:
+        self._ledger = ledger
+
+    def on(
+        self, day: str, status: Status | None, since: str, until: str, *, oldest_first: bool = False
+    ) -> Iterator[Position]:
+        found = (each for each in self._payments(since, until) if each.created_at[:10] == day)
+        return self._in_order((each for each in found if status in (None, each.status)), oldest_first)
+
+    def with_reference(self, reference: str, since: str, until: str) -> Iterator[Position]:
+        found = (each for each in self._payments(since, until) if each.merchant_reference == reference)
+        return self._in_order(found, oldest_first=False)
+
+    def _payments(self, since: str, until: str) -> Iterator[Payment]:
+        recorded = (record.payment for record in self._ledger.records.values())
+        return (payment for payment in recorded if since <= payment.created_at <= until)
+
+    @staticmethod
+    def _in_order(payments: Iterable[Payment], oldest_first: bool) -> Iterator[Position]:
+        positions = (Position(payment.created_at, payment.payment_id) for payment in payments)
+        return iter(sorted(positions, reverse=not oldest_first))
 
 
 class FakeWritten:

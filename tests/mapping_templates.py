@@ -32,7 +32,9 @@ def starting(route: str, state_machine_arn: str = STATE_MACHINE_ARN) -> str:
     text = (
         _ids(route)
         + _file("caller")
-        + ("" if route in OPERATIONS else _file("card_in_the_clear") + _file("texts") + _file("members"))
+        + ("" if route in OPERATIONS else _file("card_in_the_clear"))
+        + (_file("order") if route == "payments" else "")
+        + ("" if route in OPERATIONS else _file("texts") + _file("members"))
         + _file(STARTS[route])
     )
     for name, value in {
@@ -168,6 +170,8 @@ def hostile() -> Iterator[Message]:
         yield Message(json.dumps(whole | {"card_data": CARD_DATA | {"expiry_date": value, "card_holder": value}}))
         for name in ("currency", "token", "merchant_reference", "description"):
             yield Message(json.dumps(whole | {name: value}))
+        for metadata in (value, {"b": value, "a": "x"}, {value if isinstance(value, str) else "a": "x", "": "y"}):
+            yield Message(json.dumps(whole | {"metadata": metadata}, ensure_ascii=False))
     yield from map(Message, ODD_BODIES)
     yield from (Message("{}", header) for header in ODD_HEADERS)
     yield from (Message("{}", path=path) for path in ODD_PATHS)

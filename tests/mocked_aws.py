@@ -41,7 +41,13 @@ INDEXES = {
     "in_doubt": ("doubt_shard", "doubt_since"),
     "open": ("open_shard", "pk"),
     "by_day": ("day_shard", "created_at"),
+    "by_reference": ("merchant_reference", "created_at"),
+    "by_status": ("status_shard", "created_at"),
     "by_writing": ("written_shard", "written_at"),
+}
+PROJECTIONS: dict[str, Any] = {
+    "by_account": {"ProjectionType": "ALL"},
+    "by_day": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["status"]},
 }
 SECRET_ID = "gateway"
 API_KEY = "sk_test_sparkle"  # pragma: allowlist secret
@@ -166,7 +172,7 @@ def mocked_aws() -> Iterator[MockedAws]:
                 {
                     "IndexName": name,
                     "KeySchema": _key(*keys),
-                    "Projection": {"ProjectionType": "ALL" if name == "by_account" else "KEYS_ONLY"},
+                    "Projection": PROJECTIONS.get(name, {"ProjectionType": "KEYS_ONLY"}),
                 }
                 for name, keys in INDEXES.items()
             ],

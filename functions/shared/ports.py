@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 # For annotations only: each function imports just the parts of the domain that it uses.
 if TYPE_CHECKING:
@@ -333,6 +333,37 @@ class Ledger(Protocol):
 
     def doubts(self) -> Doubts:
         """The payments in doubt, as of a moment ago. The count need not be exact when there are thousands."""
+        ...
+
+
+class Position(NamedTuple):
+    """A payment's place among all, in the order of time: the time of its request (UTC, ISO 8601), then its id."""
+
+    created_at: str
+    payment_id: str
+
+    @classmethod
+    def read(cls, text: str) -> Position:
+        """The inverse of `str`, unchecked."""
+        created_at, _, payment_id = text.partition("~")
+        return cls(created_at, payment_id)
+
+    def __str__(self) -> str:
+        return f"{self.created_at}~{self.payment_id}"
+
+
+class PaymentIndex(Protocol):
+    """The recorded payments that were requested between two times, both inclusive, newest first, as of a moment ago.
+    Raises LedgerUnavailable."""
+
+    def on(
+        self, day: str, status: Status | None, since: str, until: str, *, oldest_first: bool = False
+    ) -> Iterator[Position]:
+        """The payments of a day (UTC, YYYY-MM-DD), all or those that have this status."""
+        ...
+
+    def with_reference(self, reference: str, since: str, until: str) -> Iterator[Position]:
+        """The payments with this merchant's reference."""
         ...
 
 

@@ -24,7 +24,11 @@ LONGEST_WAIT_SECONDS = 25
 # A new execution may not be visible yet, so a request waits at least this long before it reports that there is none.
 VISIBLE_WITHIN_SECONDS = 1.0
 
-# Pauses are a tenth of the elapsed time within these bounds, so the longest wait needs some sixty reads.
+# What has not ended at the first look has most likely just begun, and needs at least this long: five states with their
+# functions, and a call to the gateway.
+_FIRST_PAUSE_SECONDS = 0.25
+
+# Later pauses are a tenth of the elapsed time within these bounds, so the longest wait needs some sixty reads.
 _PAUSE_SHARE, _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 0.05, 1.0
 
 
@@ -69,7 +73,8 @@ def follow(
                     return read_record(), execution  # the record may have been written or ended since the last read
         if elapsed >= until:
             break
-        pause = min(max(_PAUSE_SHARE * elapsed, _SHORTEST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS, until - elapsed)
+        pause = max(_PAUSE_SHARE * elapsed, _SHORTEST_PAUSE_SECONDS) if elapsed else _FIRST_PAUSE_SECONDS
+        pause = min(pause, _LONGEST_PAUSE_SECONDS, until - elapsed)
         sleep(pause)
         elapsed = max(elapsed + pause, monotonic() - start)
     if lookup_error and execution is None:

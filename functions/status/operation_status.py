@@ -5,9 +5,10 @@ from typing import Any
 
 from functions.shared.domain.errors import PaymentNotFound, error_code
 from functions.shared.domain.operation import VISIBLE_WITHIN_SECONDS, Operation
+from functions.shared.domain.payment_body import operation_body
 from functions.shared.ports import Execution, Executions, Ledger
 from functions.status.follow import follow
-from functions.status.payment_status import operation_body, operation_has_ended
+from functions.status.payment_status import operation_has_ended
 
 # Most operations are recorded before the first lookup. An operation on a payment that does not exist is rejected once
 # the payment would have become visible.

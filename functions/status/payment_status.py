@@ -1,12 +1,12 @@
 """The status of a payment, from the ledger or, failing that, from its execution."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 from functions.shared.domain.errors import error_code
 from functions.shared.domain.operation import Operation
 from functions.shared.domain.payment import Payment
+from functions.shared.domain.payment_body import NOTHING_KNOWN, payment_body
 from functions.shared.ports import (
     CardVault,
     CustomerWait,
@@ -23,31 +23,6 @@ from functions.status.follow import follow
 LOOKUP_AFTER_SECONDS = (1.5, 5.0)
 
 _PROCESSING = {"status": "processing", "error": None}
-
-_NOTHING_KNOWN: dict[str, Any] = {
-    "payment_id": None,
-    "status": None,
-    "amount_minor": None,
-    "currency": None,
-    "captured_minor": None,
-    "refunded_minor": None,
-    "card": None,
-    "transaction_id": None,
-    "charge_id": None,
-    "gateway": None,
-    "decline_code": None,
-    "error": None,
-    "next_action": None,
-    "action_required_since": None,
-    "authentication": None,
-    "merchant_reference": None,
-    "initiator": None,
-    "reason": None,
-    "operations": [],
-    "expires_at": None,
-    "created_at": None,
-    "updated_at": None,
-}
 
 
 class _OnlyStored(Exception):
@@ -118,7 +93,7 @@ def payment_status(
         return _from_execution(payment_id, execution) if execution else None
     # If the ledger is in doubt while the execution runs, Compensate is still at work, and the doubt is not final.
     is_processing = _is_in_doubt(payment) and execution is not None and execution.running
-    return _from_record(payment) | (_PROCESSING if is_processing else {})
+    return payment_body(payment) | (_PROCESSING if is_processing else {})
 
 
 def _has_ended(payment: Payment) -> bool:
@@ -134,50 +109,6 @@ def operation_has_ended(operation: Operation) -> bool:
     return operation.status != "processing" or operation.pending
 
 
-def _from_record(payment: Payment) -> dict[str, Any]:
-    return {
-        "payment_id": payment.payment_id,
-        "status": payment.status,
-        "amount_minor": payment.amount_minor,
-        "currency": payment.currency,
-        "captured_minor": payment.captured_minor,
-        "refunded_minor": payment.refunded_minor,
-        "card": _card(payment),
-        "transaction_id": payment.transaction_id,
-        "charge_id": payment.charge_id,
-        "gateway": payment.gateway,
-        "decline_code": payment.decline_code,
-        "error": error_code(payment.error) if payment.error else None,
-        "next_action": None,
-        "action_required_since": None,
-        "authentication": asdict(payment.authentication) if payment.authentication else None,
-        "merchant_reference": payment.merchant_reference,
-        "initiator": payment.initiator,
-        "reason": payment.reason,
-        "operations": [operation_body(operation) for operation in payment.operations],
-        "expires_at": payment.expires_at,
-        "created_at": payment.created_at,
-        "updated_at": payment.updated_at,
-    }
-
-
-def _card(payment: Payment) -> dict[str, Any] | None:
-    """The card as shown. If a rule denied the payment, the fingerprint is hidden: it would tell somebody who tries out
-    card numbers which one is right, and the limit on attempts would be useless."""
-    if payment.card is None:
-        return None
-    return payment.card.to_dict() | ({"fingerprint": None} if payment.was_declined_by_rule else {})
-
-
-def operation_body(operation: Operation) -> dict[str, Any]:
-    """An operation as the API shows it."""
-    body = asdict(operation)
-    del body["updated_at"], body["caller"], body["pending"], body["kept_apart"]
-    if operation.charge_id is None:
-        del body["charge_id"]
-    return body
-
-
 def _from_execution(payment_id: str, execution: Execution) -> dict[str, Any]:
     """A payment that is running, was rejected, or ended unexpectedly, in which case its money is in doubt."""
     status, error, payment = "in_doubt", execution.error, execution.payment
@@ -185,13 +116,14 @@ def _from_execution(payment_id: str, execution: Execution) -> dict[str, Any]:
         status = "processing"
     elif execution.was_rejected:
         status, error = "rejected", execution.cause if execution.error == "PaymentRejected" else execution.error
-    return _NOTHING_KNOWN | {
+    return NOTHING_KNOWN | {
         "payment_id": payment_id,
         "status": status,
         "amount_minor": payment and payment.amount_minor,
         "currency": payment and payment.currency,
         "error": error_code(error) if error else None,
         "merchant_reference": execution.request.get("merchant_reference"),
+        "metadata": execution.request.get("metadata") or {},
         "initiator": payment and payment.initiator,
         "reason": payment and payment.reason,
         "created_at": execution.started_at,
@@ -211,7 +143,7 @@ def _action_required(wait: CustomerWait) -> dict[str, Any]:
 
 def _stored(payment_id: str, stored: StoredOnRequest) -> dict[str, Any]:
     """A card that was stored without a payment; erased since, if it is null."""
-    return _NOTHING_KNOWN | {
+    return NOTHING_KNOWN | {
         "payment_id": payment_id,
         "status": "stored",
         "captured_minor": 0,

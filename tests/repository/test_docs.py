@@ -243,6 +243,7 @@ def test_the_manual_has_every_call_of_the_api() -> None:
         *starts,
         *(f"POST /payments/{{payment_id}}/{path}" for path in operations),
         *(f"{method} /{item}/{items[item]}" for item, method in reads if item in items),
+        "GET /payments",
         "GET /payments/{payment_id}/operations/{operation_id}",
         "POST /keys",
         "GET /keys",

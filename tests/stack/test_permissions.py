@@ -379,6 +379,14 @@ ALLOWED: dict[str, dict[str, Call]] = {
         "look at an execution": lambda as_role: as_role.execution("describe_execution"),
         "see who is waited for": lambda as_role: as_role.read_ephemeral("customer_wait"),
     },
+    "search": {
+        "find payments of a reference": lambda as_role: as_role.query("merchant_reference", "order-1", "by_reference"),
+        "find payments of a status": lambda as_role: as_role.query(
+            "status_shard", "captured#2026-11-23#00", "by_status"
+        ),
+        "find payments of a day": lambda as_role: as_role.query("day_shard", "2026-11-23#00", "by_day"),
+        "read payments": lambda as_role: as_role.read_many(PAYMENT),
+    },
     "issue_key": {
         "see whether a payment is recorded": lambda as_role: as_role.read_many(PAYMENT, "payment_id", "status"),
         "read a single-use key": lambda as_role: as_role.read_ephemeral(*SINGLE_USE_KEY),
@@ -659,6 +667,18 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
         "read a single-use key": lambda as_role: as_role.read_ephemeral(*SINGLE_USE_KEY),
         "erase a held card": lambda as_role: as_role.erase(),
+    },
+    "search": {
+        "seal a record": lambda as_role: as_role.seal(),
+        "find doubts": lambda as_role: as_role.doubts(),
+        "read an account": lambda as_role: as_role.query("account_day", "asset:bank#2026-11-23#00", "by_account"),
+        "read the journal of a payment": lambda as_role: as_role.query("pk", "PAYMENT#payment-1"),
+        "read all of the table": lambda as_role: as_role.table("scan"),
+        "read closed days": lambda as_role: as_role.query("pk", "CLOSE#2026"),
+        "read a stored card": lambda as_role: as_role.read(CARD, "last4"),
+        "write a payment": lambda as_role: as_role.write(PAYMENT),
+        "look at an execution": lambda as_role: as_role.execution("describe_execution"),
+        "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
     },
     "issue_key": {
         "open a card sealed to a single-use key": lambda as_role: as_role.decrypt("ephemeral", SEALING),

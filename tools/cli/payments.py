@@ -130,6 +130,9 @@ def pay(
         Reason | None,
         typer.Option(help="Why the merchant charges the stored card; default: the customer makes the payment."),
     ] = None,
+    metadata: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=TEXT", help="A text of your own, under a name. May be repeated.")
+    ] = None,
     return_url: Annotated[
         str | None,
         typer.Option(help="Where the customer comes back to from the bank; without it, the bank can't ask."),
@@ -163,6 +166,7 @@ def pay(
             save_card=save_card or None,
             merchant_reference=reference,
             description=description,
+            metadata=dict(map(_named_text, metadata or ())) or None,
             initiator="merchant" if reason else None,
             reason=reason.value if reason else None,
             return_url=return_url,
@@ -300,6 +304,13 @@ def _print_key(key: str) -> None:
 def _print_next_action(action: NextAction) -> None:
     text = f"The bank asks the customer. Open {action.url}"
     errors.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def _named_text(argument: str) -> tuple[str, str]:
+    name, equals, text = argument.partition("=")
+    if not (name and equals and text):
+        raise typer.BadParameter("Write --metadata as NAME=TEXT.")
+    return name, text
 
 
 def _card(test_card: str | None, *, security_code: bool) -> CardData:

@@ -35,26 +35,32 @@ def _iso_day(text: str) -> date:
 @app.command(name="list")
 def list_payments(
     day: Annotated[
-        date | None, typer.Option(parser=_iso_day, metavar="DAY", help="A day (UTC) like 2026-11-23. Default: today.")
+        date | None,
+        typer.Option(
+            parser=_iso_day,
+            metavar="DAY",
+            help="A day (UTC) like 2026-11-23. Default: today or, with --reference, any day.",
+        ),
     ] = None,
+    reference: Annotated[str | None, typer.Option(help="Only payments with this merchant reference.")] = None,
     status: Annotated[PaymentStatus | None, typer.Option(help="Only payments with this status.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Show at most this many payments, the newest.")] = PAGE_SIZE,
     as_json: JsonOption = False,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """List the payments of a day, newest first."""
-    day = day or datetime.now(UTC).date()
+    """List the payments of a day, or those with a merchant reference, newest first."""
+    day = day or (None if reference else datetime.now(UTC).date())
     with clear_errors():
-        search = Search(status=status or "", first=day, last=day)
+        search = Search(status=status or "", reference=reference or "", first=day, last=day)
         found = Payments(Stack.load(stack)).newest(search, limit + 1)  # one more tells whether there are more
     listed = found[:limit]
     if as_json:
-        print_json({"day": str(day), "payments": listed, "has_more": len(found) > limit})
+        print_json({"day": day and str(day), "payments": listed, "has_more": len(found) > limit})
     else:
-        terminal.show_list(day, listed, console)
+        terminal.show_list(day, reference, listed, console)
     if len(found) > limit:
         shown = counted(limit, "payment")
-        prose_console(as_json).print(f"Only the newest {shown} of the day; --limit shows more.", highlight=False)
+        prose_console(as_json).print(f"Only the newest {shown}; --limit shows more.", highlight=False)
 
 
 @app.command()

@@ -18,9 +18,10 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from functions.shared.domain.errors import Unavailable
+from functions.shared.ports import Position
 from tools.console import aws, pages
 from tools.console.payments import MAX_DOUBTS_SHOWN, STATUSES, Payments, Search
-from tools.console.records import BREAK_DAYS, Position
+from tools.console.records import BREAK_DAYS
 from tools.deployment.paths import ROOT
 from tools.deployment.stack import Stack, StackError
 from tools.local.browsers import foreign

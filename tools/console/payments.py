@@ -16,17 +16,18 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from operator import itemgetter
-from typing import Any
+from typing import Any, get_args
 
 from functions.shared.adapters.executions import StepFunctionsExecutions
 from functions.shared.domain.errors import error_code
-from functions.shared.ports import Execution
+from functions.shared.domain.payment import Status
+from functions.shared.ports import Execution, Position
 from tools.books.money import decimal
 from tools.books.reading import Item
 from tools.console.definition import Definition
 from tools.console.history import CustomerWait, History, parsed, read
 from tools.console.masking import masked
-from tools.console.records import Entry, LedgerItems, Position
+from tools.console.records import Entry, LedgerItems
 from tools.deployment.stack import Stack, StackError
 
 PAGE_SIZE = 50
@@ -48,20 +49,10 @@ _MAX_RESOLUTIONS = 40
 _ID = re.compile("[A-Za-z0-9_-]{16,80}")
 _ID_PREFIX = re.compile("[A-Za-z0-9_-]{4,80}")
 
-STATUSES = (
-    *(
-        "processing",
-        "action_required",
-        "captured",
-        "authorized",
-        "declined",
-        "rejected",
-        "reversed",
-        "in_doubt",
-        "stored",
-    ),
-    *("voided", "refunded", "partially_refunded"),
-)
+RECORDED: tuple[Status, ...] = get_args(Status)
+"""The statuses of payments in the ledger."""
+
+STATUSES = ("processing", "action_required", "rejected", *RECORDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +138,7 @@ class Summary:
         amount = None if self.amount_minor is None else decimal(self.amount_minor, self.currency or "")
         return (
             search.status in ("", self.status)
+            and search.reference in ("", self.merchant_reference)
             and search.currency in ("", self.currency)
             and (search.least is None or (amount is not None and amount >= search.least))
             and (search.most is None or (amount is not None and amount <= search.most))
@@ -156,10 +148,11 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Search criteria: status, first and last day (UTC), amounts, currency and `text`. Empty fields match everything.
+    """Search criteria: status, first and last day (UTC), amounts, currency, reference and `text`. Empty fields match
+    everything.
 
-    `text` matches the start of a payment id, a part of the merchant reference, or the card's token, fingerprint or last
-    four digits.
+    `reference` is the whole merchant reference. `text` matches the start of a payment id, a part of the merchant
+    reference, or the card's token, fingerprint or last four digits.
     """
 
     status: str = ""
@@ -169,6 +162,7 @@ class Search:
     least: Decimal | None = None
     most: Decimal | None = None
     currency: str = ""
+    reference: str = ""
 
     def __bool__(self) -> bool:
         return self != Search()
@@ -274,6 +268,13 @@ class Payments:
             return Page([each for each in one if each.matches(search)])
         first, last = self._days(search, before, after)
         executions = list(self._executions_listed(first, last))
+        if search.text and not before and not after:
+            of_reference = self.ledger.with_reference(search.text, search.first, search.last)
+            if 0 < len(positions := list(islice(of_reference, PAGE_SIZE + 1))) <= PAGE_SIZE:
+                found = self._summaries(positions, {each["name"]: each for each in executions}, newest_first=True)
+                others = [each for each in found if each.matches(replace(search, status=""))]
+                matching = [each for each in others if each.matches(search)]
+                return Page(matching, counts=Counter(each.status for each in others), money=_money(matching))
         positions, complete = self._positions(search, first, last, before, after)
         end = positions[-1] if positions else Position(f"{first}T", "")
         newer_than, older_than = (after, None if complete else end) if after else (None if complete else end, before)
@@ -296,15 +297,14 @@ class Payments:
             return self.page(search) if is_last else self.page(search, after=examined_to)
         older = shown[-1].position if len(matching) > PAGE_SIZE else None if complete else end
         if before:
-            return Page(shown, older, shown[0].position if shown else Position(before.at, ""))
-        others = [each for each in found if each.matches(replace(search, status=""))]
-        return Page(
-            shown,
-            older,
-            back_to=None if complete else end.at,
-            counts=Counter(each.status for each in others),
-            money=_money(matching),
-        )
+            return Page(shown, older, shown[0].position if shown else Position(before.created_at, ""))
+        back_to = None if complete else end.created_at
+        if not search.status:
+            return Page(shown, older, None, back_to, Counter(each.status for each in matching), _money(matching))
+        of_all = self.page(replace(search, status=""))
+        back_to = max(filter(None, (back_to, of_all.back_to)), default=None)
+        summed = [each for each in matching if back_to is None or each.position.created_at >= back_to]
+        return Page(shown, older, None, back_to, of_all.counts, _money(summed))
 
     def newest(self, search: Search, limit: int) -> list[Summary]:
         """Return at most `limit` matching payments, newest first, reading as many pages as necessary."""
@@ -323,9 +323,9 @@ class Payments:
         first = max(search.first or date.min, self.ledger.first_day)
         last = self._last_day(search)
         if before:
-            last = min(last, date.fromisoformat(before.at[:10]))
+            last = min(last, date.fromisoformat(before.created_at[:10]))
         if after:
-            first = max(first, date.fromisoformat(after.at[:10]))
+            first = max(first, date.fromisoformat(after.created_at[:10]))
             return first, min(last, first + timedelta(_DAYS))
         return max(first, last - timedelta(_DAYS)), last
 
@@ -334,10 +334,18 @@ class Payments:
     ) -> tuple[list[Position], bool]:
         """Return the ledger's payments to examine, and whether those days are read fully and no earlier day is left."""
 
-        def started() -> Iterator[Position]:
-            return self.ledger.started(first, last, before=before, after=after)
-
         is_first = after is not None or first <= max(search.first or date.min, self.ledger.first_day)
+        recorded = next((status for status in RECORDED if status == search.status), None)
+        if search.status and not recorded:
+            return [], is_first
+        if search.reference:
+            of_reference = self.ledger.with_reference(search.reference, search.first, search.last, before)
+            positions = list(islice(of_reference, MAX_EXAMINED))
+            return positions, len(positions) < MAX_EXAMINED
+
+        def started() -> Iterator[Position]:
+            return self.ledger.started(recorded, first, last, before=before, after=after)
+
         if _ID_PREFIX.fullmatch(search.text):
             text = search.text.lower()
             ids = (each for each in islice(started(), _MAX_IDS_EXAMINED) if each.payment_id.lower().startswith(text))
@@ -353,7 +361,8 @@ class Payments:
                 {"statusFilter": status, "maxResults": 1000} if status else {"maxResults": PAGE_SIZE}
             )
             answer = self._states.list_executions(stateMachineArn=self.stack.state_machine_arn, **arguments)
-            yield from (each for each in answer["executions"] if str(first) <= _position_of(each).at < f"{last}T99")
+            listed = ((each, _position_of(each).created_at) for each in answer["executions"])
+            yield from (each for each, at in listed if str(first) <= at < f"{last}T99")
 
     def summaries(self, payment_ids: Sequence[str]) -> list[Summary]:
         """Summarize these payments in this order, without those that are unknown."""

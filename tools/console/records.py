@@ -4,34 +4,36 @@ The payments' items are not read through the product's own classes, because thos
 visible here.
 """
 
-import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
-from itertools import chain, islice
+from itertools import islice
+from operator import itemgetter
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 from functions.shared.adapters.table.books import DynamoDbBooks
+from functions.shared.adapters.table.index import DynamoDbPaymentIndex
 from functions.shared.adapters.table.items import marshal, unmarshal
 from functions.shared.adapters.table.keys import (
     ACCOUNT_SHARDS,
-    DAY_SHARDS,
     DOUBT_SHARDS,
     FIRST_ENTRY,
     RECORD,
     account_day,
     break_pk,
-    day_shard,
     doubt_shard,
     payment_id_of,
     payment_pk,
 )
+from functions.shared.adapters.table.shards import merged
 from functions.shared.domain.ledger import Posting
+from functions.shared.domain.payment import Status
 from functions.shared.domain.times import iso
+from functions.shared.ports import Position
 from tools.books.money import money as money_text
 from tools.books.reading import Item, accounts_of, days, first_day_of, read_items
 from tools.deployment.stack import Stack
@@ -45,21 +47,6 @@ _THREADS = 8
 _PAGE_SIZE = 100
 # The index lags behind the table, and a function may take minutes to write a posting. Older sums are final.
 _FINAL_AFTER = timedelta(minutes=15)
-
-
-class Position(NamedTuple):
-    """A payment's position among all payments: the time of its request (ISO 8601, UTC, milliseconds) and its id."""
-
-    at: str
-    payment_id: str
-
-    @classmethod
-    def read(cls, text: str) -> "Position":
-        at, _, payment_id = text.partition("~")
-        return cls(at, payment_id)
-
-    def __str__(self) -> str:
-        return f"{self.at}~{self.payment_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +122,7 @@ class LedgerItems:
         self._stack, self._table = stack, stack.ledger_table
         self._client = stack.client("dynamodb")
         self._books = DynamoDbBooks(self._client, stack.ledger_table)
+        self._index = DynamoDbPaymentIndex(self._client, stack.ledger_table)
         self._tallies: defaultdict[date, _Tally] = defaultdict(_Tally)
         self._lock = Lock()
 
@@ -145,30 +133,29 @@ class LedgerItems:
         return date.fromisoformat(first_day_of(self._books, created.astimezone(UTC).date().isoformat()))
 
     def started(
-        self, first: date, last: date, *, before: Position | None = None, after: Position | None = None
+        self,
+        status: Status | None,
+        first: date,
+        last: date,
+        *,
+        before: Position | None = None,
+        after: Position | None = None,
     ) -> Iterator[Position]:
-        """Yield the ledger's payments of these days, newest first; if `after` is given, oldest first from there."""
+        """Yield the ledger's payments of these days, all or those that have this status, newest first; if `after` is
+        given, oldest first from there."""
         listed = list(days(first.isoformat(), last.isoformat()))
+        since, until = after or Position("0", ""), before or Position("9", "")
         for day in listed if after else reversed(listed):
-            yield from self._started_on(day, before, after)
+            found = self._index.on(day, status, since.created_at, until.created_at, oldest_first=after is not None)
+            yield from (each for each in found if since < each < until)
 
-    def _started_on(self, day: str, before: Position | None, after: Position | None) -> Iterator[Position]:
-        bound = f"created_at {'>=' if after else '<='} :at"
-        at = (after or before or Position(f"{day}T99", "")).at
-
-        def shard(number: int) -> Iterator[Position]:
-            values = {":shard": day_shard(day, number), ":at": at}
-            items = self._query(
-                f"day_shard = :shard AND {bound}",
-                values,
-                IndexName="by_day",
-                ScanIndexForward=after is not None,
-                PaginationConfig={"PageSize": _PAGE_SIZE},
-            )
-            return (Position(item["created_at"], payment_id_of(item["pk"])) for item in items)
-
-        merged = heapq.merge(*_prefetched(map(shard, range(DAY_SHARDS))), reverse=after is None)
-        yield from (each for each in merged if (before is None or each < before) and (after is None or each > after))
+    def with_reference(
+        self, reference: str, first: date | None, last: date | None, before: Position | None = None
+    ) -> Iterator[Position]:
+        """Yield the payments of these days that have this merchant's reference, newest first."""
+        since, until = f"{first}T" if first else "0", f"{last}T99" if last else "9"
+        found = self._index.with_reference(reference, since, min(until, before.created_at) if before else until)
+        return (each for each in found if before is None or each < before)
 
     def records(self, payment_ids: Iterable[str]) -> dict[str, Item]:
         """Fetch the payments' records by id; payments without a record are missing from the result."""
@@ -233,7 +220,7 @@ class LedgerItems:
         read: dict[str, Any] = {"IndexName": "by_account", "PaginationConfig": {"PageSize": _PAGE_SIZE}}
         condition = "account_day = :key AND posted_at >= :since"
         shards = (self._query(condition, {":key": key, ":since": since or "0"}, **read) for key in keys)
-        return heapq.merge(*_prefetched(shards), key=lambda item: item["posted_at"])
+        return merged(shards, itemgetter("posted_at", "pk", "sk"))
 
     def breaks(self, today: date) -> list[Break]:
         """Return the open reconciliation breaks of the last BREAK_DAYS days, newest day first."""
@@ -255,16 +242,6 @@ class LedgerItems:
     def _query(self, condition: str, values: dict[str, Any], **arguments: Any) -> Iterator[Item]:
         arguments |= {"KeyConditionExpression": condition, "ExpressionAttributeValues": marshal(values)}
         return map(unmarshal, read_items(self._client, "query", self._table, **arguments))
-
-
-def _prefetched(iterators: Iterable[Iterator[Any]]) -> list[Iterator[Any]]:
-    """Return the iterators with the first element of each already fetched, several in parallel."""
-
-    def prefetch(iterator: Iterator[Any]) -> Iterator[Any]:
-        return chain(list(islice(iterator, 1)), iterator)
-
-    with ThreadPoolExecutor(_THREADS) as threads:
-        return list(threads.map(prefetch, iterators))
 
 
 def _totals(rows: Iterable[tuple[str, str, Sequence[int]]]) -> list[Total]:

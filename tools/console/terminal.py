@@ -60,10 +60,11 @@ def show(details: PaymentDetails, operations: Mapping[str, History], console: Co
         console.print("Nothing was posted." if details.record else "The ledger has no record of this payment.")
 
 
-def show_list(day: date, payments: Sequence[Summary], console: Console) -> None:
-    """Print a day's payments, one per line."""
+def show_list(day: date | None, reference: str | None, payments: Sequence[Summary], console: Console) -> None:
+    """Print the payments of a day, or with a merchant's reference, or both, one per line."""
+    which = [f"on {day}"] * (day is not None) + [f"with the reference {reference}"] * (reference is not None)
     columns = ("started (UTC)", "status", "reference", "card", "payment")
-    shown = table(f"Payments of {day}", columns, ("amount",))
+    shown = table(f"Payments {' '.join(which)}", columns, ("amount",))
     for each in payments:
         status = Text(each.status, style=_STATUS_STYLES.get(each.status, ""))
         if each.reason:
@@ -71,14 +72,14 @@ def show_list(day: date, payments: Sequence[Summary], console: Console) -> None:
         if each.wait:
             status.append(f" since {each.wait.since.astimezone(UTC):%H:%M:%S}", style="dim")
         shown.add_row(
-            f"{each.started_at:%H:%M:%S}",
+            f"{each.started_at:%H:%M:%S}" if day else f"{each.started_at:%Y-%m-%d %H:%M:%S}",
             status,
             Text(each.merchant_reference or ""),
             f"{each.brand} •••• {each.last4}" if each.last4 else "",
             each.payment_id,
             money(each.amount_minor, each.currency),
         )
-    console.print(shown if payments else f"No payments on {day}.", highlight=False)
+    console.print(shown if payments else f"No payments {' '.join(which)}.", highlight=False, markup=False)
 
 
 def _head(details: PaymentDetails) -> Iterator[RenderableType]:

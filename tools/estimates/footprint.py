@@ -98,7 +98,9 @@ _WRITE_UNIT, _READ_UNIT, _ITEM_OVERHEAD = 1024, 4096, 100
 
 # The indexes that contain a record, with its keys there. A posting is in by_account as a whole.
 _RECORD_INDEXES = {
-    "by_day": ("pk", "sk", "day_shard", "created_at"),
+    "by_day": ("pk", "sk", "day_shard", "created_at", "status"),
+    "by_reference": ("pk", "sk", "merchant_reference", "created_at"),
+    "by_status": ("pk", "sk", "status_shard", "created_at"),
     "by_writing": ("pk", "sk", "written_shard", "written_at"),
 }
 
@@ -362,10 +364,15 @@ class _Recorder:
         account_day = item["account_day"]["S"] if "account_day" in item else None
         sizes = {"by_account": size} if account_day else {}
         if "day_shard" in item:
-            sizes = {name: item_bytes({key: item[key] for key in keys}) for name, keys in _RECORD_INDEXES.items()}
-        # A later version of a record keeps its key in by_day, but moves to another key in by_writing.
+            sizes = {
+                name: item_bytes({key: item[key] for key in keys})
+                for name, keys in _RECORD_INDEXES.items()
+                if item.keys() >= set(keys)
+            }
+        # A later version of a record, after a settlement, keeps its keys in all indexes but by_writing, where it moves.
         is_later = item.get("version", {"N": "1"}) != {"N": "1"}
-        writes_by_index = {"by_account": 1, "by_day": 0 if is_later else 1, "by_writing": 2 if is_later else 1}
+        writes_by_index = dict.fromkeys(_RECORD_INDEXES, 0 if is_later else 1) | {"by_account": 1}
+        writes_by_index["by_writing"] = 2 if is_later else 1
         index_units = {name: ceil(in_index / _WRITE_UNIT) * writes_by_index[name] for name, in_index in sizes.items()}
         pk, sk = item["pk"]["S"], item["sk"]["S"]
         self.writes.append(Write(pk, sk, account_day, size, units * times, sizes, index_units))

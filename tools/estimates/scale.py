@@ -78,12 +78,14 @@ def simulate(
 ) -> list[KeyLoad]:
     """Simulate `payments` payments, `rate` a second on one day, each captured at once and settled the day after.
 
-    The index of doubts is simulated for a gateway that is down: all payments enter it, and leave it again.
+    The index of doubts is simulated for a gateway that is down: all payments enter it, and leave it again. Likewise the
+    index of statuses, for payments that are authorized first.
     """
     rng = random.Random(seed)  # noqa: S311 # nosec B311
     cards, merchants = _zipf(CARDS, skew, rng), _zipf(MERCHANTS, skew, rng)
     account_shards: Counter[int] = Counter()
     day_shards: Counter[int] = Counter()
+    status_shards: Counter[int] = Counter()
     doubt_shards: Counter[int] = Counter()
     writing_shards: Counter[int] = Counter()
     payments_by_card, recent_payments_by_card, velocity_units_by_card = _zeros(CARDS), _zeros(CARDS), _zeros(CARDS)
@@ -102,6 +104,7 @@ def simulate(
             payment_id = _PAYMENT_ID_STYLES[merchant % len(_PAYMENT_ID_STYLES)](n, rng)
             account_shards[table_keys.shard_of(payment_id, table_keys.ACCOUNT_SHARDS)] += 1
             day_shards[table_keys.shard_of(payment_id, table_keys.DAY_SHARDS)] += 1
+            status_shards[table_keys.shard_of(payment_id, table_keys.STATUS_SHARDS)] += 1
             doubt_shards[table_keys.shard_of(payment_id, table_keys.DOUBT_SHARDS)] += 1
             writing_shards[table_keys.shard_of(payment_id, table_keys.WRITTEN_SHARDS)] += 1
             before = recent_payments_by_card[card]
@@ -148,6 +151,8 @@ def simulate(
         keys("table", "CLOSE#{year}", [1], table_total),
         keys("by_account", "{account}#{day}#{shard}", accounts.values(), sum(accounts.values())),
         keys("by_day", "{day}#{shard}", day_shards.values(), payments),
+        keys("by_reference", "{merchant_reference}", [1], payments, count=payments),
+        keys("by_status", "{status}#{day}#{shard}", (2 * count for count in status_shards.values()), 2 * payments),
         keys("in_doubt", "in_doubt#{shard}", (2 * count for count in doubt_shards.values()), 2 * payments),
         keys("by_writing", "{day written}#{shard}", writing_shards.values(), payments),
     ]
@@ -236,7 +241,7 @@ _COLOURS = (
     *(("#5b6474", "#a3adbd"), ("#1f5fbf", "#82b1ff"), ("#b3541e", "#f0955e"), ("#0f7f7f", "#4fd0c8")),
     *(("#8a6d00", "#e3c04a"), ("#4d7a1f", "#a5d46a"), ("#5b46a8", "#b9a7ff"), ("#9a2fc4", "#dd8cff")),
     *(("#6b5b2e", "#cdbb86"), ("#126637", "#5ecb8b"), ("#3b6ea8", "#9cc4f2"), ("#c2185b", "#ff86b0")),
-    ("#7a4a2a", "#d9a77f"),
+    *(("#7a4a2a", "#d9a77f"), ("#a30f2d", "#ff9aa8"), ("#00707f", "#7fdbe6")),
 )
 _DASHES = ("none", "7 3", "2 3")
 _KINDS = {
@@ -251,6 +256,8 @@ _KINDS = {
     "CLOSE#{year}": "The closed days of a year",
     "{account}#{day}#{shard}": "An account’s postings of a day",
     "{day}#{shard}": "The payments of a day",
+    "{merchant_reference}": "The payments of an order",
+    "{status}#{day}#{shard}": "A day’s payments of a status",
     "{day written}#{shard}": "The payments that were written on a day",
     "in_doubt#{shard}": "Payments in doubt, the gateway being down",
 }

@@ -67,7 +67,7 @@ def _validator(schema: str) -> Any:
 
 def _rules_beyond_schema(request: dict[str, Any], now: datetime) -> Iterator[str]:
     """Check the rules that a JSON schema cannot express."""
-    texts = {name: request.get(name) for name in ("merchant_reference", "description")}
+    texts = {name: request.get(name) for name in ("merchant_reference", "description", "metadata")}
     for name in refused_fields(texts):
         yield f"{name}: looks like a card number"
     card_data = request.get("card_data")
@@ -106,6 +106,8 @@ def _messages(error: Any) -> Iterator[str]:
             yield f"{field}: must have at least {rule} characters"
         case "maxLength":
             yield f"{field}: must have at most {rule} characters"
+        case "maxProperties":
+            yield f"{field}: must have at most {rule} names"
         case "pattern":
             yield f"{field}: must be like {rule}"
         case "not":

@@ -28,7 +28,10 @@ from tools.trials.replay import FOLLOW_TIMEOUT_SECONDS, Results, with_progress
 DEFAULT_CARD = "4242424242424242"
 DEFAULT_LIMIT = 20
 
-_COPIED_FIELDS = ("operation", "amount_minor", "currency", "capture", "save_card", "merchant_reference", "description")
+_COPIED_FIELDS = (
+    *("operation", "amount_minor", "currency", "capture", "save_card"),
+    *("merchant_reference", "description", "metadata"),
+)
 
 
 class FinalStatus(StrEnum):

@@ -24,6 +24,10 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and not looks_like_a_card_number(value)
 
 
+def _are_texts(value: object) -> bool:
+    return isinstance(value, dict) and all(_is_text(part) for pair in value.items() for part in pair)
+
+
 # Only these fields of the request are read, and only if they are valid: the card stays in the execution. The input of
 # an execution that was rejected, or started by hand, may hold anything.
 _READABLE_FIELDS: dict[str, Callable[[Any], bool]] = {
@@ -37,6 +41,7 @@ _READABLE_FIELDS: dict[str, Callable[[Any], bool]] = {
     "capture": lambda value: isinstance(value, bool),
     "merchant_reference": _is_text,
     "description": _is_text,
+    "metadata": _are_texts,
     "caller": lambda value: isinstance(value, str) and bool(re.fullmatch("[A-Za-z0-9+=,.@_/:-]{0,1024}", value)),
 }
 

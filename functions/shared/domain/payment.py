@@ -63,7 +63,8 @@ class PaymentRequest:
 
     `card_on_file` means that the payment charges a stored card by its token instead of card data in the request.
     Such a payment has an `initiator`: the customer, or the merchant for a `reason`. `caller` is the ARN of the user or
-    role that called the API; a payment started by hand has none. `return_url` is where the customer's browser goes
+    role that called the API; a payment started by hand has none. `metadata` are the merchant's own names and texts, of
+    which nothing here makes any use. `return_url` is where the customer's browser goes
     after a challenge. Raises CardNumberInText.
     """
 
@@ -81,9 +82,10 @@ class PaymentRequest:
     three_d_secure: ThreeDSecure = "automatic"
     return_url: str | None = None
     exemption: Exemption | None = None
+    metadata: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
-        names = ("merchant_reference", "description", "return_url")
+        names = ("merchant_reference", "description", "metadata", "return_url")
         texts = {name: getattr(self, name) for name in names}
         if refused := refused_fields(texts):
             raise CardNumberInText(f"This looks like a card number: {', '.join(refused)}.")
@@ -105,6 +107,7 @@ class PaymentRequest:
             three_d_secure=request.get("three_d_secure") or "automatic",
             return_url=request.get("return_url"),
             exemption=request.get("exemption"),
+            metadata=request.get("metadata") or None,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -176,6 +179,7 @@ class Payment:
     reason: Reason | None = None  # of a payment that the merchant caused
     gateway: str | None = None  # the gateway that was asked for the money; earlier versions recorded none
     authentication: Authentication | None = None  # what came of the customer's, if there was any
+    metadata: Mapping[str, str] | None = None  # the merchant's own names and texts
 
     @classmethod
     def first(
@@ -221,6 +225,7 @@ class Payment:
             reason=request.reason,
             gateway=gateway,
             authentication=authentication,
+            metadata=request.metadata,
         )
 
     @classmethod

@@ -30,7 +30,7 @@ def facts(record: Mapping[str, Any]) -> bytes:
     card's fingerprint once the card is known."""
     unchanging = {name: record.get(name) for name in _UNCHANGING_FIELDS}
     # Records without these have the digest that they had before the fields existed.
-    unchanging |= {name: record[name] for name in ("initiator", "reason") if name in record}
+    unchanging |= {name: record[name] for name in ("initiator", "reason", "metadata") if name in record}
     return digest("record", unchanging | {"card": (record.get("card") or {}).get("fingerprint")})
 
 

@@ -11,6 +11,11 @@ def iso(moment: datetime, timespec: str = "milliseconds") -> str:
     return moment.astimezone(UTC).isoformat(timespec=timespec).removesuffix("+00:00") + "Z"
 
 
+def start_of_day(day: str) -> str:
+    """The first millisecond of a day (YYYY-MM-DD)."""
+    return f"{day}T00:00:00.000Z"
+
+
 def end_of_day(day: str) -> str:
     """The last millisecond of a day (YYYY-MM-DD), the ledger's smallest unit of time."""
     return f"{day}T23:59:59.999Z"

@@ -115,6 +115,13 @@ def ledger() -> "ports.Ledger":
 
 
 @cache
+def payment_index() -> "ports.PaymentIndex":
+    from functions.shared.adapters.table.index import DynamoDbPaymentIndex
+
+    return DynamoDbPaymentIndex(_client("dynamodb"), os.environ["DYNAMODB_TABLE"])
+
+
+@cache
 def books() -> "ports.Books":
     from functions.shared.adapters.table.books import DynamoDbBooks
 

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
 import pytest
@@ -604,6 +605,21 @@ def test_a_value_of_a_wrong_type_is_not_sent_and_the_field_is_named(
     assert api.calls == []
 
 
+def test_a_search_goes_from_page_to_page_as_far_as_it_is_read(api: ScriptedApi, payments: PaymentsClient) -> None:
+    older = {"payments": [shown("declined")[1]], "next_cursor": None}
+    api.script((200, {"payments": [shown()[1]], "next_cursor": "b2xkZXI"}), (200, older))
+    until = datetime(2026, 11, 29, tzinfo=UTC)
+    found = payments.search(merchant_reference="order 1/ä&x", since=date(2026, 11, 1), until=until)
+    assert api.calls == []
+    assert next(found).status == "captured"
+    assert len(api.calls) == 1
+    assert [payment.status for payment in found] == ["declined"]
+    asked = [dict(parse_qsl(urlsplit(call.path).query)) for call in api.calls]
+    criteria = {"merchant_reference": "order 1/ä&x", "from": "2026-11-01", "to": "2026-11-29T00:00:00+00:00"}
+    assert asked == [criteria, criteria | {"cursor": "b2xkZXI"}]
+    assert "order%201" in api.calls[0].path  # SigV4 knows no + for a space
+
+
 CARD_IN_TEXT = f"paid by {UNLISTED_PAN[:4]}.{UNLISTED_PAN[4:]}"
 
 
@@ -632,6 +648,13 @@ CARD_IN_TEXT = f"paid by {UNLISTED_PAN[:4]}.{UNLISTED_PAN[4:]}"
         (lambda payments: payments.wait(UNLISTED_PAN), "payment_id"),
         (lambda payments: payments.card(UNLISTED_PAN), "token"),
         (lambda payments: payments.erase_card(UNLISTED_PAN), "token"),
+        (lambda payments: payments.search(merchant_reference=CARD_IN_TEXT), "merchant_reference"),
+        (lambda payments: payments.search(since=datetime(2026, 11, 29)), "from needs a time zone"),
+        (lambda payments: payments.search(until="2026"), "to must be a date"),
+        (lambda payments: pay(payments, metadata={"a": CARD_IN_TEXT}), "metadata"),
+        (lambda payments: pay(payments, metadata={CARD_IN_TEXT: "a"}), "metadata"),
+        (lambda payments: pay(payments, metadata={"a": 1}), "metadata must have"),
+        (lambda payments: pay(payments, metadata="a=b"), "metadata must be"),
     ],
 )
 def test_a_misplaced_card_number_or_a_broken_rule_is_not_sent_and_the_field_is_named(

@@ -24,6 +24,7 @@ from tests.fakes import (
     FakeHeldCards,
     FakeLedger,
     FakeMac,
+    FakePaymentIndex,
     FakeSealingKeys,
     FakeStateMachine,
     FakeVelocityCounter,
@@ -61,6 +62,7 @@ class World:
     gateways: Gateways = field(default_factory=lambda: only(FakeGateway()))
     card_vault: FakeCardVault = field(default_factory=FakeCardVault)
     ledger: FakeLedger = field(init=False)
+    payment_index: FakePaymentIndex = field(init=False)
     books: FakeBooks = field(init=False)
     breaks: FakeBreaks = field(default_factory=FakeBreaks)
     card_cipher: FakeCardCipher = field(default_factory=FakeCardCipher)
@@ -83,6 +85,7 @@ class World:
     def __post_init__(self) -> None:
         self.held_cards = FakeHeldCards(self.customer_waits)
         self.ledger = FakeLedger(self.card_vault)
+        self.payment_index = FakePaymentIndex(self.ledger)
         self.books = FakeBooks(self.ledger)
 
     @property

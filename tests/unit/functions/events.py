@@ -35,7 +35,7 @@ HANDLERS: dict[str, runtime.Handler] = {
     for file in sorted((ROOT / "functions").glob("*/handler.py"))
 }
 
-OF_NO_PAYMENT = ("anchor", "cards", "doubts", "follow_event", "receive_event", "reconcile", "resume")
+OF_NO_PAYMENT = ("search", "anchor", "cards", "doubts", "follow_event", "receive_event", "reconcile", "resume")
 """The functions whose events are not about one payment."""
 
 
@@ -138,6 +138,7 @@ def event_for(
         "resolve": {"payment_id": "payment-of-ours-1", "operation_id": None, "ask_gateway": True},
         "reconcile": {"day": "2026-11-23", "run": "run-1", "started_at": STARTED_AT, "cursor": None},
         "anchor": {"day": "2026-11-23"},
+        "search": {"queryStringParameters": {"merchant_reference": "order-1001"}},
         "receive_event": {
             "pathParameters": {"gateway": "sparkle"},
             "headers": {"Sparkle-Signature": "t=0,v1=0"},

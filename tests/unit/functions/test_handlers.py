@@ -68,7 +68,9 @@ def broken_events(draw: st.DrawFn, function: str) -> Any:
             return draw(st.sampled_from([canary, [canary], [event], {str(canary): canary}]))
         case _:
             # Text in place of an object; an object or a list in place of text or a number.
-            return put(event, path, [canary] if draw(st.booleans()) else canary if _object(value) else {canary: value})
+            return put(
+                event, path, [canary] if draw(st.booleans()) else canary if _object(value) else {str(canary): value}
+            )
 
 
 def _object(value: Any) -> bool:

@@ -45,6 +45,11 @@ PLACES: dict[str, list[Path]] = {
     "resolve": [("payment_id",), ("operation_id",)],
     "reconcile": [("run",), ("day",), ("started_at",)],
     "status": [("pathParameters", "payment_id"), ("pathParameters",)],
+    "search": [
+        ("queryStringParameters", "merchant_reference"),
+        ("queryStringParameters", "cursor"),
+        ("queryStringParameters",),
+    ],
     "cards": [("pathParameters", "token"), ("pathParameters",)],
     "doubts": [("payment_id",)],
     "anchor": [("day",)],

@@ -102,6 +102,26 @@ def test_who_makes_the_payment_is_passed_on(absent: str | None) -> None:
     assert json.loads(start("payments", sent(body), absent)["input"]) == body | CALLED
 
 
+METADATA = {"z": "last", "basket": "b-17", "Z_1": 'a "quoted"\\ text', "b": "it's 😀"}
+
+
+@both_readings
+def test_metadata_is_passed_on_in_one_order_whatever_order_it_came_in(absent: str | None) -> None:
+    turned = dict(reversed(METADATA.items()))
+    inputs = {
+        start("payments", sent(BODIES["payments"] | {"metadata": each}), absent)["input"] for each in (METADATA, turned)
+    }
+    [passed_on] = map(json.loads, inputs)
+    assert passed_on["metadata"] == METADATA
+    assert list(passed_on["metadata"]) == sorted(METADATA)
+
+
+@both_readings
+@pytest.mark.parametrize("nothing", [{}, None])
+def test_empty_metadata_is_none(nothing: object, absent: str | None) -> None:
+    assert "metadata" not in start("payments", sent(BODIES["payments"] | {"metadata": nothing}), absent)["input"]
+
+
 @both_readings
 @pytest.mark.parametrize("route", BODIES)
 @pytest.mark.parametrize(
@@ -135,6 +155,19 @@ WRONG: dict[str, list[dict[str, Any]]] = {
     ],
     "merchant_reference": [{"merchant_reference": "x" * 65}, {"merchant_reference": "😀" * 65}],
     "description": [{"description": "x" * 141}],
+    "metadata": [
+        {"metadata": {name: text}}
+        for name, text in (
+            ("", "x"),
+            ("a b", "x"),
+            ("a.b", "x"),
+            ("1a", "x"),
+            ("a[", "x"),
+            ("ä", "x"),
+            ("a" * 41, "x"),
+            ("a", "x" * 101),
+        )
+    ],
     "expiry_date": [
         {"card_data": CARD_DATA | {"expiry_date": value}}
         for value in ("13/30", "1/30", "", None, "12/2030", PAN, "12/30\n")
@@ -391,4 +424,4 @@ def test_every_field_of_the_model_is_passed_on() -> None:
     fields = {field for model in models for field in re.findall(r'^(?: {8})?"(\w+)": ', model, re.MULTILINE)}
     member = re.search(r'\$member in (\["amount_minor".*?\])', (TEMPLATES / "members.vtl").read_text())
     assert member
-    assert {*json.loads(member[1]), "card_data"} == fields
+    assert {*json.loads(member[1]), "card_data", "metadata"} == fields

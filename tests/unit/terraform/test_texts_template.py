@@ -53,6 +53,31 @@ def test_a_payment_is_refused_by_the_name_of_the_field(field: str, absent: str |
 
 
 @pytest.mark.parametrize("absent", READINGS)
+@pytest.mark.parametrize(
+    "metadata", [{"a": f"card {UNLISTED_PAN}"}, {f"n{UNLISTED_PAN}": "a"}, {f"_{UNLISTED_PAN}": "a"}]
+)
+def test_metadata_is_text_too(metadata: dict[str, str], absent: str | None) -> None:
+    assert input_of(paying("order-1001") | {"metadata": metadata}, absent=absent) == "card_number_in_metadata"
+
+
+def test_numbers_in_different_metadata_are_no_card_number() -> None:
+    metadata = {"a": UNLISTED_PAN[:8], "b": UNLISTED_PAN[8:], f"n{UNLISTED_PAN[:4]}": UNLISTED_PAN[4:]}
+    assert json.loads(input_of(paying("order-1001") | {"metadata": metadata}))["metadata"] == metadata
+
+
+@pytest.mark.parametrize("each", ["a" * 100, "a1" * 50, "1." * 50, "1a" * 50])
+def test_the_most_metadata_needs_no_more_iterations_than_a_loop_may_have(each: str) -> None:
+    metadata = {f"name_{n:02}" + "1a" * 16: each for n in range(20)}
+    assert json.loads(input_of(paying("order-1001") | {"metadata": metadata}))["metadata"] == metadata
+
+
+@pytest.mark.parametrize("longest", ["a" * 990, "a1" * 495, "1." * 495, "....1" * 198])
+def test_the_longest_text_needs_no_more_iterations_than_a_loop_may_have(longest: str) -> None:
+    url = "https://shop.example/" + longest + "/2"
+    assert json.dumps(url) in input_of(paying("order-1001") | {"return_url": url})
+
+
+@pytest.mark.parametrize("absent", READINGS)
 @pytest.mark.parametrize("template", [PAY, STORE])
 def test_a_holder_is_text_too(template: str, absent: str | None) -> None:
     body = paying("order-1001") | {"card_data": CARD_DATA | {"card_holder": UNLISTED_PAN}}

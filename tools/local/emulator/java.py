@@ -176,6 +176,18 @@ def _equals(value: object, other: object) -> bool:
     return type(value) is type(other) and value == other
 
 
+def _compare(value: str, other: str) -> int:
+    """`String.compareTo`: the difference of the first units of UTF-16 that differ, or of the lengths."""
+    units, others = map(_units, (value, other))
+    differences = (one - another for one, another in zip(units, others, strict=False) if one != another)
+    return next(differences, len(units) - len(others))
+
+
+def _units(value: str) -> list[int]:
+    encoded = value.encode("utf-16-be", "surrogatepass")
+    return [high << 8 | low for high, low in zip(encoded[::2], encoded[1::2], strict=True)]
+
+
 OBJECT_METHODS: Methods = {
     "equals": _equals,
     "toString": text,
@@ -183,6 +195,7 @@ OBJECT_METHODS: Methods = {
 
 STRING_METHODS: Methods = OBJECT_METHODS | {
     "charAt": lambda s, index: _substring(s, index, index + 1),
+    "compareTo": _compare,
     "concat": lambda s, other: s + other,
     "contains": lambda s, other: text(other) in s,
     "endsWith": lambda s, suffix: s.endswith(suffix),

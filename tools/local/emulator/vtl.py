@@ -12,6 +12,7 @@ module with Velocity itself. The module patches `airspeed`, which differs in fea
   idiom that AWS documents, `$util.escapeJavaScript(…).replaceAll("\\'","'")`, the regular expression is `\\'`: a
   backslash and a quote.
 - `airspeed` calls Python's methods, Velocity Java's (see `java.py`).
+- A `#foreach` has at most 1,000 iterations.
 - `airspeed` has Python's truth, equality and names. In Velocity `&&` and `||` short-circuit, and a variable that `#set`
   sets in a loop keeps its value afterwards.
 """
@@ -28,6 +29,9 @@ from typing import Any
 import airspeed
 
 from tools.local.emulator import java
+
+MAX_ITERATIONS = 1000
+"""API Gateway's quota for one `#foreach`. What it does beyond is not documented; here it is an error."""
 
 
 class TransformationError(Exception):
@@ -295,6 +299,8 @@ def _adapt_airspeed() -> None:
     def evaluate_foreach(self: Any, stream: Any, namespace: Any, loader: Any) -> None:
         found = self.value.calculate(namespace, loader)
         items = list(found.values()) if isinstance(found, Mapping) else found if isinstance(found, list | range) else []
+        if len(items) > MAX_ITERATIONS:
+            raise TransformationError(f"A #foreach has more than {MAX_ITERATIONS} iterations.")
         for index, item in enumerate(items):
             loop = airspeed.LocalNamespace(namespace)
             last = index == len(items) - 1

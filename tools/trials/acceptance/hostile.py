@@ -457,6 +457,25 @@ FIELDS = [
     accepted("text at its limits", payment_with(merchant_reference="x" * 64, description="x" * 140)),
     accepted("text at its limits in emoji", payment_with(merchant_reference="😀" * 64, description="😀" * 140)),
     Row("merchant_reference of 65 characters", payment_with(merchant_reference="x" * 65)),
+    accepted("metadata", payment_with(metadata={"basket": "b-17", "shop": "Zürich 😀"})),
+    accepted("metadata at its limits", payment_with(metadata={f"{'n' * 38}{n:02}": "😀" * 100 for n in range(20)})),
+    accepted("no metadata", payment_with(metadata={})),
+    *(
+        Row(f"metadata {what}", payment_with(metadata=metadata))
+        for what, metadata in {
+            "of 21 names": {f"name_{n}": "a" for n in range(21)},
+            "with a name of 41 characters": {"n" * 41: "a"},
+            "with a name that begins with a digit": {"1a": "a"},
+            "with a name that is none": {"a name": "a"},
+            "with a text of 101 characters": {"a": "x" * 101},
+            "with an empty text": {"a": ""},
+            "with a number": {"a": 1},
+            "with null": {"a": None},
+            "in metadata": {"a": {"b": "c"}},
+            "as a list": [{"a": "b"}],
+            "as a text": "a=b",
+        }.items()
+    ),
     Row("description of 141 characters", payment_with(description="x" * 141)),
     *(
         accepted(f"a reference {text!r}", payment_with(merchant_reference=text, description=text))
@@ -722,7 +741,6 @@ ROUTES = [
     *(
         Row(f"{method} {path}", b"", 404, "not_found", method=method, path=path, key=None)
         for method, path in (
-            ("GET", "/payments"),
             ("PUT", "/payments"),
             ("DELETE", "/payments"),
             ("GET", "/cards"),
@@ -757,6 +775,13 @@ ROUTES = [
         for method in ("GET", "DELETE")
     ),
     *(
+        Row(f"a search by {query}", b"", 400, "invalid_request", method="GET", path=f"/payments?{query}", key=None)
+        for query in (
+            *(f"{NUMBER}=1", f"reference={NUMBER}", f"status={NUMBER}", f"cursor={NUMBER}", f"from={NUMBER}"),
+            *("status=processing", "from=yesterday", "limit=0", "limit=101", "merchant_reference="),
+        )
+    ),
+    *(
         Row(f"{method} {path}: {what}", b"", 404, code, method=method, path=f"{path}/{item}", key=None)
         for method, path, code in (
             ("GET", "/payments", "payment_not_found"),
@@ -774,6 +799,7 @@ SIGNATURES = [
         for method, path in (
             ("POST", "/payments"),
             ("POST", "/cards"),
+            ("GET", "/payments"),
             ("GET", "/payments/x"),
             ("GET", "/cards/x"),
             ("DELETE", "/cards/x"),

@@ -8,16 +8,14 @@
 The index `by_account` yields an account's postings of a day, with one query per shard, which are merged by time.
 """
 
-import heapq
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
-from itertools import chain, groupby, islice
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from functions.shared.adapters.table.items import Item, ledger_errors, marshal, query
 from functions.shared.adapters.table.keys import ACCOUNT_SHARDS, account_day, break_pk, payment_id_of
+from functions.shared.adapters.table.shards import merged
 from functions.shared.domain.ledger import Posting
 from functions.shared.domain.settlement import Break
 from functions.shared.ports import AccountPosting, DayTotals
@@ -25,8 +23,6 @@ from functions.shared.ports import AccountPosting, DayTotals
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
-# The number of connections that botocore keeps open.
-_MAX_CONNECTIONS = 10
 # The number of postings per shard in memory at a time, however many the day has.
 _PAGE_SIZE = 500
 _POSTING_FIELDS = tuple(field.name for field in fields(Posting))
@@ -43,12 +39,9 @@ class DynamoDbBooks:
         self._table = table
 
     def postings(self, account: str, day: str, shards: Sequence[int] | None = None) -> Iterator[AccountPosting]:
-        with ThreadPoolExecutor(_MAX_CONNECTIONS) as pool:
-            numbers = range(self.shards) if shards is None else shards
-            by_shard = list(pool.map(lambda shard: _prefetched(self._shard(account, day, shard)), numbers))
-        posted_at = attrgetter("posted_at")
-        for _, simultaneous in groupby(heapq.merge(*by_shard, key=posted_at), key=posted_at):
-            yield from sorted(simultaneous, key=attrgetter("payment_id", "number"))
+        numbers = range(self.shards) if shards is None else shards
+        by_shard = (self._shard(account, day, shard) for shard in numbers)
+        return merged(by_shard, attrgetter("posted_at", "payment_id", "number"))
 
     def close(self, day: str, totals: DayTotals, at: str) -> None:
         item = {"pk": f"CLOSE#{day[:4]}", "sk": day, "totals": totals, "closed_at": at}
@@ -110,11 +103,6 @@ class DynamoDbBreaks:
     def _put(self, item: Item) -> None:
         with ledger_errors():
             self._client.put_item(TableName=self._table, Item=marshal(item))
-
-
-def _prefetched(postings: Iterator[AccountPosting]) -> Iterator[AccountPosting]:
-    """The same postings, after fetching their first page."""
-    return chain(list(islice(postings, 1)), postings)
 
 
 def _to_break(item: Item) -> Break:

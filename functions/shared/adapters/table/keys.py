@@ -13,22 +13,29 @@
 
 attendance.py and velocity.py describe the table whose items expire.
 
-| index        | hash key                                 | range key     | what it lists                             |
-|--------------|------------------------------------------|---------------|-------------------------------------------|
-| `by_account` | `account_day`: `{account}#{day}#{shard}` | `posted_at`   | an account's postings of a day            |
-| `by_day`     | `day_shard`: `{day}#{shard}`             | `created_at`  | the payments requested on a day           |
-| `by_writing` | `written_shard`: `{day}#{shard}`         | `written_at`  | the payments last written on a day        |
-| `in_doubt`   | `doubt_shard`: `in_doubt#{shard}`        | `doubt_since` | payments with a `Payment.in_doubt_since`  |
-| `open`       | `open_shard`: `open#{shard}`             | `pk`          | payments with `Payment.awaits_gateway`    |
+| index          | hash key                                 | range key     | what it lists                            |
+|----------------|------------------------------------------|---------------|------------------------------------------|
+| `by_account`   | `account_day`: `{account}#{day}#{shard}` | `posted_at`   | an account's postings of a day           |
+| `by_day`       | `day_shard`: `{day}#{shard}`             | `created_at`  | the payments requested on a day          |
+| `by_reference` | `merchant_reference`                     | `created_at`  | the payments with a reference            |
+| `by_status`    | `status_shard`: `{status}#{day}#{shard}` | `created_at`  | a day's payments of an unusual status    |
+| `by_writing`   | `written_shard`: `{day}#{shard}`         | `written_at`  | the payments last written on a day       |
+| `in_doubt`     | `doubt_shard`: `in_doubt#{shard}`        | `doubt_since` | payments with a `Payment.in_doubt_since` |
+| `open`         | `open_shard`: `open#{shard}`             | `pk`          | payments with `Payment.awaits_gateway`   |
 
-Every index spreads its entries over shards by the payment's id, to avoid hot keys: docs/scale.md. Days are UTC,
-YYYY-MM-DD.
+Every index but `by_reference` spreads its entries over shards by the payment's id, to avoid hot keys: docs/scale.md.
+Days are UTC, YYYY-MM-DD.
 """
 
 from zlib import crc32
 
+USUAL_STATUS = "captured"
+"""The status that most payments have and keep. `by_status` leaves them out, which saves their writes: `by_day` has them
+all, and their status."""
+
 ACCOUNT_SHARDS = 64
 DAY_SHARDS = 128
+STATUS_SHARDS = 128
 WRITTEN_SHARDS = 128
 
 # Few payments are in doubt, except in an outage of the gateway, when all are. Every shard is read every five minutes.
@@ -101,6 +108,10 @@ def account_day(account: str, day: str, shard: int) -> str:
 
 def day_shard(day: str, shard: int) -> str:
     return f"{day}#{shard:02}"
+
+
+def status_shard(status: str, day: str, shard: int) -> str:
+    return f"{status}#{day}#{shard:02}"
 
 
 def written_shard(day: str, shard: int) -> str:

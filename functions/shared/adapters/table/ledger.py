@@ -174,9 +174,12 @@ class DynamoDbLedger:
         )
 
     def _put_payment(self, payment: Payment) -> Item:
-        payment_id, created_at = payment.payment_id, payment.created_at
+        payment_id, day = payment.payment_id, payment.created_at[:10]
         record = asdict(payment) | {"pk": keys.payment_pk(payment_id), "sk": keys.RECORD}
-        record["day_shard"] = keys.day_shard(created_at[:10], keys.shard_of(payment_id, keys.DAY_SHARDS))
+        record["day_shard"] = keys.day_shard(day, keys.shard_of(payment_id, keys.DAY_SHARDS))
+        if payment.status != keys.USUAL_STATUS:
+            shard = keys.shard_of(payment_id, keys.STATUS_SHARDS)
+            record["status_shard"] = keys.status_shard(payment.status, day, shard)
         record["operations"] = [
             _operation_item(operation) for operation in payment.operations if operation.kept_apart is None
         ]

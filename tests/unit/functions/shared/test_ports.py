@@ -17,6 +17,7 @@ from functions.shared.adapters.table.attendance import DynamoDbAttendance
 from functions.shared.adapters.table.cards import DynamoDbCardVault
 from functions.shared.adapters.table.customer_waits import DynamoDbCustomerWaits
 from functions.shared.adapters.table.held_cards import DynamoDbHeldCards
+from functions.shared.adapters.table.index import DynamoDbPaymentIndex
 from functions.shared.adapters.table.velocity import DynamoDbVelocityCounter
 from functions.shared.domain.card import Card, CardSummary
 from functions.shared.domain.charge import Charge, Refused, Reversal, Verification
@@ -42,6 +43,8 @@ from functions.shared.ports import (
     Ledger,
     Mac,
     PaymentGateway,
+    PaymentIndex,
+    Position,
     RecordedPayment,
     StoredCard,
     StoredOnRequest,
@@ -58,9 +61,19 @@ from tests.fakes import (
     FakeHeldCards,
     FakeLedger,
     FakeMac,
+    FakePaymentIndex,
     FakeVelocityCounter,
 )
-from tests.mocked_aws import API_KEY, AUTHORIZATION, CARDS_TABLE, COUNTERS_TABLE, EPHEMERAL_TABLE, MockedAws, new_id
+from tests.mocked_aws import (
+    API_KEY,
+    AUTHORIZATION,
+    CARDS_TABLE,
+    COUNTERS_TABLE,
+    EPHEMERAL_TABLE,
+    TABLE,
+    MockedAws,
+    new_id,
+)
 from tests.samples import (
     CHALLENGED_AND_DECLINED_PAN,
     CHALLENGED_PAN,
@@ -1341,6 +1354,44 @@ class TestPayments:
             books.ledger.record(each)
         assert books.ledger.payments([*recorded, new_id()]) == recorded
         assert books.ledger.payments([]) == {}
+
+
+class TestPaymentIndex:
+    @pytest.fixture
+    def index(self, books: LedgerUnderTest, request: pytest.FixtureRequest) -> PaymentIndex:
+        if isinstance(books.ledger, FakeLedger):
+            return FakePaymentIndex(books.ledger)
+        aws: MockedAws = request.getfixturevalue("aws")
+        return DynamoDbPaymentIndex(aws.dynamodb, TABLE)
+
+    def test_payments_are_listed_by_their_day_and_status_as_it_is_now(
+        self, books: LedgerUnderTest, index: PaymentIndex
+    ) -> None:
+        day = "2001-01-31"  # of no other test
+        at = [f"{day}T09:00:00.00{n}Z" for n in (0, 1, 1, 2)]
+        ids = sorted(new_id() for _ in at)
+        for payment_id, created_at in zip(ids, at, strict=True):
+            books.ledger.record(payment(payment_id, "authorized", created_at=created_at, captured_minor=0))
+        captured = books.ledger.payment(ids[2])
+        assert captured
+        books.ledger.record(captured.moved_to("captured", captured_minor=1999))
+        positions = [Position(created_at, payment_id) for payment_id, created_at in zip(ids, at, strict=True)]
+        assert list(index.on(day, None, "0", "9")) == positions[::-1]
+        assert list(index.on(day, None, "0", "9", oldest_first=True)) == positions
+        assert list(index.on(day, None, at[1], at[2])) == [positions[2], positions[1]]
+        assert list(index.on(day, "authorized", "0", "9")) == [positions[3], positions[1], positions[0]]
+        assert list(index.on(day, "captured", "0", "9")) == [positions[2]]
+        assert list(index.on("2001-02-01", None, "0", "9")) == []
+
+    def test_payments_are_listed_by_their_reference(self, books: LedgerUnderTest, index: PaymentIndex) -> None:
+        reference, days = f"order {new_id()}", ("2001-01-31", "2026-11-23")
+        positions = [Position(f"{day}T09:00:00.000Z", new_id()) for day in days]
+        for created_at, payment_id in positions:
+            books.ledger.record(payment(payment_id, created_at=created_at, merchant_reference=reference))
+        books.ledger.record(payment(new_id(), merchant_reference=None))
+        assert list(index.with_reference(reference, "0", "9")) == positions[::-1]
+        assert list(index.with_reference(reference, "2026", "9")) == positions[1:]
+        assert list(index.with_reference(reference[:-1], "0", "9")) == []
 
 
 class TestEntries:

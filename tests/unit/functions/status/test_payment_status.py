@@ -60,6 +60,7 @@ def test_a_recorded_payment_is_shown_as_the_ledger_has_it() -> None:
         "action_required_since": None,
         "authentication": None,
         "merchant_reference": "order-1001",
+        "metadata": {},
         "initiator": None,
         "reason": None,
         "operations": [],

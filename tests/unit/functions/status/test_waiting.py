@@ -85,7 +85,7 @@ def status_of(shown: dict[str, Any] | None) -> tuple[str, str | None]:
     return shown["status"], shown["error"]
 
 
-@pytest.mark.parametrize("at", [0.06, 0.4, 0.9, 1.4])
+@pytest.mark.parametrize("at", [0.26, 0.4, 0.9, 1.4])
 def test_a_payment_that_is_captured_is_answered_at_once_and_step_functions_is_not_asked(at: float) -> None:
     world = Deployment(executions=FakeExecutions(pay=RUNNING))
     world.happens = {at: world.records(payment("pay"))}

@@ -113,6 +113,7 @@ def test_a_request_becomes_a_payment_without_its_card_and_a_card_without_its_num
             "three_d_secure": "automatic",
             "return_url": None,
             "exemption": None,
+            "metadata": None,
         },
         "card": {
             "token": None,

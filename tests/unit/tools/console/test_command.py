@@ -106,13 +106,23 @@ class TestList:
         assert self.ids(listed("--day", "2026-11-23", "--status", "declined", "--json")) == "c"
         assert listed("--status", "lost").exit_code == ExitCode.USAGE
 
+    def test_shows_those_with_a_reference_of_any_day(self, listed: Callable[..., Result], bench: Bench) -> None:
+        at = "2026-01-31T09:00:00.000Z"
+        bench.record(payment("f" * 20, created_at=at, updated_at=at, merchant_reference="order-1"))
+        assert self.ids(listed("--reference", "order-1", "--json")) == "f"
+        assert self.ids(listed("--reference", "order-1001", "--json")) == "bcade"
+        assert self.ids(listed("--reference", "order-1001", "--day", "2026-11-22", "--json")) == "e"
+        assert self.ids(listed("--reference", "order-1001", "--status", "declined", "--json")) == "c"
+        assert "2026-01-31 09:00:00" in listed("--reference", "order-1").stdout
+        assert listed("--reference", "order").stdout == "No payments with the reference order.\n"
+
     def test_shows_at_most_as_many_as_asked_for_and_says_that_there_are_more(
         self, listed: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("tools.console.payments.PAGE_SIZE", 1)
         result = listed("--day", "2026-11-23", "--limit", "3", "--json")
         assert (self.ids(result), json.loads(result.stdout)["has_more"]) == ("bca", True)
-        assert "Only the newest 3 payments of the day" in result.stderr
+        assert "Only the newest 3 payments;" in result.stderr
         everything = listed("--day", "2026-11-23", "--limit", "4", "--json")
         assert (self.ids(everything), json.loads(everything.stdout)["has_more"]) == ("bcad", False)
 

@@ -119,12 +119,27 @@ def test_a_search_looks_at_some_payments_and_says_how_far_it_got(
 ) -> None:
     monkeypatch.setattr(module, "MAX_EXAMINED", 2)
     recorded(bench, "pay-a", "pay-b", "pay-c")
+    everything = known.page(Search())
+    assert everything.older
+    assert (everything.counts, everything.back_to) == ({"captured": 2}, everything.older.created_at)
     page = known.page(Search(status="declined"))
-    assert (page.payments, page.counts) == ([], {"captured": 2})
-    assert page.older is not None
-    assert page.back_to == page.older.at
-    rest = known.page(Search(status="declined"), before=page.older)
-    assert (rest.payments, rest.older) == ([], None)
+    assert (page.payments, page.older) == ([], None)
+    assert (page.counts, page.back_to) == (everything.counts, everything.back_to)
+
+
+def test_a_rare_status_and_a_reference_are_found_behind_any_number_of_others(
+    bench: Bench, known: Payments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_EXAMINED", 2)
+    vars(known.ledger)["first_day"] = date(2026, 11, 20)
+    at = "2026-11-20T09:00:00.000Z"
+    bench.record(payment("pay-rare", "voided", created_at=at, merchant_reference="order-7"))
+    recorded(bench, "pay-a", "pay-b", "pay-c")
+    for search in (Search(status="voided"), Search(text="order-7"), Search(reference="order-7")):
+        page = known.page(search)
+        assert ([each.payment_id for each in page.payments], page.older) == (["pay-rare"], None)
+    assert known.page(Search(text="order-7", status="captured")).payments == []
+    assert known.page(Search(text="order-7", status="captured")).counts == {"voided": 1}
 
 
 def test_a_payment_of_long_ago_is_listed_though_its_execution_is_forgotten(bench: Bench, known: Payments) -> None:

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from functions.shared.domain.ledger import Posting, capture_entry, in_doubt_entry
+from functions.shared.ports import Position
 from tests.samples import NOW, payment
 from tests.unit.tools.console.conftest import Bench
 from tools.books.reading import Item
-from tools.console.records import Break, Doubt, Entry, LedgerItems, Position, Total, Totals, money
+from tools.console.records import Break, Doubt, Entry, LedgerItems, Total, Totals, money
 
 TODAY = date(2026, 11, 23)
 
@@ -103,21 +104,25 @@ def test_what_was_added_up_of_a_day_is_not_read_again(
 def test_payments_are_listed_by_the_day_on_which_they_were_asked_for(bench: Bench, ledger: LedgerItems) -> None:
     for number in range(6):
         bench.record(payment(f"pay-{number}", "declined", created_at=f"2026-11-2{number}T09:00:00.000Z"))
-    first, last = date(2026, 11, 21), date(2026, 11, 24)
-    newest_first = [each.payment_id for each in ledger.started(first, last)]
-    assert newest_first == ["pay-4", "pay-3", "pay-2", "pay-1"]
+    bench.record(payment("pay-authorized", "authorized", created_at="2026-11-22T08:00:00.000Z"))
+    period = None, date(2026, 11, 21), date(2026, 11, 24)
+    newest_first = [each.payment_id for each in ledger.started(*period)]
+    assert newest_first == ["pay-4", "pay-3", "pay-2", "pay-authorized", "pay-1"]
+    assert [each.payment_id for each in ledger.started("authorized", *period[1:])] == ["pay-authorized"]
     place = Position("2026-11-23T09:00:00.000Z", "pay-3")
     assert Position.read(str(place)) == place
-    assert [each.payment_id for each in ledger.started(first, last, before=place)] == ["pay-2", "pay-1"]
-    assert [each.payment_id for each in ledger.started(first, last, after=place)] == ["pay-4"]
+    assert [each.payment_id for each in ledger.started(*period, before=place)] == ["pay-2", "pay-authorized", "pay-1"]
+    assert [each.payment_id for each in ledger.started(*period, after=place)] == ["pay-4"]
 
 
 def test_a_payment_keeps_its_day_whatever_becomes_of_it(bench: Bench, ledger: LedgerItems) -> None:
     authorized = payment("pay-1", "authorized", created_at="2026-11-20T09:00:00.000Z", captured_minor=0)
     bench.record(authorized)
-    bench.record(authorized.next_version("2026-11-23T09:00:00.000Z"))
-    assert [each.payment_id for each in ledger.started(date(2026, 11, 20), date(2026, 11, 20))] == ["pay-1"]
-    assert list(ledger.started(TODAY, TODAY)) == []
+    bench.record(authorized.moved_to("captured", updated_at="2026-11-23T09:00:00.000Z"))
+    day = date(2026, 11, 20)
+    assert [each.payment_id for each in ledger.started("captured", day, day)] == ["pay-1"]
+    assert list(ledger.started("authorized", day, day)) == []
+    assert list(ledger.started(None, TODAY, TODAY)) == []
 
 
 def test_a_day_that_is_closed_is_not_added_up_again(bench: Bench, ledger: LedgerItems) -> None:

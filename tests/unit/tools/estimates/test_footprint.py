@@ -45,15 +45,15 @@ def test_a_transaction_is_billed_twice_and_its_index_once() -> None:
     assert (by_key["CARD"].units, by_key["PAYMENT"].units) == (2, 2)
     assert (by_key["POSTING#0001#1"].units, by_key["POSTING#0001#1"].index_units) == (2, {"by_account": 1})
     assert sum(write.units for write in settled_writes()) == 2 * len(settled_writes())
-    # A new version keeps the key in by_day. In by_writing it enters a key, and later moves to another.
+    # A new version keeps the keys in the other indexes. In by_writing it enters a key, and later moves to another.
     assert [
         write.index_units
         for writes in (captured_writes(), settled_writes())
         for write in writes
         if write.sk == "PAYMENT"
     ] == [
-        {"by_day": 1, "by_writing": 1},
-        {"by_day": 0, "by_writing": 2},
+        {"by_day": 1, "by_reference": 1, "by_writing": 1},
+        {"by_day": 0, "by_reference": 0, "by_writing": 2},
     ]
 
 
@@ -62,9 +62,11 @@ def test_the_payment_is_kept_once_however_often_it_was_written() -> None:
     kept = {write.sk: write for write in (*captured_writes(), *settled_writes()) if "PAYMENT#" in write.pk}
     assert in_table == sum(write.size + 100 for write in kept.values())
     by_account = sum(write.size + 100 for key, write in kept.items() if key.startswith("POSTING#"))
-    by_day = len("pkPAYMENT#skPAYMENTday_shard2026-11-23#00created_at2026-11-23T09:00:00.000Z") + 36
+    time_and_id = "2026-11-23T09:00:00.000Z" + 36 * "-"
+    by_day = len(f"pkPAYMENT#skPAYMENTday_shard2026-11-23#00statuscapturedcreated_at{time_and_id}")
+    by_reference = len(f"pkPAYMENT#skPAYMENTmerchant_referenceorder-1001created_at{time_and_id}")
     by_writing = len("pkPAYMENT#skPAYMENTwritten_shard2026-11-24#00written_at2026-11-24T02:00:00.000Z") + 36
-    assert in_index == by_account + by_day + 100 + by_writing + 100
+    assert in_index == by_account + by_day + by_reference + by_writing + 3 * 100
 
 
 def test_a_cards_velocity_costs_one_write_and_two_when_it_pays_without_end() -> None:
@@ -85,4 +87,4 @@ def test_most_waits_ask_the_ledger_some_times_and_step_functions_not_once() -> N
 def test_every_function_has_the_memory_that_terraform_gives_it() -> None:
     assert memory_mb()["charge"] == 512
     assert memory_mb()["reconcile"] == 1024
-    assert len(memory_mb()) == 23
+    assert len(memory_mb()) == 24

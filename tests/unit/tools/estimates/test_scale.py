@@ -95,6 +95,7 @@ def test_the_document_says_what_a_payment_takes() -> None:
         "table `ephemeral`, write units": sum(write.units for write in ephemeral),
         "index `by_account`, write units": sum(write.index_units.get("by_account", 0) for write in writes),
         "index `by_day`, write units": sum(write.index_units.get("by_day", 0) for write in writes),
+        "index `by_reference`, write units": sum(write.index_units.get("by_reference", 0) for write in writes),
         "index `by_writing`, write units": sum(write.index_units.get("by_writing", 0) for write in writes),
         "log, MB": footprint.logged_bytes(1).total() / 1e6,
     }

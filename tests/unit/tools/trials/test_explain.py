@@ -22,7 +22,7 @@ NOT_OF_A_CARD = ["initiator: must be of the type null", "reason: must be of the 
 NOT_SEALED = "card_data: must be a sealed card, five parts in base64url with dots between, or a test card's data"
 OTHER_FIELD = (
     "the body: may have no field but card_data, token, amount_minor, currency, merchant_reference, description, "
-    "capture, save_card, initiator, reason, three_d_secure, return_url, exemption"
+    "metadata, capture, save_card, initiator, reason, three_d_secure, return_url, exemption"
 )
 
 
@@ -60,6 +60,10 @@ def told(changes: dict[str, Any], call: Call = Call.PAYMENTS) -> list[str]:
         ),
         ({"card_data": f"{UNLISTED_PAN}.a.a.a.a"}, [NOT_SEALED]),
         ({"merchant_reference": "x" * 65}, ["merchant_reference: must have at most 64 characters"]),
+        ({"metadata": {f"n{n}": "a" for n in range(21)}}, ["metadata: must have at most 20 names"]),
+        ({"metadata": {"a": "x" * 101}}, ["metadata/a: must have at most 100 characters"]),
+        ({"metadata": {"a": f"card {UNLISTED_PAN}"}}, ["metadata: looks like a card number"]),
+        ({"metadata": {"a b": "x"}}, ["metadata: must be like ^[A-Za-z_][A-Za-z0-9_]{0,39}$"]),
         ({"merchant_reference": ""}, ["merchant_reference: must have at least 1 characters"]),
         ({"description": f"card {UNLISTED_PAN}"}, ["description: looks like a card number"]),
         ({"description": "a\nb"}, ["description: has a character that is refused, as a line break is"]),

@@ -203,6 +203,8 @@ def test_it_is_told_where_the_numbers_are() -> None:
 
 
 def test_the_field_is_named_and_not_what_it_says() -> None:
+    hidden = ({"a": SPACED}, {f"n {SPACED}": "a"}, {"a": SPACED[:9], "b": SPACED[9:]})
+    assert [refused_fields({"metadata": metadata}) for metadata in hidden] == [["metadata"], ["metadata"], []]
     assert refused_fields({"description": f"paid by {SPACED}", "merchant_reference": "order-1", "holder": None}) == [
         "description"
     ]

@@ -126,6 +126,13 @@ def test_the_payload_is_read_by_json_path(expression: str, text: str) -> None:
     assert render(expression, {"name": "é", "l": [1, {"b": True}], "none": None, "n": 1.5e7}) == text
 
 
+def test_a_loop_has_no_more_iterations_than_api_gateway_allows() -> None:
+    template, most = "#foreach($each in $input.path('$.l'))$each#end", facts("mapping_templates")["foreach_iterations"]
+    assert render(template, {"l": [1] * most}) == "1" * most
+    with pytest.raises(vtl.TransformationError, match="1000 iterations"):
+        render(template, {"l": [1] * (most + 1)})
+
+
 @pytest.mark.parametrize(
     ("expression", "text"),
     [
@@ -159,6 +166,9 @@ def test_parameters_of_a_name_come_from_path_then_query_then_headers(expression:
         ("$s.startsWith('Aa')", "true"),
         ("$s.endsWith('#b')", "false"),
         ("$s.length()", "4"),
+        ("$s.compareTo($s)", "0"),
+        ("$s.compareTo('')", "4"),
+        ("#set($a = 'ab')$a.compareTo('b') $a.compareTo('abc') $a.compareTo('B')", "-1 -1 31"),
         ("$s.substring(1, 3)", "a "),
         ("$s.indexOf('z')", "-1"),
         ("$s.toLowerCase()", "aa b"),
