@@ -12,6 +12,7 @@ $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name))
 
 export PYTHON ?= python3
 export WORKERS ?= 2
+export REST_WORKERS ?= 3
 VENV := .venv
 CHECKOV := .venv-checkov
 GENERATORS := .venv-generators
@@ -201,8 +202,8 @@ advisories: setup ## Query OSV, over the network, for known vulnerabilities in t
 test: setup $(LOCALSTRIPE)/requirements.sha ## Run the tests that find most mistakes, in two processes (WORKERS=)
 	@$(VENV)/bin/python -m pytest -m first -n "$$WORKERS"
 
-test-all: test $(CHECKOV)/requirements.sha $(GENERATORS)/requirements.sha ## Run all tests: first those of make test, then the rest
-	@$(VENV)/bin/python -m pytest -m rest -n "$$WORKERS"
+test-all: test $(CHECKOV)/requirements.sha $(GENERATORS)/requirements.sha ## Run all tests: first those of make test, then the rest, much of which waits, in three processes (REST_WORKERS=)
+	@$(VENV)/bin/python -m pytest -m rest -n "$$REST_WORKERS"
 
 bench: setup ## Measure speed, size, calls and growth against their limits (SMALL=1: under three minutes; ONLY=cold …)
 	@set -f; $(VENV)/bin/python -m bench $(call flag,SMALL,--small) $(call each,ONLY)

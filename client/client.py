@@ -193,7 +193,7 @@ class PaymentsClient:
         for this `idempotency_key`. `save_card` says whether to store the card under a token, `payment.card.token`; by
         default the deployment decides. A payment with a token that the customer does not make has the `initiator`
         `merchant`, and a `reason`. `metadata` are up to 20 names (of letters, underscores and digits) with texts of up
-        to 100 characters each, which the payment shows and nothing else is done with.
+        to 80 characters each, which the payment shows and nothing else is done with.
 
         `return_url` is the page of yours that the customer comes back to if the bank asks who pays (3-D Secure): one
         that the deployment allows. Without it the bank can't ask, and may decline. `three_d_secure` is `required` to

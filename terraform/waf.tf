@@ -16,7 +16,7 @@ locals {
   # Every request that the models allow is shorter: it has at most 8,192 bytes of sealed card, and the other fields,
   # even with every character escaped. The firewall inspects the first 16 KB of a body, so that nothing bypasses its
   # rules.
-  body_limit_bytes = 12 * 1024
+  body_limit_bytes = 16 * 1024
 }
 
 resource "aws_wafv2_web_acl" "this" {

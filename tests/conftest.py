@@ -38,6 +38,9 @@ REST = (
     "tests/stack/test_deployment.py",
     "tests/stack/test_gateways.py",
     "tests/unit/terraform/",
+    # The example shop in a browser. `make test` has its pages, with a shop that is scripted.
+    "tests/stack/test_checkout.py",
+    "tests/stack/test_checkout_challenge.py",
     # Every permission, every place to which a card could leak, every alarm's description.
     "tests/stack/test_alarms.py",
     "tests/stack/test_card_testing.py",
@@ -76,8 +79,16 @@ REST = (
     "tests/simulation/test_simulation.py::test_the_rules_hold_for_new_seeds",
 )
 
-# One worker runs all tests that need the ordinary stack, so that one stack is enough.
-ONE_STACK, HAS_STACK = "one stack", "gw0"
+# One worker runs all tests of `make test` that need the ordinary stack, so that one stack is enough. Those of the rest
+# take so long that a second worker has a stack, too, for these files.
+STACKS = {"one stack": "gw0", "another stack": "gw1"}
+ONE_STACK, ANOTHER_STACK = STACKS
+ON_ANOTHER_STACK = (
+    "tests/stack/test_console.py",
+    "tests/stack/test_history.py",
+    "tests/stack/test_leaks.py",
+    "tests/stack/test_resolve.py",
+)
 OWN_STACKS = ("tests/stack/test_deployment.py", "tests/stack/test_gateways.py")
 
 # Folders whose tests of the rest share what takes long to make: a stack with a proxy, and a mocked deployment.
@@ -90,7 +101,7 @@ LAST_ON_ITS_STACK = "tests/stack/test_history.py"
 LONG = (
     "tests/faults/test_simulated_matrix.py",
     "tests/simulation/test_simulation.py",
-    ONE_STACK,
+    *STACKS,
     *OWN_STACKS,
     *TOGETHER,
     "tests/workflow/",
@@ -103,19 +114,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.nodeid.startswith(LAST_ON_ITS_STACK))
 
 
+def scope_of(nodeid: str, workers: int) -> str:
+    """What runs on one worker, because it shares fixtures: a file's tests, or those of a folder, or of a stack."""
+    file = nodeid.partition("::")[0]
+    if nodeid.startswith(REST) and (folder := next(filter(file.startswith, TOGETHER), None)):
+        return folder
+    if not file.startswith("tests/stack/") or file in OWN_STACKS:
+        return file
+    return ANOTHER_STACK if workers > 1 and file in ON_ANOTHER_STACK else ONE_STACK
+
+
 class LongestFirst(LoadScopeScheduling):  # type: ignore[misc]
-    """With several workers, each file's tests run on one worker, and so do all tests of a folder of `TOGETHER`, and all
-    that need the ordinary stack: their fixtures are created once.
-    """
+    """With several workers, each scope runs on one of them, and a stack's on the one that has it."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        if nodeid.startswith(REST) and (folder := next(filter(file.startswith, TOGETHER), None)):
-            return folder
-        return ONE_STACK if file.startswith("tests/stack/") and file not in OWN_STACKS else file
+        return scope_of(nodeid, self.numnodes)
 
     def _assign_work_unit(self, node: Any) -> None:
-        scopes = [scope for scope in self.workqueue if scope != ONE_STACK or node.gateway.id == HAS_STACK]
+        scopes = [scope for scope in self.workqueue if STACKS.get(scope, node.gateway.id) == node.gateway.id]
         longest_first = [scope for prefix in LONG for scope in scopes if scope.startswith(prefix)]
         if following := next(iter(longest_first + scopes), None):
             self.workqueue.move_to_end(following, last=False)

@@ -53,9 +53,16 @@ run "a_firewall_blocks_by_aws_s_rules_and_keeps_nothing_of_a_request" {
   }
 
   assert {
-    # A sealed card, and every character of the free texts escaped (\ud83d\ude00).
-    condition     = local.body_limit_bytes > 5845 + 12 * (64 + 140) + 200
+    # A sealed card, a return_url, and of the free texts and the metadata the longest characters of UTF-8.
+    condition     = local.body_limit_bytes > 5845 + 1024 + 4 * (64 + 140) + 20 * (40 + 4 * 80 + 6) + 400
     error_message = "The bound must let every request through that the models allow."
+  }
+
+  assert {
+    # How much of a body WAF inspects before an API Gateway, by default ("Body inspection size limits", WAF developer
+    # guide).
+    condition     = local.body_limit_bytes == 16 * 1024
+    error_message = "WAF would have to inspect more than it does by default."
   }
 
   assert {

@@ -11,6 +11,7 @@ from functions.doubts import look_after
 from functions.receive_event.handler import MAX_BODY_BYTES
 from functions.reconcile.reconcile_day import LINES_PER_STEP
 from functions.screen.rules import CHECK_TIMEOUT_SECONDS, load_rules
+from functions.search.search_payments import MAX_DAYS, MAX_DAYS_READ, MAX_LIMIT, MAX_RECORDS_READ
 from functions.shared.adapters import secrets
 from functions.shared.adapters.gateways import signatures
 from functions.shared.adapters.table import held_cards, sealing_keys, velocity
@@ -67,6 +68,11 @@ LIMITS = {
     "description": longest("description"),
     "card_holder": f"{FIELDS['card_data']['properties']['card_holder']['maxLength']} characters",
     "sealed card": longest("sealed_card"),
+    "metadata": "{} names of {} characters, with texts of {}".format(
+        FIELDS["metadata"]["maxProperties"],
+        1 + int(found(r'"\^\[A-Za-z_\]\[A-Za-z0-9_\]\{0,(\d+)\}\$"', "functions/shared/contracts/definitions.json")),
+        next(iter(FIELDS["metadata"]["patternProperties"].values()))["maxLength"],
+    ),
     "body, with `api_firewall`": f"{1024 * int(found(BODY_LIMIT, 'terraform/waf.tf'))} bytes",
     "requests over time": f"{default('api_throttling_rate')} a second",
     "requests at once": default("api_throttling_burst"),
@@ -77,6 +83,9 @@ LIMITS = {
         f"up to {sum(waits(DEFINITIONS['operation']['States']['Reserve']['Retry'][0]))} seconds, as a rule half as long"
     ),
     "`GET` waits for a payment's or an operation's end (`wait`)": f"{LONGEST_WAIT_SECONDS} seconds",
+    "payments on a page of a search (`limit`)": str(MAX_LIMIT),
+    "days, and records, that are read for a page of a search": f"{MAX_DAYS_READ}, and {MAX_RECORDS_READ}",
+    "days that a search without a reference covers": str(MAX_DAYS),
     "`GET` looks for a payment that cannot be seen": f"{EXECUTION_VISIBLE_WITHIN_SECONDS:g} second",
     "flags by screening rules": str(FIELDS["flags"]["maxItems"]),
     "length of a rule's name": f"{load('rule')['properties']['name']['maxLength']} characters",

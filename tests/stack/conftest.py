@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from tests.chromium import browser  # noqa: F401
-from tests.conftest import HAS_STACK
+from tests.conftest import STACKS, scope_of
 from tests.stack.driver import Driver
 from tests.stack.own import MACHINE
 from tools.deployment.stack import Stack
@@ -19,9 +19,10 @@ _starting: list[subprocess.Popen[str]] = []
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Start the stack, which mostly waits for a minute, while tests that don't need it run."""
-    needed = any("stack" in getattr(item, "fixturenames", ()) for item in session.items)
-    elsewhere = os.environ.get("PYTEST_XDIST_WORKER", HAS_STACK) != HAS_STACK
-    if needed and not elsewhere and not session.config.option.collectonly:
+    worker, workers = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    on_a_stack = (item.nodeid for item in session.items if "stack" in getattr(item, "fixturenames", ()))
+    needed_by = {STACKS[scope] for scope in (scope_of(nodeid, workers) for nodeid in on_a_stack) if scope in STACKS}
+    if (worker in needed_by or (needed_by and worker is None)) and not session.config.option.collectonly:
         _start()
 
 

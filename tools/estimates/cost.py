@@ -26,7 +26,7 @@ MILLION = 1_000_000
 _GB = 2**30
 _MONTH_SECONDS = 730 * 3600
 _MONTHS_KEPT = 12  # of logs and ledger; after it, the ledger still costs its storage
-METRICS_IN_ALARMS = 150  # a metric in two alarms is billed twice; terraform/alarms.tf
+METRICS_IN_ALARMS = 161  # a metric in two alarms is billed twice; terraform/alarms.tf
 _COMPRESSED = 0.15  # stored size of a log over its written size
 _COLD_STARTS = 0.01  # share of a function's calls, as in AWS's pricing example for SnapStart
 

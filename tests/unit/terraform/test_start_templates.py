@@ -165,7 +165,7 @@ WRONG: dict[str, list[dict[str, Any]]] = {
             ("a[", "x"),
             ("ä", "x"),
             ("a" * 41, "x"),
-            ("a", "x" * 101),
+            ("a", "x" * 81),
         )
     ],
     "expiry_date": [

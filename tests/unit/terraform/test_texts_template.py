@@ -65,7 +65,7 @@ def test_numbers_in_different_metadata_are_no_card_number() -> None:
     assert json.loads(input_of(paying("order-1001") | {"metadata": metadata}))["metadata"] == metadata
 
 
-@pytest.mark.parametrize("each", ["a" * 100, "a1" * 50, "1." * 50, "1a" * 50])
+@pytest.mark.parametrize("each", ["a" * 80, "a1" * 40, "1." * 40, "1a" * 40])
 def test_the_most_metadata_needs_no_more_iterations_than_a_loop_may_have(each: str) -> None:
     metadata = {f"name_{n:02}" + "1a" * 16: each for n in range(20)}
     assert json.loads(input_of(paying("order-1001") | {"metadata": metadata}))["metadata"] == metadata

@@ -61,7 +61,7 @@ def told(changes: dict[str, Any], call: Call = Call.PAYMENTS) -> list[str]:
         ({"card_data": f"{UNLISTED_PAN}.a.a.a.a"}, [NOT_SEALED]),
         ({"merchant_reference": "x" * 65}, ["merchant_reference: must have at most 64 characters"]),
         ({"metadata": {f"n{n}": "a" for n in range(21)}}, ["metadata: must have at most 20 names"]),
-        ({"metadata": {"a": "x" * 101}}, ["metadata/a: must have at most 100 characters"]),
+        ({"metadata": {"a": "x" * 81}}, ["metadata/a: must have at most 80 characters"]),
         ({"metadata": {"a": f"card {UNLISTED_PAN}"}}, ["metadata: looks like a card number"]),
         ({"metadata": {"a b": "x"}}, ["metadata: must be like ^[A-Za-z_][A-Za-z0-9_]{0,39}$"]),
         ({"merchant_reference": ""}, ["merchant_reference: must have at least 1 characters"]),

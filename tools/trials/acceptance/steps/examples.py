@@ -304,6 +304,10 @@ def send_invalid(run: Run, route: Route, **changes: Any) -> Answer:
     return run.call(method, path + query, request.pop("body"), **request)
 
 
+def search_by(query: str, run: Run, route: Route) -> Answer:
+    return send_invalid(run, route, query=f"?{query}")
+
+
 def invalid_path(run: Run, route: Route) -> Answer:
     if "{payment_id}" not in route[1]:
         raise Skipped("The path has no payment's id.")
@@ -364,6 +368,18 @@ PROVOCATIONS: dict[str, Callable[[Run, Route], Answer]] = {
     "invalid_request": lambda run, route: send_invalid(run, route, body={"surprise": 1}),
     "invalid_request_of_the_path": invalid_path,
     "invalid_request_of_the_wait": lambda run, route: send_invalid(run, route, query="?wait=26"),
+    **{
+        f"invalid_request_of_the_{what}": partial(search_by, query)
+        for what, query in {
+            "names": "reference=order-1001",
+            "reference": "merchant_reference=",
+            "status": "status=processing",
+            "time": "from=yesterday",
+            "period": "from=2026-11-29&to=2026-11-28",
+            "limit": "limit=101",
+            "cursor": "cursor=x",
+        }.items()
+    },
     "missing_idempotency_key": lambda run, route: send_invalid(run, route, key=None),
     "invalid_idempotency_key": lambda run, route: send_invalid(run, route, key="x" * 15),
     "forbidden": without_a_signature,
@@ -409,6 +425,26 @@ def refusals() -> Iterator[Step]:
                     yield Step("examples", title, check_refusal(route, int(status), name, example))
 
 
+def nothing_found(run: Run) -> None:
+    route = ("GET", "/payments")
+    [example] = example_bodies(route, 200)
+    compare(run.call("GET", f"/payments?merchant_reference={new_payment_id()}"), documented(route, 200), 200, example)
+
+
+def found_by_reference(run: Run) -> None:
+    """Check that a payment is found by its reference, and is shown as by its id."""
+    reference, payment_id = new_payment_id(), new_payment_id()
+    body = request_example("POST", "/payments", "testCard") | {"merchant_reference": reference}
+    run.call("POST", "/payments", body, key=payment_id)
+    shown = run.wait_until_ended(payment_id)
+    found = polling.wait_for(
+        lambda: run.call("GET", f"/payments?merchant_reference={reference}").json,
+        _CHANGES_WITHIN_SECONDS,
+        until=lambda found: found["payments"],
+    )
+    expect_equal("what is found", found, {"payments": [shown], "next_cursor": None})
+
+
 def no_route(run: Run) -> None:
     response = DOCUMENT["components"]["responses"]["RouteNotFound"]
     [example] = examples(response["content"]["application/json"]).values()
@@ -440,6 +476,8 @@ STEPS = [
     Step("examples", "a payment that is under way", processing),
     Step("examples", "a payment that the gateway refuses", reversed_by_the_gateway),
     Step("examples", "a payment in doubt", in_doubt),
+    Step("examples", "GET /payments: 200 none", nothing_found),
+    Step("examples", "GET /payments: by reference", found_by_reference),
     Step("examples", "a route that is not there", no_route),
     *refusals(),
 ]
