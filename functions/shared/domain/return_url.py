@@ -13,19 +13,19 @@ def is_allowed(url: str, origins: Iterable[str]) -> bool:
     An origin on this machine without a port allows every port: a server for a test takes the one that is free (RFC
     8252, section 7.3, does the same).
     """
-    asked = _origin(url)
-    return asked is not None and any(_matches(asked, _origin(origin)) for origin in origins)
+    requested = _origin(url)
+    return requested is not None and any(_matches(requested, _origin(origin)) for origin in origins)
 
 
 Origin = tuple[str, str, int]
 
 
-def _matches(asked: Origin, allowed: Origin | None) -> bool:
+def _matches(requested: Origin, allowed: Origin | None) -> bool:
     if allowed is None:
         return False
     scheme, host, port = allowed
     any_port = host in _LOOPBACK and port == _DEFAULT_PORTS[scheme]
-    return asked[:2] == (scheme, host) and (any_port or asked[2] == port)
+    return requested[:2] == (scheme, host) and (any_port or requested[2] == port)
 
 
 def _origin(url: str) -> Origin | None:
