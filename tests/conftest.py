@@ -88,6 +88,7 @@ ON_ANOTHER_STACK = (
     "tests/stack/test_history.py",
     "tests/stack/test_leaks.py",
     "tests/stack/test_resolve.py",
+    "tests/stack/test_soak.py",
 )
 OWN_STACKS = ("tests/stack/test_deployment.py", "tests/stack/test_gateways.py")
 

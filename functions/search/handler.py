@@ -24,9 +24,7 @@ _INVALID = {
     "names": http.error(
         400, "invalid_request", "The parameters are merchant_reference, status, from, to, limit and cursor."
     ),
-    "merchant_reference": http.error(
-        400, "invalid_request", "merchant_reference is empty. Leave it out, or say which one."
-    ),
+    "merchant_reference": http.error(400, "invalid_request", "merchant_reference has 1 to 64 characters."),
     "status": http.error(
         400,
         "invalid_request",

@@ -20,12 +20,18 @@ PARAMETERS = ("merchant_reference", "status", "from", "to", "limit", "cursor")
 DEFAULT_LIMIT, MAX_LIMIT = 50, 100
 """The number of payments on a page."""
 
+MAX_REFERENCE_LENGTH = 64
+"""The longest reference that a payment may have (contracts/definitions.json)."""
+
 MAX_DAYS = 366
 """The most days that a search without a reference may cover."""
 
 MAX_DAYS_READ, MAX_RECORDS_READ = 7, 500
 """The most days and records that are read for a page. A page may end early because of them, even without a payment."""
 
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
 _TIME = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{3}Z")
 _BEGINNING = "0001-01-01T00:00:00.000Z"
 
@@ -53,7 +59,7 @@ class Criteria:
         if not parameters.keys() <= set(PARAMETERS):
             raise InvalidSearch("names")
         reference, status = parameters.get("merchant_reference"), _status(parameters.get("status"))
-        if reference == "":
+        if reference is not None and not 0 < len(reference) <= MAX_REFERENCE_LENGTH:
             raise InvalidSearch("merchant_reference")
         until = _moment(parameters["to"], end_of_day) if "to" in parameters else end_of_day(now[:10])
         if "from" in parameters:
@@ -128,9 +134,8 @@ def _moment(text: str, of_day: Callable[[str], str]) -> str:
     try:
         if re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
             return of_day(date.fromisoformat(text).isoformat())
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo:
-            return iso(moment)
+        if _RFC_3339.fullmatch(text):
+            return iso(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
         pass
     raise InvalidSearch("time")

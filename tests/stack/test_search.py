@@ -66,7 +66,7 @@ def test_a_refund_moves_a_payment_to_its_new_status(driver: Driver) -> None:
         return [payment["payment_id"] for payment in found(driver, f"{since}&status={status}")["payments"]]
 
     assert wait_for(lambda: ids("captured"), 10, until=lambda ids: ids == [payment_id]) == [payment_id]
-    operation_id, _ = driver.post(f"{driver.place(payment_id)}/refunds", {})
+    operation_id, _ = driver.post(f"/payments/{payment_id}/refunds", {})
     driver.operation(payment_id, operation_id)
     assert wait_for(lambda: ids("refunded"), 10, until=lambda ids: ids == [payment_id]) == [payment_id]
     assert ids("captured") == []

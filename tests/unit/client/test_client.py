@@ -36,6 +36,7 @@ from client import (
     StillProcessing,
     TooManyRequests,
 )
+from client.transport import SigV4
 from tests.samples import HOLDER, PAN, SEALED, SUMMARY, TOKEN, UNLISTED_PAN
 from tests.scripted_api import HANG_UP, FakeTime, ScriptedApi
 from tests.sealers import issued_key
@@ -603,6 +604,14 @@ def test_a_value_of_a_wrong_type_is_not_sent_and_the_field_is_named(
         call(payments)
     assert PAN not in str(refused.value)
     assert api.calls == []
+
+
+def test_a_space_in_a_query_is_signed_as_it_is_sent() -> None:
+    url, query = "https://api.example/v1/payments", {"merchant_reference": "order 1+2"}
+    signed = requests.Request(
+        "GET", url, params=query, auth=SigV4(Credentials("AKIDEXAMPLE", "x"), "us-east-1")
+    ).prepare()
+    assert signed.url == f"{url}?merchant_reference=order%201%2B2"
 
 
 def test_a_search_goes_from_page_to_page_as_far_as_it_is_read(api: ScriptedApi, payments: PaymentsClient) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from functions.search.handler import handler
-from functions.search.search_payments import MAX_DAYS_READ, MAX_RECORDS_READ
+from functions.search.search_payments import MAX_DAYS_READ, MAX_RECORDS_READ, MAX_REFERENCE_LENGTH
 from functions.shared import runtime
+from functions.shared.contracts import load
 from functions.shared.domain.payment import Payment
 from tests.fakes import LEDGER_DOWN
 from tests.samples import NOW, payment
@@ -139,12 +140,18 @@ def test_a_reference_and_a_status_must_both_fit(world: World) -> None:
     ("parameters", "says"),
     [
         ({"reference": "order-1"}, "The parameters are"),
-        ({"merchant_reference": ""}, "merchant_reference"),
+        ({"merchant_reference": ""}, "merchant_reference has"),
+        ({"merchant_reference": "x" * 65}, "merchant_reference has"),
         ({"status": "processing"}, "status is"),
         ({"status": ""}, "status is"),
         ({"from": "yesterday"}, "from and to"),
         ({"from": "2026-02-30"}, "from and to"),
         ({"to": "2026-11-29T09:00:00"}, "from and to"),
+        ({"to": "2026-11-29T09:00Z"}, "from and to"),
+        ({"to": "2026-11-29 09:00:00Z"}, "from and to"),
+        ({"to": "2026-W48"}, "from and to"),
+        ({"to": "20261129"}, "from and to"),
+        ({"to": "２０２６-11-29"}, "from and to"),
         ({"to": "9999-12-31T23:59:59-01:00"}, "from and to"),
         ({"from": "2026-11-30", "to": "2026-11-29"}, "from is not after"),
         ({"from": "2025-11-28", "to": "2026-11-29"}, "at most 366 days"),
@@ -179,3 +186,7 @@ def test_a_ledger_that_is_down_is_503(world: World, output: Output) -> None:
 def test_nothing_of_the_search_is_logged(world: World, output: Output) -> None:
     search(merchant_reference=CARD_IN_TEXT)
     assert CARD_IN_TEXT not in json.dumps(output.logs())
+
+
+def test_the_longest_reference_of_a_payment_can_be_searched_for() -> None:
+    assert load("definitions")["merchant_reference"]["maxLength"] == MAX_REFERENCE_LENGTH
