@@ -44,7 +44,7 @@ class SigV4(AuthBase):
         self._clock_offset = timedelta()  # how far this machine's clock is behind the API's
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        # The signature covers a space as %20 ("Create a signed AWS API request", IAM user guide). requests writes a plus.
+        # Signatures cover a space as %20 ("Create a signed AWS API request", IAM user guide); requests writes a plus.
         path, mark, query = (request.url or "").partition("?")
         request.url = path + mark + query.replace("+", "%20")
         headers = {name: request.headers[name] for name in _SIGNED_HEADERS if name in request.headers}
