@@ -84,7 +84,7 @@ def order(reference: str = "pay-1", **changes: Any) -> Order:
     return replace(Order(reference, 1999, "USD", NOW, "order-1001"), **changes)
 
 
-WAIT = CustomerWait("sparkle", "ch_1", "https://acs.example/challenge/ch_1", NOW, LATER, REQUEST.to_dict(), STARTED_AT)
+WAIT = CustomerWait("sparkle", "ch_1", "https://acs.example/challenge/ch_1", NOW, LATER)
 
 
 ACCOUNTS = chart_of_accounts(["sparkle"])

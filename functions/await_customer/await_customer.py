@@ -1,8 +1,6 @@
 """Have the payment wait for its customer."""
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 from functions.shared.domain.errors import GatewayOutcomeUnknown
 from functions.shared.domain.times import iso
@@ -15,15 +13,12 @@ def await_customer(
     charge_id: str,
     task_token: str,
     *,
-    payment: Mapping[str, Any],
-    started_at: str,
     customer_waits: CustomerWaits,
     gateway: PaymentGateway,
     now: str,
     timeout: timedelta,
 ) -> CustomerWait:
-    """Keep what there is to wait for, and for which payment, and the task token with which the execution goes on. The
-    call may be repeated.
+    """Keep what there is to wait for, and the task token with which the execution goes on. The call may be repeated.
 
     The URL is read from the gateway: it may contain secrets, which no execution's history and no log should have.
 
@@ -34,6 +29,6 @@ def await_customer(
     if charge.redirect_url is None:
         raise GatewayOutcomeUnknown("The gateway does not say where to send the customer.")
     until = iso(datetime.fromisoformat(now) + timeout)
-    wait = CustomerWait(gateway.name, charge_id, charge.redirect_url, now, until, payment, started_at)
+    wait = CustomerWait(gateway.name, charge_id, charge.redirect_url, now, until)
     customer_waits.begin(payment_id, task_token, wait)
     return wait

@@ -15,8 +15,6 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         event["payment_id"],
         action["charge_id"],
         event["task_token"],
-        payment=event["payment"],
-        started_at=event["started_at"],
         customer_waits=runtime.customer_waits(),
         gateway=runtime.gateways().named(action["gateway"]),
         now=runtime.now(),

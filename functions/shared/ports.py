@@ -122,9 +122,7 @@ class HeldCards(Protocol):
 class CustomerWait:
     """What a payment waits for: that the customer goes to the URL, and passes the challenge of this gateway's charge.
 
-    The wait began at `since` and ends at `until` (UTC, ISO 8601). The payment is in no record yet: `payment` is the
-    request for it (`PaymentRequest.to_dict`), and `started_at` the time of that request. Waits that an earlier version
-    began have neither.
+    The wait began at `since` and ends at `until` (UTC, ISO 8601).
     """
 
     gateway: str
@@ -132,8 +130,6 @@ class CustomerWait:
     redirect_url: str
     since: str
     until: str
-    payment: Mapping[str, Any] | None = None
-    started_at: str | None = None
 
 
 class CustomerWaits(Protocol):

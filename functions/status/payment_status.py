@@ -1,6 +1,6 @@
 """The status of a payment, from the ledger or, failing that, from its execution."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from functions.shared.domain.errors import error_code
@@ -85,8 +85,6 @@ def payment_status(
     except _OnlyStored as only:
         return _stored(payment_id, only.stored)
     except _Waits as waiting:
-        if waiting.wait.payment and now() < waiting.wait.until:
-            return _of_wait(payment_id, waiting.wait.payment, waiting.wait) | _action_required(waiting.wait)
         execution = executions.find(payment_id)
         if execution is None or not execution.running:  # somebody has stopped it, and the wait is about to be erased
             return _from_execution(payment_id, execution) if execution else None
@@ -130,19 +128,6 @@ def _from_execution(payment_id: str, execution: Execution) -> dict[str, Any]:
         "reason": payment and payment.reason,
         "created_at": execution.started_at,
         "updated_at": execution.stopped_at or execution.started_at,
-    }
-
-
-def _of_wait(payment_id: str, payment: Mapping[str, Any], wait: CustomerWait) -> dict[str, Any]:
-    """A payment that waits for its customer, without asking Step Functions: customers take their time, and pages look
-    every few seconds."""
-    asked_for = ("amount_minor", "currency", "merchant_reference", "initiator", "reason")
-    return NOTHING_KNOWN | {
-        "payment_id": payment_id,
-        **{name: payment[name] for name in asked_for},
-        "metadata": payment.get("metadata") or {},
-        "created_at": wait.started_at,
-        "updated_at": wait.since,
     }
 
 

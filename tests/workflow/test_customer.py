@@ -184,7 +184,7 @@ def test_an_execution_that_is_stopped_while_it_waits_is_resolved_and_nobody_can_
     execution = workflow.run(**CHALLENGED)
     assert execution.status != "SUCCEEDED"  # moto's interpreter fails what AWS aborts
     assert execution.ended_in == "AwaitCustomer"
-    assert shown(execution.name)["status"] == "action_required"  # until the resolving execution has looked at it
+    assert shown(execution.name)["status"] == "in_doubt"
     for ask_gateway in (False, True):
         resolve({"payment_id": execution.name, "operation_id": None, "ask_gateway": ask_gateway}, None)
     assert_declined(workflow, execution, "authentication_expired")

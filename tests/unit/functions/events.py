@@ -83,13 +83,7 @@ def event_for(
             "gateway": "sparkle",
             "three_d_secure": "automatic",
         },
-        "await_customer": {
-            "payment_id": "payment-of-ours-1",
-            "started_at": STARTED_AT,
-            "payment": REQUEST.to_dict(),
-            "action": ACTION,
-            "task_token": TASK_TOKEN,
-        },
+        "await_customer": {"payment_id": "payment-of-ours-1", "action": ACTION, "task_token": TASK_TOKEN},
         "confirm": recorded | {"action": ACTION},
         "resume": {},
         "persist": recorded

@@ -27,7 +27,7 @@ PLACES: dict[str, list[Path]] = {
     "issue_key": [("headers", "Idempotency-Key"), ("headers",), ("body",)],
     "verify": [("payment_id",), ("started_at",), ("card", "token"), ("encrypted", "ciphertext")],
     "keep": [("payment_id",), ("card", "token")],
-    "await_customer": [("payment_id",), ("started_at",), ("action",), ("task_token",)],
+    "await_customer": [("payment_id",), ("action",), ("task_token",)],
     "confirm": [("payment_id",), ("action",), ("transaction_id",), ("started_at",)],
     "resume": [("payment_id",)],
     "persist": [

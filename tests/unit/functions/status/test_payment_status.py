@@ -7,22 +7,10 @@ import pytest
 from functions.shared.domain.charge import Authentication
 from functions.shared.domain.errors import LedgerUnavailable, Unavailable
 from functions.shared.domain.payment import Payment, PaymentRequest, Status
-from functions.shared.ports import CustomerWait, Execution, StoredCard
+from functions.shared.ports import Execution, StoredCard
 from functions.status import payment_status as status
 from tests.fakes import LEDGER_DOWN, FakeCustomerWaits, FakeExecutions, FakeLedger
-from tests.samples import (
-    KEPT_UNTIL,
-    LATER,
-    NOW,
-    REQUEST,
-    STARTED_AT,
-    SUMMARY,
-    TOKEN,
-    TRANSACTION_ID,
-    WAIT,
-    payment,
-    stored,
-)
+from tests.samples import KEPT_UNTIL, LATER, NOW, STARTED_AT, SUMMARY, TOKEN, TRANSACTION_ID, WAIT, payment, stored
 
 
 def payment_status(
@@ -32,7 +20,6 @@ def payment_status(
     executions: FakeExecutions,
     customer_waits: FakeCustomerWaits | None = None,
     sleep: Callable[[float], None] = lambda seconds: None,
-    now: str = NOW,
 ) -> dict[str, Any] | None:
     """The answer without a wait."""
     return status.payment_status(
@@ -41,7 +28,7 @@ def payment_status(
         executions=executions,
         customer_waits=customer_waits or FakeCustomerWaits(),
         card_vault=ledger.card_vault,
-        now=lambda: now,
+        now=lambda: NOW,
         sleep=sleep,
     )
 
@@ -264,45 +251,23 @@ def test_what_cannot_be_read_is_not_told_as_absent() -> None:
         payment_status("pay", ledger=ledger, executions=FakeExecutions())
 
 
-def waiting(wait: CustomerWait = WAIT) -> FakeCustomerWaits:
+def waiting() -> FakeCustomerWaits:
     waits = FakeCustomerWaits()
-    waits.begin("pay", "AQB4-task-token", wait)
+    waits.begin("pay", "AQB4-task-token", WAIT)
     return waits
 
 
-BEGUN_BEFORE = replace(WAIT, payment=None, started_at=None)
-"""A wait that an earlier version began."""
-
-
-@pytest.mark.parametrize("wait", [WAIT, BEGUN_BEFORE])
-def test_a_payment_that_waits_says_where_to_send_the_customer_and_never_its_token(wait: CustomerWait) -> None:
-    executions = FakeExecutions(pay=RUNNING)
-    shown = payment_status("pay", ledger=FakeLedger(), executions=executions, customer_waits=waiting(wait))
+def test_a_payment_that_waits_says_where_to_send_the_customer_and_never_its_token() -> None:
+    shown = payment_status("pay", ledger=FakeLedger(), executions=FakeExecutions(pay=RUNNING), customer_waits=waiting())
     assert shown
     assert (shown["status"], shown["amount_minor"], shown["error"]) == ("action_required", 1999, None)
-    assert (shown["payment_id"], shown["currency"], shown["created_at"]) == ("pay", "USD", STARTED_AT)
     assert shown["next_action"] == {"type": "redirect", "url": WAIT.redirect_url}
     assert (shown["action_required_since"], shown["charge_id"], shown["gateway"]) == (NOW, "ch_1", "sparkle")
     assert "AQB4-task-token" not in str(shown)
 
 
-def test_step_functions_is_not_asked_how_often_a_page_may_look_while_the_customer_is_asked() -> None:
-    executions = FakeExecutions()
-    executions.error = Unavailable("Step Functions: Throttling")
-    shown = payment_status("pay", ledger=FakeLedger(), executions=executions, customer_waits=waiting())
-    assert shown
-    asked_for = {
-        name: shown[name] for name in ("amount_minor", "currency", "merchant_reference", "initiator", "reason")
-    }
-    assert asked_for == {name: REQUEST.to_dict()[name] for name in asked_for}
-    assert shown["metadata"] == {}
-
-
-@pytest.mark.parametrize(("wait", "now"), [(WAIT, LATER), (BEGUN_BEFORE, NOW)])
-def test_a_payment_that_was_stopped_needs_nobody_any_more_when_the_time_is_over(wait: CustomerWait, now: str) -> None:
-    shown = payment_status(
-        "pay", ledger=FakeLedger(), executions=ended("Stopped"), customer_waits=waiting(wait), now=now
-    )
+def test_a_payment_that_was_stopped_while_it_waited_needs_nobody_any_more() -> None:
+    shown = payment_status("pay", ledger=FakeLedger(), executions=ended("Stopped"), customer_waits=waiting())
     assert shown
     assert (shown["status"], shown["next_action"]) == ("in_doubt", None)
 

@@ -42,7 +42,7 @@ VALID: dict[str, dict[str, Any]] = {
         "started_at": STARTED_AT,
         "three_d_secure": "automatic",
     },
-    "await_customer": PAYMENT | {"started_at": STARTED_AT, "action": "{}", "task_token": "AQB4"},
+    "await_customer": {"payment_id": "payment-of-ours-1", "action": "{}", "task_token": "AQB4"},
     "confirm": PAYMENT
     | {
         "card": SUMMARY.to_dict(),
