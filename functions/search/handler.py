@@ -22,22 +22,38 @@ def handler(event: runtime.Event) -> dict[str, Any]:
 
 _INVALID = {
     "names": http.error(
-        400, "invalid_request", "The parameters are merchant_reference, status, from, to, limit and cursor."
+        400,
+        "invalid_request",
+        "parameters must be merchant_reference, status, from, to, limit or cursor.",
     ),
-    "merchant_reference": http.error(400, "invalid_request", "merchant_reference has 1 to 64 characters."),
+    "merchant_reference": http.error(
+        400,
+        "invalid_request",
+        "merchant_reference must have 1 to 64 characters.",
+    ),
     "status": http.error(
         400,
         "invalid_request",
-        "status is captured, authorized, declined, stored, reversed, in_doubt, voided, refunded or partially_refunded.",
+        "status must be captured, authorized, declined, stored, reversed, in_doubt, voided, refunded or partially_refunded.",
     ),
     "time": http.error(
-        400, "invalid_request", "from and to are days, as 2026-11-29, or times, as 2026-11-29T09:00:00Z."
+        400,
+        "invalid_request",
+        "times must be days (YYYY-MM-DD), or have a time zone (YYYY-MM-DDThh:mm:ssZ).",
     ),
     "period": http.error(
         400,
         "invalid_request",
-        "from is not after to, and without merchant_reference at most 366 days before it.",
+        "from must not be after to, and without merchant_reference at most 366 days before it.",
     ),
-    "limit": http.error(400, "invalid_request", "limit is a whole number from 1 to 100."),
-    "cursor": http.error(400, "invalid_request", "cursor is the next_cursor of the page before."),
+    "limit": http.error(
+        400,
+        "invalid_request",
+        "limit must be a whole number from 1 to 100.",
+    ),
+    "cursor": http.error(
+        400,
+        "invalid_request",
+        "cursor must be the next_cursor of the page before.",
+    ),
 }

@@ -144,13 +144,40 @@ class TestFaultsOfStripe:
             assert {fault for fault, status in found.items() if status == "captured"} == CHARGED
         assert list(invariants.broken(driver.stack, list(ids.values()))) == []
 
-    def test_an_operation_whose_answer_is_lost_is_done_once(self, driver: Driver) -> None:
-        for kind, capture in (("refunds", True), ("captures", False), ("voids", False)):
+    @pytest.mark.parametrize("operation", ["create", "find", "reverse"])
+    def test_nor_does_one_of_a_call_behind_a_charge_that_gives_no_answer(self, driver: Driver, operation: str) -> None:
+        ids = {fault: id_for("stripe") for fault in FAULTS}
+
+        def ended(fault: str, payment_id: str) -> str:
+            if operation != "create":
+                driver.set_fault(payment_id, "charge", "timeout_before", times=1000, seconds=30)
+            driver.set_fault(payment_id, operation, fault, times=1, seconds=30)
+            driver.pay(payment_id)
+            driver.ended(payment_id)
+            settled = wait_for(
+                lambda: driver.stack.payment(payment_id), 120, until=lambda payment: payment["status"] != "in_doubt"
+            )
+            return str(settled["status"])
+
+        with ThreadPoolExecutor(4) as pool:
+            found = set(pool.map(ended, ids.keys(), ids.values()))
+        driver.clear_faults()
+        assert found == ({"captured"} if operation == "create" else {"reversed"})
+        assert list(invariants.broken(driver.stack, list(ids.values()))) == []
+
+    @pytest.mark.parametrize(("kind", "capture"), [("refund", True), ("capture", False), ("void", False)])
+    def test_an_operation_is_done_once_whatever_fault_it_meets(self, driver: Driver, kind: str, capture: bool) -> None:
+        def ended(fault: str) -> tuple[str, str]:
             payment_id = paid(driver, "stripe", capture=capture)
-            driver.set_fault(payment_id, kind.removesuffix("s"), "timeout_after", times=1, seconds=30)
-            operation_id, _ = driver.post(f"/payments/{payment_id}/{kind}", {})
-            assert driver.operation(payment_id, operation_id, until=("succeeded", "rejected"))["status"] == "succeeded"
-            assert list(invariants.broken(driver.stack, [payment_id])) == []
+            driver.set_fault(payment_id, kind, fault, times=1, seconds=30)
+            operation_id, _ = driver.post(f"/payments/{payment_id}/{kind}s", {})
+            operation = driver.operation(payment_id, operation_id, until=("succeeded", "rejected"))
+            return payment_id, operation["status"]
+
+        with ThreadPoolExecutor(4) as pool:
+            found = dict(pool.map(ended, FAULTS))
+        assert set(found.values()) == {"succeeded"}
+        assert list(invariants.broken(driver.stack, list(found))) == []
 
 
 def test_sample_events_and_a_soak_end_as_on_one_gateway(machine: Machine, driver: Driver) -> None:
