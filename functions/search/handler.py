@@ -34,7 +34,8 @@ _INVALID = {
     "status": http.error(
         400,
         "invalid_request",
-        "status must be captured, authorized, declined, stored, reversed, in_doubt, voided, refunded or partially_refunded.",
+        "status must be captured, authorized, declined, stored, reversed, in_doubt, voided, refunded or "
+        "partially_refunded.",
     ),
     "time": http.error(
         400,
