@@ -151,7 +151,8 @@ class TestFaultsOfStripe:
         def ended(fault: str, payment_id: str) -> str:
             if operation != "create":
                 driver.set_fault(payment_id, "charge", "timeout_before", times=1000, seconds=30)
-            driver.set_fault(payment_id, operation, fault, times=1, seconds=30)
+            once = {"operation": operation, "fault": fault, "reference": payment_id, "times": 1, "seconds": 30}
+            driver.stack.sandboxes["stripe"].call("POST", "/sandbox/faults", json=once).raise_for_status()
             driver.pay(payment_id)
             driver.ended(payment_id)
             settled = wait_for(
