@@ -296,6 +296,16 @@ locals {
         missing    = "notBreaching" # SQS sends no metrics for an idle, empty queue
       }
 
+      events-late = {
+        means = "Changes have not been told for ten minutes: publish does not keep up with the ledger's stream, whose records are gone after a day."
+        metrics = {
+          age = { namespace = "AWS/Lambda", name = "IteratorAge", dimensions = local.function_dimensions["publish"], stat = "Maximum" }
+        }
+        above   = 10 * 60 * 1000 # milliseconds
+        periods = 1
+        missing = "notBreaching"
+      }
+
       api-errors = {
         means = "More than a twentieth of the calls to our API end with a 5xx."
         metrics = {
@@ -306,6 +316,24 @@ locals {
         above      = 5
         periods    = 2
         missing    = "notBreaching"
+      }
+    },
+
+    {
+      for name, queue in local.webhook_queue_names : "webhook-failing-${name}" => {
+        means   = "The webhook ${name} has not accepted events for three days, or answers that it wants no more."
+        section = "webhook-failing"
+        metrics = {
+          waiting = {
+            namespace  = "AWS/SQS"
+            name       = "ApproximateNumberOfMessagesVisible"
+            dimensions = { QueueName = "${queue}-dead-letters" }
+            stat       = "Maximum"
+          }
+        }
+        above   = 0
+        periods = 1
+        missing = "notBreaching" # SQS sends no metrics for an idle, empty queue
       }
     },
 

@@ -5,7 +5,10 @@ resource "aws_dynamodb_table" "ledger" {
   hash_key                    = "pk"
   range_key                   = "sk"
   deletion_protection_enabled = var.deletion_protection
-  tags                        = merge(local.tags, { Name = "${local.prefix}-ledger" })
+  # By its keys, publish reads the events that were recorded.
+  stream_enabled   = true
+  stream_view_type = "KEYS_ONLY"
+  tags             = merge(local.tags, { Name = "${local.prefix}-ledger" })
 
   attribute {
     name = "pk"

@@ -115,3 +115,39 @@ resource "aws_cloudwatch_event_target" "reconcile" {
 
   depends_on = [aws_kms_alias.this] # by which the queue names its key
 }
+
+# Every event of ours. In-house consumers add rules of their own (examples/consumer).
+resource "aws_cloudwatch_event_bus" "events" {
+  name        = "${local.prefix}-events"
+  description = "What the payments, the cards and the reconciliation tell"
+  tags        = merge(local.tags, { Name = "${local.prefix}-events" })
+}
+
+resource "aws_cloudwatch_event_rule" "webhook" {
+  for_each = var.webhooks
+
+  name           = "${local.prefix}-webhook-${each.key}"
+  description    = "The events for the webhook ${each.key}"
+  event_bus_name = aws_cloudwatch_event_bus.events.name
+  tags           = merge(local.tags, { Name = "${local.prefix}-webhook-${each.key}" })
+
+  event_pattern = jsonencode({
+    source      = ["payments"]
+    detail-type = length(each.value.events) > 0 ? each.value.events : local.event_types
+  })
+}
+
+resource "aws_cloudwatch_event_target" "webhook" {
+  for_each = var.webhooks
+
+  rule           = aws_cloudwatch_event_rule.webhook[each.key].name
+  event_bus_name = aws_cloudwatch_event_bus.events.name
+  arn            = aws_sqs_queue.webhook[each.key].arn
+  input_path     = "$.detail" # the CloudEvent
+
+  dead_letter_config {
+    arn = aws_sqs_queue.dead_letters.arn
+  }
+
+  depends_on = [aws_kms_alias.this] # by which the queues name their key
+}

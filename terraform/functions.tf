@@ -113,6 +113,10 @@ locals {
     { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
     { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["REQUEST#*"] },
   ]
+  events_only = [
+    { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
+    { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["PAYMENT#*", "EVENTS#*"] },
+  ]
   ended_only = [
     { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
     { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["ENDED#*"] },
@@ -640,7 +644,11 @@ locals {
           resources = [aws_dynamodb_table.ledger.arn]
           conditions = [
             { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
-            { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["BREAK#*", "CLOSE#*"] },
+            {
+              test     = "ForAllValues:StringLike"
+              variable = "dynamodb:LeadingKeys"
+              values   = ["BREAK#*", "CLOSE#*", "EVENTS#*"]
+            },
           ]
         },
       ])
@@ -697,21 +705,133 @@ locals {
     }
 
     cards = {
-      timeout     = 5
-      memory      = 512
-      environment = { CARDS_TABLE = aws_dynamodb_table.cards.name }
-      statements = [
-        local.read_card["ReadCard"],
-        {
-          # The answer must not return the old values.
-          sid       = "EraseCard"
-          actions   = ["dynamodb:DeleteItem"]
-          resources = [aws_dynamodb_table.cards.arn]
-          conditions = concat(local.cards_only, [
+      timeout = 5
+      memory  = 512
+      environment = {
+        CARDS_TABLE    = aws_dynamodb_table.cards.name
+        DYNAMODB_TABLE = aws_dynamodb_table.ledger.name
+      }
+      # One transaction erases a card and records its event, and IAM may evaluate the keys of both together. The answer
+      # must not return the old values.
+      statements = concat([local.read_card["ReadCard"]], [
+        for sid, allowed in {
+          EraseCard    = { action = "dynamodb:DeleteItem", table = aws_dynamodb_table.cards }
+          RecordErased = { action = "dynamodb:PutItem", table = aws_dynamodb_table.ledger }
+          } : {
+          sid       = sid
+          actions   = [allowed.action]
+          resources = [allowed.table.arn]
+          conditions = [
+            { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
+            { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["CARD#*", "EVENTS#*"] },
             { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
-          ])
+          ]
+        }
+      ])
+    }
+
+    publish = {
+      timeout     = 30
+      memory      = 512
+      environment = { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name, EVENT_BUS = aws_cloudwatch_event_bus.events.name }
+      statements = [
+        {
+          # "Using Lambda with DynamoDB" (Lambda developer guide), "Execution role permissions".
+          sid = "FollowLedger"
+          actions = [
+            "dynamodb:DescribeStream",
+            "dynamodb:GetRecords",
+            "dynamodb:GetShardIterator",
+            "dynamodb:ListStreams",
+          ]
+          resources = [aws_dynamodb_table.ledger.stream_arn]
+        },
+        {
+          sid        = "ReadEvents"
+          actions    = ["dynamodb:BatchGetItem"]
+          resources  = [aws_dynamodb_table.ledger.arn]
+          conditions = local.events_only
+        },
+        {
+          sid       = "PublishEvents"
+          actions   = ["events:PutEvents"]
+          resources = [aws_cloudwatch_event_bus.events.arn]
         },
       ]
+    }
+
+    deliver = {
+      timeout = local.deliver_timeout
+      memory  = 512
+      environment = {
+        DYNAMODB_TABLE = aws_dynamodb_table.ledger.name
+        COUNTERS_TABLE = aws_dynamodb_table.counters.name
+        WEBHOOKS = jsonencode({
+          for name, webhook in var.webhooks : aws_sqs_queue.webhook[name].arn => {
+            name             = name
+            url              = webhook.url
+            events           = length(webhook.events) > 0 ? webhook.events : local.event_types
+            secret_id        = aws_secretsmanager_secret.webhook[name].arn
+            queue_url        = aws_sqs_queue.webhook[name].url
+            dead_letters_url = aws_sqs_queue.webhook_dead_letters[name].url
+          }
+        })
+      }
+      # Without webhooks it has nothing to do, and no queue to do it with.
+      statements = concat(
+        [
+          {
+            sid        = "ReadEarlierEvents"
+            actions    = ["dynamodb:Query"]
+            resources  = [aws_dynamodb_table.ledger.arn]
+            conditions = local.events_only
+          },
+          {
+            sid       = "KeepDeliveries"
+            actions   = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
+            resources = [aws_dynamodb_table.counters.arn]
+            conditions = [
+              { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
+              { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["DELIVERED#*"] },
+            ]
+          },
+        ],
+        [
+          for statement in [
+            {
+              sid        = "TakeEvents"
+              actions    = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
+              resources  = [for queue in aws_sqs_queue.webhook : queue.arn]
+              conditions = []
+            },
+            {
+              sid        = "SetEventsAside"
+              actions    = ["sqs:SendMessage"]
+              resources  = [for queue in aws_sqs_queue.webhook_dead_letters : queue.arn]
+              conditions = []
+            },
+            {
+              sid        = "ReadSigningSecrets"
+              actions    = ["secretsmanager:GetSecretValue"]
+              resources  = [for secret in aws_secretsmanager_secret.webhook : secret.arn]
+              conditions = []
+            },
+            {
+              # As for EncryptEvents.
+              sid       = "OpenEventsAndSecrets"
+              actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+              resources = [aws_kms_key.this["data"].arn]
+              conditions = [
+                {
+                  test     = "StringEquals"
+                  variable = "kms:ViaService"
+                  values   = [for service in ["secretsmanager", "sqs"] : "${service}.${local.region}.amazonaws.com"]
+                },
+              ]
+            },
+          ] : statement if length(var.webhooks) > 0
+        ],
+      )
     }
 
     # Anybody may call it: it has no rights but to check a signature and to pass on what the event is about.

@@ -187,11 +187,15 @@ locals {
 
     # The condition names the queue and not the rule, since EventBridge does not tell KMS which rule it acts for (same
     # guide).
-    EncryptDeadLetters = {
+    EncryptQueuedEvents = {
       by      = { Service = "events.amazonaws.com" }
       actions = ["kms:Decrypt", "kms:GenerateDataKey*"]
       conditions = [
-        { test = "StringEquals", variable = "kms:EncryptionContext:aws:sqs:arn", values = [local.dead_letter_queue_arn] },
+        {
+          test     = "StringEquals"
+          variable = "kms:EncryptionContext:aws:sqs:arn"
+          values   = concat([local.dead_letter_queue_arn], values(local.webhook_queue_arns))
+        },
       ]
     }
   }

@@ -75,6 +75,26 @@ resource "aws_lambda_function" "this" {
   depends_on = [aws_iam_role_policy.function]
 }
 
+# Of the stream's records, only the events are of interest. Lambda repeats a batch until it succeeds, or its records are a day
+# old and gone from the stream; the alarm events-late tells long before.
+resource "aws_lambda_event_source_mapping" "events" {
+  event_source_arn               = aws_dynamodb_table.ledger.stream_arn
+  function_name                  = aws_lambda_alias.live["publish"].arn
+  starting_position              = "TRIM_HORIZON"
+  batch_size                     = 100
+  parallelization_factor         = 10
+  bisect_batch_on_function_error = true
+  tags                           = merge(local.tags, { Name = "${local.prefix}-events" })
+
+  filter_criteria {
+    filter {
+      pattern = jsonencode({ eventName = ["INSERT"], dynamodb = { Keys = { sk = { S = [{ prefix = "EVENT#" }] } } } })
+    }
+  }
+
+  depends_on = [aws_iam_role_policy.function]
+}
+
 resource "aws_lambda_permission" "api" {
   for_each = local.function_routes
 

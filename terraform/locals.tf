@@ -7,4 +7,6 @@ locals {
   test_cards = jsondecode(file("${path.module}/../functions/shared/contracts/test_cards.json"))
 
   card_brands = jsondecode(file("${path.module}/../functions/shared/domain/card_brands.json")).brands
+
+  event_types = jsondecode(file("${path.module}/../functions/shared/domain/event_types.json"))
 }

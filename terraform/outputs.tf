@@ -140,6 +140,23 @@ output "gateway_event_secret_arns" {
   value       = { for name, secret in aws_secretsmanager_secret.gateway_events : name => secret.arn }
 }
 
+output "event_bus_name" {
+  description = "The bus with all events; in-house consumers add rules to it (examples/consumer)."
+  value       = aws_cloudwatch_event_bus.events.name
+}
+
+output "webhook_secret_arns" {
+  description = "The secret that holds a JSON list of the secrets with which each webhook's events are signed; set its value here unless webhook_secrets has it."
+  value       = { for name, secret in aws_secretsmanager_secret.webhook : name => secret.arn }
+}
+
+output "webhook_queue_urls" {
+  description = "Each webhook's queue and that of its dead letters."
+  value = {
+    for name, queue in aws_sqs_queue.webhook : name => { queue = queue.url, dead_letters = aws_sqs_queue.webhook_dead_letters[name].url }
+  }
+}
+
 output "caller_policy_arns" {
   description = "Policies for the API's callers, by what they allow: charge, refund, erase, read."
   value       = { for name, policy in aws_iam_policy.caller : name => policy.arn }

@@ -42,6 +42,24 @@ resource "aws_secretsmanager_secret_version" "gateway_events" {
   secret_string = jsonencode(var.gateway_event_secrets[each.key])
 }
 
+resource "aws_secretsmanager_secret" "webhook" {
+  #checkov:skip=CKV2_AWS_57:The endpoint's owner has to take a new secret first; an operator stores it
+  for_each = var.webhooks
+
+  name                    = "${local.prefix}/webhook/${each.key}/signing-secrets"
+  description             = "The secrets with which the events for the webhook ${each.key} are signed, newest first"
+  kms_key_id              = aws_kms_key.this["data"].arn
+  recovery_window_in_days = var.deletion_protection ? 30 : 0
+  tags                    = merge(local.tags, { Name = "${local.prefix}/webhook/${each.key}/signing-secrets" })
+}
+
+resource "aws_secretsmanager_secret_version" "webhook" {
+  for_each = toset(nonsensitive(keys(var.webhook_secrets)))
+
+  secret_id     = aws_secretsmanager_secret.webhook[each.key].id
+  secret_string = jsonencode(var.webhook_secrets[each.key])
+}
+
 # Older versions knew one gateway, the one for which there was an adapter.
 moved {
   from = aws_secretsmanager_secret.gateway

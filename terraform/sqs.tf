@@ -2,6 +2,16 @@ locals {
   follow_event_timeout = 45 # seconds
   follow_event_trials  = 300
 
+  # In seconds; the trials are those of PAUSES_SECONDS (functions/deliver/deliver_event.py), and a last one.
+  deliver_timeout = 30
+  deliver_trials  = 12
+
+  # Written out, since the key's policy names them.
+  webhook_queue_names = { for name in keys(var.webhooks) : name => "${local.prefix}-webhook-${name}" }
+  webhook_queue_arns = {
+    for name, queue in local.webhook_queue_names : name => "arn:${local.partition}:sqs:${local.region}:${local.account_id}:${queue}"
+  }
+
   dead_letter_queue_name = "${local.prefix}-dead-letters"
   # Written out, since the key's policy and the queue's own policy name the queue.
   dead_letter_queue_arn = "arn:${local.partition}:sqs:${local.region}:${local.account_id}:${local.dead_letter_queue_name}"
@@ -73,5 +83,70 @@ resource "aws_lambda_event_source_mapping" "gateway_events" {
   }
 
   # Lambda checks the role when the mapping is made; the queue names its key by its alias.
+  depends_on = [aws_iam_role_policy.function, aws_kms_alias.this]
+}
+
+# The events that a webhook has not accepted yet.
+resource "aws_sqs_queue" "webhook" {
+  for_each = local.webhook_queue_names
+
+  name                              = each.value
+  kms_master_key_id                 = local.dead_letter_key_arn
+  kms_data_key_reuse_period_seconds = 300
+  message_retention_seconds         = 1209600 # 14 days, the maximum
+  # As for gateway_events. The function itself sets the pause after each trial.
+  visibility_timeout_seconds = 6 * local.deliver_timeout
+  redrive_policy             = jsonencode({ deadLetterTargetArn = aws_sqs_queue.webhook_dead_letters[each.key].arn, maxReceiveCount = local.deliver_trials })
+  policy                     = data.aws_iam_policy_document.webhook[each.key].json
+  tags                       = merge(local.tags, { Name = each.value })
+}
+
+data "aws_iam_policy_document" "webhook" {
+  for_each = local.webhook_queue_arns
+
+  statement {
+    sid       = "SendEvents"
+    actions   = ["sqs:SendMessage"]
+    resources = [each.value]
+
+    principals {
+      type        = "Service"
+      identifiers = ["events.amazonaws.com"]
+    }
+
+    condition {
+      test     = "ArnEquals"
+      variable = "aws:SourceArn"
+      values   = [aws_cloudwatch_event_rule.webhook[each.key].arn]
+    }
+  }
+}
+
+# The events that it has not accepted for three days, or that it did not want any more; `payments redeliver` sends them again.
+resource "aws_sqs_queue" "webhook_dead_letters" {
+  for_each = local.webhook_queue_names
+
+  name                              = "${each.value}-dead-letters"
+  kms_master_key_id                 = local.dead_letter_key_arn
+  kms_data_key_reuse_period_seconds = 300
+  message_retention_seconds         = 1209600 # 14 days, the maximum
+  tags                              = merge(local.tags, { Name = "${each.value}-dead-letters" })
+}
+
+resource "aws_lambda_event_source_mapping" "webhook" {
+  for_each = aws_sqs_queue.webhook
+
+  event_source_arn        = each.value.arn
+  function_name           = aws_lambda_alias.live["deliver"].arn
+  batch_size              = 1 # one slow answer must not hold up other events
+  function_response_types = ["ReportBatchItemFailures"]
+  tags                    = merge(local.tags, { Name = each.value.name })
+
+  # A slow endpoint must not take the concurrency that payments need.
+  scaling_config {
+    maximum_concurrency = 10
+  }
+
+  # As for gateway_events.
   depends_on = [aws_iam_role_policy.function, aws_kms_alias.this]
 }

@@ -214,6 +214,49 @@ variable "gateway_event_secrets" {
   }
 }
 
+variable "webhooks" {
+  description = "The endpoints that are told of events (docs/webhooks.md), by name: each event's JSON is posted to url, signed. events are the types that it wants, in functions/shared/domain/event_types.json; all if there are none. What an endpoint does not accept comes again for three days."
+  type = map(object({
+    url    = string
+    events = optional(list(string), [])
+  }))
+  default = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.webhooks) : can(regex("^[a-z][a-z0-9-]{0,19}$", name))])
+    error_message = "A webhook's name is up to 20 lower-case letters, digits and dashes, beginning with a letter."
+  }
+
+  validation {
+    # Events tell who paid how much, so plain HTTP is allowed only on this machine.
+    condition = alltrue([
+      for webhook in var.webhooks : can(regex("^(https://[^/?#@\\s]+|http://(127\\.0\\.0\\.1|localhost)(:[0-9]+)?)(/[^#\\s]*)?$", webhook.url))
+    ])
+    error_message = "A webhook's URL must be https, without a password or a fragment; http only on 127.0.0.1 or localhost."
+  }
+
+  validation {
+    condition     = alltrue([for webhook in var.webhooks : alltrue([for type in webhook.events : contains(local.event_types, type)])])
+    error_message = "A webhook's events must be among the types in functions/shared/domain/event_types.json."
+  }
+}
+
+variable "webhook_secrets" {
+  description = "The secrets with which webhooks' events are signed, by webhook, newest first: whsec_ and 24 to 64 bytes in base64. Every event is signed with each of them. Terraform's state would contain them; leave a webhook out to set its secret's value out of band."
+  type        = map(list(string))
+  default     = {}
+  sensitive   = true
+
+  validation {
+    condition = alltrue([
+      for name, secrets in var.webhook_secrets :
+      contains(keys(var.webhooks), name) && length(secrets) >= 1 && length(secrets) <= 2 &&
+      alltrue([for secret in secrets : can(regex("^whsec_[A-Za-z0-9+/]{32,88}={0,2}$", secret))])
+    ])
+    error_message = "webhook_secrets must be lists of one or two secrets of webhooks, each whsec_ and 24 to 64 bytes in base64."
+  }
+}
+
 variable "gateway_routes" {
   description = "Which gateway takes a payment: that of the first route that matches. A route matches the payments in one of its currencies, with a card of one of its brands, whose number begins with one of its bins (null: any), and of these the given percentage. The last route must match all. With one gateway, none is needed. A payment stays where it began."
   type = list(object({

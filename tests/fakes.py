@@ -40,6 +40,7 @@ from functions.shared.domain.errors import (
     PaymentError,
     SealingKeyUsed,
 )
+from functions.shared.domain.event import EVENT_TYPES, Event, payment_event
 from functions.shared.domain.gateway_event import GatewayEvent, InvalidEvent
 from functions.shared.domain.ledger import PostedEntry
 from functions.shared.domain.payment import DeclinedCard, Payment, PaymentRequest, Status, StoreRequest
@@ -436,16 +437,25 @@ class FakeLedger:
 
     def __init__(self, card_vault: "FakeCardVault | None" = None) -> None:
         self.records: dict[str, RecordedPayment] = {}
+        self.events: list[Event] = []
         self.card_vault = card_vault or FakeCardVault()
         self.faults = Faults()
 
-    def record(self, payment: Payment, entries: Sequence[PostedEntry] = (), card: StoredCard | None = None) -> None:
+    def record(
+        self,
+        payment: Payment,
+        entries: Sequence[PostedEntry] = (),
+        card: StoredCard | None = None,
+        *,
+        previous: Payment | None = None,
+    ) -> None:
         self.faults.before("record")
         there = self.records.get(payment.payment_id)
         version, kept = (there.payment.version, there.entries) if there else (0, ())
         first = payment.entry_count - len(entries)
         if payment.version == version + 1 and first == len(kept):
             self.records[payment.payment_id] = RecordedPayment(payment, (*kept, *entries))
+            self.events.append(payment_event(payment, previous))
             if card:
                 assert card.summary.token
                 self.card_vault.cards[card.summary.token] = card
@@ -591,7 +601,7 @@ class FakeCardVault:
         card = self.cards.get(token)
         return card if card and at < card.until else None
 
-    def erase(self, token: str) -> bool:
+    def erase(self, token: str, at: str) -> bool:
         self.faults.before("erase")
         return self.cards.pop(token, None) is not None
 
@@ -845,6 +855,92 @@ class FakeEventReader:
         if body not in self.events:
             raise InvalidEvent("It is not signed.")
         return self.events[body]
+
+
+class FakeEvents:
+    """`Events` in a list, in which each place is `("#", its index)`."""
+
+    def __init__(self, events: list[Event]) -> None:
+        self.events = events
+        self.faults = Faults()
+
+    def read(self, places: Collection[tuple[str, str]]) -> list[Event]:
+        self.faults.before("read")
+        return [self.events[int(index)] for _, index in places if int(index) < len(self.events)]
+
+    def before(self, event: Event, after: str) -> Iterator[Event]:
+        self.faults.before("before")
+        of_subject = [each for each in self.events if each.subject == event.subject]
+        earlier = [each for each in of_subject if after < each.sequence < event.sequence]
+        return iter(sorted(earlier, key=attrgetter("sequence")))
+
+
+class FakeEventBus:
+    """`EventBus` in a list."""
+
+    def __init__(self) -> None:
+        self.published: list[Event] = []
+        self.faults = Faults()
+
+    def publish(self, events: Sequence[Event]) -> None:
+        self.faults.before("publish")
+        self.published += events
+        self.faults.after("publish")
+
+
+class FakeDeliveries:
+    """`Deliveries` in a dictionary."""
+
+    def __init__(self) -> None:
+        self.accepted: dict[tuple[str, str], str] = {}
+        self.faults = Faults()
+
+    def last(self, endpoint: str, event: Event) -> str:
+        self.faults.before("last")
+        return self.accepted.get((endpoint, event.subject), "")
+
+    def delivered(self, endpoint: str, event: Event, at: str) -> None:
+        self.faults.before("delivered")
+        self.accepted[endpoint, event.subject] = max(self.accepted.get((endpoint, event.subject), ""), event.sequence)
+
+
+class FakeWebhook:
+    """`Webhook` with a list of what the endpoint has accepted. `answers` are the errors, if any, of its next posts."""
+
+    def __init__(self) -> None:
+        self.accepted: list[Event] = []
+        self.answers: list[Exception | None] = []
+
+    def post(self, event: Event, now: str) -> None:
+        if self.answers and (error := self.answers.pop(0)):
+            raise error
+        self.accepted.append(event)
+
+
+class FakeDeliveryQueue:
+    """`DeliveryQueue` with lists of its calls."""
+
+    def __init__(self) -> None:
+        self.postponed: list[tuple[str, int]] = []
+        self.dead_letters: list[str] = []
+        self.faults = Faults()
+
+    def postpone(self, receipt: str, seconds: int) -> None:
+        self.faults.before("postpone")
+        self.postponed.append((receipt, seconds))
+
+    def set_aside(self, message: str) -> None:
+        self.dead_letters.append(message)
+
+
+@dataclass
+class FakeWebhookEndpoint:
+    """`WebhookEndpoint` that wants every event, unless `types` says otherwise."""
+
+    name: str = "shop"
+    types: Collection[str] = EVENT_TYPES
+    webhook: FakeWebhook = field(default_factory=FakeWebhook)
+    queue: FakeDeliveryQueue = field(default_factory=FakeDeliveryQueue)
 
 
 class FakeEventQueue:

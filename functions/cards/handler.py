@@ -14,7 +14,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         return _NOT_FOUND
     try:
         if event["httpMethod"] == "DELETE":
-            return http.answer(204) if runtime.card_vault().erase(token) else _NOT_FOUND
+            return http.answer(204) if runtime.card_vault().erase(token, runtime.now()) else _NOT_FOUND
         card = runtime.card_vault().summary(token, runtime.now())
     except Unavailable as error:
         runtime.logger.warning("unavailable", reason=str(error))

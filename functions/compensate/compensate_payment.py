@@ -98,7 +98,7 @@ def _undo_second_charge(
         entries = [capture_entry(gateway, payment.amount_minor, payment.currency, charge_result.charge_id)]
         payment = payment.undo_other_charge(charge_result.charge_id, "refund" if captured else "void", now)
         payment, posted = payment.post(*entries if captured else ())
-        ledger.record(payment, posted)
+        ledger.record(payment, posted, previous=known.payment)
         operation = payment.operation(charge_result.charge_id)
     assert operation
     if not operation.is_open:

@@ -191,7 +191,7 @@ class Reconciliation:
         source = settlement_source(line, self.day)
         entries.append(settlement_entry(gateway, line.amount_minor, line.fee_minor, line.currency, source))
         recorded, posted = payment.post(*entries)
-        self.ledger.record(recorded, posted)
+        self.ledger.record(recorded, posted, previous=known.payment)
 
     # -- The ledger's side: every movement of the day must be in a report
 

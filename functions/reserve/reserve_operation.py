@@ -29,9 +29,10 @@ def reserve_operation(
         raise PaymentUnderWay("The payment has no end yet.")
     if known.payment.operation(request.operation_id):
         return known.payment
+    payment = known.payment
     # If the request is too old, its execution ended long ago, and no other execution would send it to the gateway.
     if request.is_too_late(now):
-        reserved = known.payment.reject(request, "expired", now)
+        reserved = payment.reject(request, "expired", now)
     else:
         payment = adopt_charge(known, gateways=gateways, ledger=ledger, now=now).payment
         reserved = payment.reserve(request, now)
@@ -41,7 +42,7 @@ def reserve_operation(
             request.type, in_part=in_part
         ):
             reserved = payment.reject(request, "not_supported_by_gateway", now)
-    ledger.record(reserved)
+    ledger.record(reserved, previous=payment)
     return reserved
 
 

@@ -51,7 +51,7 @@ def resolve_operation(
     payment = known.payment
     operation = payment.operation(operation_id)
     if operation is None:
-        ledger.record(payment.reject(request, _failure_code(execution), now))
+        ledger.record(payment.reject(request, _failure_code(execution), now), previous=payment)
         return request.payment_id, "rejected"
     if operation.is_open and ask_gateway:
         payment = adopt_charge(known, gateways=gateways, ledger=ledger, now=now).payment

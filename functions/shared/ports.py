@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from functions.shared.domain.anchor import Anchor, Line
     from functions.shared.domain.card import Card, CardSummary
     from functions.shared.domain.charge import Abilities, Charge, Order, Refused, Reversal, Verification
+    from functions.shared.domain.event import Event
     from functions.shared.domain.gateway_event import GatewayEvent
     from functions.shared.domain.ledger import EntryKind, JournalEntry, PostedEntry, Posting
     from functions.shared.domain.payment import DeclinedCard, Payment, PaymentRequest, Status, StoreRequest
@@ -302,11 +303,19 @@ class Doubts:
 class Ledger(Protocol):
     """The payment ledger. Raises LedgerUnavailable."""
 
-    def record(self, payment: Payment, entries: Sequence[PostedEntry] = (), card: StoredCard | None = None) -> None:
-        """Write the payment's next version, its new entries (`Payment.post`) and a card to be stored, all or nothing.
+    def record(
+        self,
+        payment: Payment,
+        entries: Sequence[PostedEntry] = (),
+        card: StoredCard | None = None,
+        *,
+        previous: Payment | None = None,
+    ) -> None:
+        """Write the payment's next version, the event that tells of it, its new entries (`Payment.post`) and a card to
+        be stored, all or nothing.
 
-        `payment.version` 1 must be new; a later version replaces its predecessor. Writing the same again succeeds;
-        raises LedgerConflict if the ledger holds anything else.
+        `payment.version` 1 must be new and has no `previous` version, which any later one replaces. Writing the same
+        again succeeds; raises LedgerConflict if the ledger holds anything else.
         """
         ...
 
@@ -334,6 +343,76 @@ class Ledger(Protocol):
     def doubts(self) -> Doubts:
         """The payments in doubt, as of a moment ago. The count need not be exact when there are thousands."""
         ...
+
+
+class Events(Protocol):
+    """The recorded events. Raises LedgerUnavailable."""
+
+    def read(self, places: Collection[tuple[str, str]]) -> list[Event]:
+        """The events at these places, which are as the table's stream names them (pk, sk), in the same order."""
+        ...
+
+    def before(self, event: Event, after: str) -> Iterator[Event]:
+        """The subject's events before this one and after the one with this `sequence`, or all if it is empty; oldest
+        first."""
+        ...
+
+
+class EventBus(Protocol):
+    """Where everybody who must know takes the events. Raises EventBusUnavailable."""
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """Tell of all events, or raise an error; some may then have been told."""
+        ...
+
+
+class Deliveries(Protocol):
+    """How far each webhook endpoint has been told of each subject. Raises LedgerUnavailable."""
+
+    def last(self, endpoint: str, event: Event) -> str:
+        """The `sequence` of the last event of the same subject that the endpoint has accepted, or an empty text."""
+        ...
+
+    def delivered(self, endpoint: str, event: Event, at: str) -> None:
+        """Record that the endpoint has accepted this event."""
+        ...
+
+
+class Webhook(Protocol):
+    """Posts events to one endpoint, signed."""
+
+    def post(self, event: Event, now: str) -> None:
+        """Raises NotDelivered unless the endpoint accepts the event, EndpointGone if it wants no more events, and
+        SecretUnavailable."""
+        ...
+
+
+class DeliveryQueue(Protocol):
+    """The events that one endpoint has not accepted yet. Raises QueueUnavailable."""
+
+    def postpone(self, receipt: str, seconds: int) -> None:
+        """Show the message with this receipt again after this time, unless it has been deleted."""
+        ...
+
+    def set_aside(self, message: str) -> None:
+        """Put a message among the dead letters, where it stays until somebody cares."""
+        ...
+
+
+class WebhookEndpoint(Protocol):
+    """An endpoint by its name in the deployment, with the types of the events that it wants."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def types(self) -> Collection[str]: ...
+
+    @property
+    def webhook(self) -> Webhook: ...
+
+    @property
+    def queue(self) -> DeliveryQueue: ...
 
 
 class Position(NamedTuple):
@@ -479,8 +558,8 @@ class CardVault(Protocol):
         """The card's summary, or None if there is no card or its time has expired."""
         ...
 
-    def erase(self, token: str) -> bool:
-        """Erase the card and its ciphertext; False if there was none."""
+    def erase(self, token: str, at: str) -> bool:
+        """Erase the card and its ciphertext, and record the event that tells of it; False if there was none."""
         ...
 
 

@@ -81,6 +81,8 @@ CHARGE_TEST = "tests/unit/functions/charge/test_charge_card.py"
 CHARGE_OUTCOME = "functions/shared/use_cases/charge_outcome.py"
 CONFIRM = "functions/confirm/confirm_charge.py"
 CUSTOMER_WAITS = "functions/shared/adapters/table/customer_waits.py"
+DELIVER, DELIVER_EVENT = "functions/deliver/handler.py", "functions/deliver/deliver_event.py"
+EVENT_BUS, EVENTS = "functions/shared/adapters/event_bus.py", "functions/shared/adapters/table/events.py"
 FOLLOW_EVENT = "functions/follow_event/follow_event.py"
 BOOK = "tools/local/sparkle/charges.py"
 PAYMENT_STATES = "statemachine/payment.asl.json"
@@ -322,7 +324,13 @@ MUTANTS = (
     ),
     Mutant(
         "resolve does not record that what was never reserved is rejected",
-        ((RESOLVE_OPERATION, "ledger.record(payment.reject(request, _failure_code(execution), now))", "pass"),),
+        (
+            (
+                RESOLVE_OPERATION,
+                "ledger.record(payment.reject(request, _failure_code(execution), now), previous=payment)",
+                "pass",
+            ),
+        ),
     ),
     Mutant(
         "a decline is not counted",
@@ -562,6 +570,55 @@ MUTANTS = (
     Mutant(
         "what the customer's authentication came to is not kept",
         ((PERSIST, "replace(payment, authentication=charge.authentication).post", "payment.post"),),
+    ),
+    Mutant(
+        "a version is recorded without its event",
+        ((LEDGER, "writes.append(put(self._table, event_item(payment_event(payment, previous)), IS_NEW))", "pass"),),
+    ),
+    Mutant(
+        "an adopted movement is told as if it were the first version",
+        (("functions/shared/use_cases/adopt_charge.py", "posted, previous=known.payment)", "posted)"),),
+    ),
+    Mutant("a card is erased without its event", ((CARDS, '[{"Delete": delete}, event]', '[{"Delete": delete}]'),)),
+    Mutant(
+        "what the bus refused is taken for published",
+        ((EVENT_BUS, "            if not entries:\n", "            if True:\n"),),
+    ),
+    Mutant(
+        "an event that was not accepted is not sent again",
+        ((DELIVER, "        return False\n", "        return True\n"),),
+    ),
+    Mutant(
+        "an endpoint that is gone is forgotten",
+        ((DELIVER, 'endpoint.queue.set_aside(record["body"])', "pass"),),
+    ),
+    Mutant(
+        "events are delivered in the queue's order",
+        ((DELIVER_EVENT, "for each in [*undelivered, event]:", "for each in [event]:"),),
+    ),
+    Mutant(
+        "an event counts as delivered before it is",
+        (
+            (
+                DELIVER_EVENT,
+                "        webhook.post(each, now)\n        deliveries.delivered(endpoint, each, now)\n",
+                "        deliveries.delivered(endpoint, each, now)\n        webhook.post(each, now)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a later delivery is forgotten for an earlier one",
+        (
+            (
+                EVENTS,
+                'IS_LATER = "attribute_not_exists(delivered) OR delivered < :delivered"',
+                'IS_LATER = "attribute_not_exists(nothing)"',
+            ),
+        ),
+        (
+            "tests/unit/functions/shared/adapters/table/test_events.py",
+            "test_an_earlier_delivery_does_not_undo_a_later_one",
+        ),
     ),
 )
 

@@ -9,6 +9,7 @@ from tests.simulation.clock import Clock
 
 T = TypeVar("T")
 Fate = Literal["fine", "request_lost", "answer_lost", "late", "twice", "refused"]
+FATES: tuple[Fate, ...] = ("request_lost", "answer_lost", "late", "twice", "refused")
 
 
 class Unknown(BaseException):

@@ -23,6 +23,7 @@ ATTEMPTS = 2
 TIMEOUT_SECONDS = 3  # connect and read timeouts, as in runtime/factories.py
 
 _TABLES = {"PAYMENT": "ledger", "CARD": "cards", "REQUEST": "cards", "VELOCITY": "counters", "ENDED": "counters"}
+_TABLES |= {"EVENTS": "ledger", "DELIVERED": "counters"}
 _RETURNED = {"ReturnValues": "ALL_NEW", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 _PROJECTION = {"ProjectionExpression", "ExpressionAttributeNames"}
 _CLAUSE = re.compile(r"\b(SET|ADD|REMOVE) ")
@@ -47,12 +48,15 @@ class Table:
         self.items: dict[Key, Item] = {}
         self._watch = watch
 
-    def put_all(self, puts: list[dict[str, Any]]) -> list[bool]:
-        """Write all of the puts if all their conditions hold, or none. Return whether each condition holds."""
-        holds = [_holds(put, self.items.get(_key(put["Item"]), {})) for put in puts]
+    def write_all(self, writes: list[dict[str, Any]]) -> list[bool]:
+        """Carry out all puts and deletes if all their conditions hold, or none. Return whether each condition holds."""
+        holds = [_holds(write, self.items.get(_key(_place(write)), {})) for write in writes]
         if all(holds):
-            for put in puts:
-                self._write(dict(put["Item"]))
+            for write in writes:
+                if "Item" in write:
+                    self._write(dict(write["Item"]))
+                else:
+                    self._remove(_key(write["Key"]))
         return holds
 
     def update(self, update: dict[str, Any]) -> tuple[bool, Item]:
@@ -64,11 +68,12 @@ class Table:
 
     def delete(self, delete: dict[str, Any]) -> bool:
         """Delete the item if the condition holds. Return whether it does."""
-        there = self.items.get(_key(delete["Key"]), {})
-        if holds := _holds(delete, there):
-            self._watch(_key(delete["Key"]), there, {})
-            self.items.pop(_key(delete["Key"]), None)
+        [holds] = self.write_all([delete])
         return holds
+
+    def _remove(self, key: Key) -> None:
+        self._watch(key, self.items.get(key, {}), {})
+        self.items.pop(key, None)
 
     def _write(self, item: Item) -> None:
         self._watch(_key(item), self.items.get(_key(item)), item)
@@ -99,7 +104,7 @@ class TableClient:
     def put_item(self, **request: Any) -> dict[str, Any]:
         _check(request, {"TableName", "Item", "ConditionExpression", "ExpressionAttributeValues"})
         _check_place(request["TableName"], request["Item"])
-        if not all(self._ask(lambda: self._table.put_all([request]), "PutItem")):
+        if not all(self._ask(lambda: self._table.write_all([request]), "PutItem")):
             raise ConditionalCheckFailed(_error("ConditionalCheckFailedException"), "PutItem")
         return {}
 
@@ -126,14 +131,16 @@ class TableClient:
 
     def transact_write_items(self, **request: Any) -> dict[str, Any]:
         _check(request, {"TransactItems"})
-        for write in request["TransactItems"]:
-            _check(write, {"Put"})
-            _check(write["Put"], {"TableName", "Item", "ConditionExpression", "ExpressionAttributeValues"})
-            _check_place(write["Put"]["TableName"], write["Put"]["Item"])
-        puts = [write["Put"] for write in request["TransactItems"]]
-        if len({_key(put["Item"]) for put in puts}) < len(puts):
+        writes = []
+        for item in request["TransactItems"]:
+            ((action, write),) = item.items()
+            place = {"Put": "Item", "Delete": "Key"}.get(action, action)
+            _check(write, {"TableName", place, "ConditionExpression", "ExpressionAttributeValues"})
+            _check_place(write["TableName"], write[place])
+            writes.append(write)
+        if len({_key(_place(write)) for write in writes}) < len(writes):
             raise Unknown("A transaction that writes an item twice.")
-        holds = self._ask(lambda: self._table.put_all(puts), "TransactWriteItems")
+        holds = self._ask(lambda: self._table.write_all(writes), "TransactWriteItems")
         if not all(holds):
             reasons = [{"Code": "None" if hold else "ConditionalCheckFailed"} for hold in holds]
             error: Any = _error("TransactionCanceledException") | {"CancellationReasons": reasons}
@@ -198,6 +205,12 @@ def _check_place(table: str, item: Item) -> None:
 
 def _error(code: str) -> Any:
     return {"Error": {"Code": code, "Message": code}}
+
+
+def _place(write: dict[str, Any]) -> Item:
+    """The item, or the key of the item, that a put or a delete is about."""
+    place: Item = write.get("Item") or write["Key"]
+    return place
 
 
 def _is_ephemeral(item: Item) -> bool:

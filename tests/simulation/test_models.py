@@ -26,11 +26,10 @@ def ignore(*_: object) -> None: ...
 def write(condition: str, there: list[dict[str, Any]], **values: dict[str, Any]) -> bool:
     """Whether a put with this condition is carried out."""
     table = Table(ignore)
-    assert table.put_all([{"Item": item} for item in there]) == [True] * len(there)
-    put = {"Item": ITEM, "ConditionExpression": condition}
-    return table.put_all([put | {"ExpressionAttributeValues": {f":{name}": value for name, value in values.items()}}])[
-        0
-    ]
+    assert table.write_all([{"Item": item} for item in there]) == [True] * len(there)
+    given = {"ExpressionAttributeValues": {f":{name}": value for name, value in values.items()}}
+    [holds] = table.write_all([{"Item": ITEM, "ConditionExpression": condition} | given])
+    return holds
 
 
 class TestTable:
@@ -65,9 +64,9 @@ class TestTable:
 
     def test_a_transaction_writes_nothing_if_one_condition_fails(self) -> None:
         table = Table(ignore)
-        table.put_all([{"Item": ITEM}])
+        table.write_all([{"Item": ITEM}])
         other = {"Item": ITEM | {"sk": {"S": "c"}}, "ConditionExpression": "attribute_not_exists(pk)"}
-        assert table.put_all([other, {"Item": ITEM, "ConditionExpression": "attribute_not_exists(pk)"}]) == [
+        assert table.write_all([other, {"Item": ITEM, "ConditionExpression": "attribute_not_exists(pk)"}]) == [
             True,
             False,
         ]
@@ -91,7 +90,7 @@ class TestTable:
         added = {"USD": {"N": "1"}, "until": {"N": "7"}}
         assert [table.update(update)[0], table.update(update)[0]] == [True, False]
         assert table.of("PAYMENT#a") == [key | added | {"version": {"N": "1"}, "seen": {"BS": [b"3"]}}]
-        table.put_all([{"Item": ITEM}])
+        table.write_all([{"Item": ITEM}])
         assert table.update(update)[0]
         assert table.of("PAYMENT#a") == [ITEM | added | {"version": {"N": "10"}, "seen": {"BS": [b"1", b"2", b"3"]}}]
 
@@ -141,14 +140,14 @@ class TestTable:
 
     def test_a_deletion_is_conditional_too(self) -> None:
         table = Table(ignore)
-        table.put_all([{"Item": ITEM}])
+        table.write_all([{"Item": ITEM}])
         delete = {"Key": {"pk": ITEM["pk"], "sk": ITEM["sk"]}, "ConditionExpression": "attribute_exists(pk)"}
         assert [table.delete(delete), table.delete(delete)] == [True, False]
         assert table.items == {}
 
     def test_a_projection_reads_only_the_requested_attributes(self) -> None:
         clock, table, read = Clock(datetime(2026, 11, 23, tzinfo=UTC)), Table(ignore), list[Any]()
-        table.put_all([{"Item": ITEM}])
+        table.write_all([{"Item": ITEM}])
         client = TableClient(table, Network(clock, Random(1), Weather(0, {}), ignore))  # noqa: S311
         asked = {"ProjectionExpression": "sk, #v, #x", "ExpressionAttributeNames": {"#v": "version", "#x": "other"}}
         key = {"pk": ITEM["pk"], "sk": ITEM["sk"]}

@@ -46,9 +46,10 @@ from tests.simulation import invariants
 from tests.simulation.clock import Clock
 from tests.simulation.gateway import SPARKLE, TWINKLE, Book, GatewaySession, Twinkle
 from tests.simulation.lambdas import Functions, Reply
-from tests.simulation.network import Fate, Lost, Network, Outage, Refused, Weather
+from tests.simulation.network import FATES, Lost, Network, Outage, Refused, Weather
 from tests.simulation.states import TASK_TOKEN, Execution, Machines
 from tests.simulation.table import EPHEMERAL, Item, Key, Table, TableClient
+from tests.simulation.telling import Telling
 from tests.workflow.definition import DEFINITIONS
 from tools.local.sparkle.charges import Charge
 from tools.local.sparkle.errors import InvalidState
@@ -63,7 +64,6 @@ SOON = timedelta(minutes=5)
 DAYS_UNTIL_ALL_MUST_BE_CLEAR = 30
 APPROVED = sorted(pan for pan, card in TEST_CARDS.items() if "decline_code" not in card)
 DECLINED = sorted(pan for pan, card in TEST_CARDS.items() if "decline_code" in card)
-FATES: tuple[Fate, ...] = ("request_lost", "answer_lost", "late", "twice", "refused")
 STOPPED: tuple[Literal["ABORTED", "TIMED_OUT"], ...] = ("ABORTED", "TIMED_OUT")
 # Sweeps, answers to people, and what somebody may ask for only once.
 NEVER_REPEATED = ("doubts", "resume", "status", "issue_key", "cards")
@@ -207,6 +207,10 @@ class World:
         self.functions = functions(clock, carrier, random, self._tell, self._failed_unexpectedly)
         self._machines = Machines(clock, self.functions, random, self._tell, self._ended, self._gave_up)
 
+        self._telling = Telling(
+            seed, clock, self.table, carrier.weather, functions, self._tell, self._failed_unexpectedly
+        )
+
         client: Any = TableClient(self.table, carrier)
         states: Any = SimpleNamespace(
             describe_execution=self._describe_execution,
@@ -253,13 +257,14 @@ class World:
             "token_mac": Mac(self._token_key, carrier),
             "velocity_counter": DynamoDbVelocityCounter(client, "counters"),
             "ledger": DynamoDbLedger(client, "ledger", seal, "cards"),
-            "card_vault": DynamoDbCardVault(client, "cards"),
+            "card_vault": DynamoDbCardVault(client, "cards", "ledger"),
             "executions": StepFunctionsExecutions(states, STATE_MACHINES + "payment"),
             "operation_executions": StepFunctionsExecutions(states, STATE_MACHINES + "operation"),
             "attendance": Attendance(client, self._attended),
             "resolve_machine": StepFunctionsStateMachine(states, STATE_MACHINES + "resolve:live"),
             "gateways": ConfiguredGateways(gateways),
             "gateway_routes": ROUTES,
+            **self._telling.adapters,
         }
 
     def book_of(self, name: str) -> Book:
@@ -284,6 +289,8 @@ class World:
             self.clock.subject = "somebody"
             self._break("I4: something still goes on after weeks")
         self._look_in_the_night()
+        if not self.clock.run(DAYS_UNTIL_ALL_MUST_BE_CLEAR):
+            self._break("I14: what was recorded in the night is still being told")
         self._look()
         self._repeat()
         self.clock.stop()
@@ -319,6 +326,7 @@ class World:
                     invariants.broken_at_the_end(execution, self.table, self.book_of(name)),
                     invariants.broken_elsewhere(execution, self.table, self.book_of(name), self.books.values()),
                     invariants.broken_stored_card(execution, self.table, self._erased),
+                    self._telling.broken_of_payment(name, self.table),
                     self._broken_seal(execution),
                 )
             elif execution.machine == "store_card":
@@ -327,6 +335,10 @@ class World:
                 paid = self.executions.get(payment_of(name))
                 broken = invariants.broken_operation(execution, paid, self.table, self.book_of(name))
             for what in broken:
+                self._break(what)
+        for pk, _ in self._erased:
+            self.clock.subject = pk
+            for what in self._telling.broken_of_erased(pk.removeprefix("CARD#")):
                 self._break(what)
 
     def _broken_seal(self, execution: Execution) -> Iterator[str]:
@@ -788,6 +800,8 @@ class World:
                 self._erased.add(key)
         if "wait_shard" in after:
             self._schedule_sweep()
+        if key[1].startswith("EVENT#"):
+            self._telling.recorded(key)
         for what in invariants.broken_by_write(key, before, after, self.book_of(key[0].rpartition("#")[2])):
             self._break(what)
 

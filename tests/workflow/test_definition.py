@@ -36,7 +36,7 @@ AWS_ERRORS = {
 }
 
 # No state machine sees these: a gateway sends its event again.
-OUTSIDE_STATE_MACHINES = {"QueueUnavailable"}
+OUTSIDE_STATE_MACHINES = {"EventBusUnavailable", "QueueUnavailable"}
 
 tasks = pytest.mark.parametrize("name", TASKS)
 machines = pytest.mark.parametrize("machine", MACHINES)

@@ -608,7 +608,7 @@ class TestStoredCards:
     def test_an_erased_card_is_an_unknown_token(self, workflow: Workflow) -> None:
         stored = workflow.store(**by("3530111333300000")).card
         assert stored.token
-        runtime.card_vault().erase(stored.token)
+        runtime.card_vault().erase(stored.token, runtime.now())
         execution = workflow.run(card_data=None, token=stored.token)
         assert (execution.states, execution.cause) == (["Tokenize", "Erase", "PaymentRejected"], "UnknownToken")
         assert workflow.gateway_calls(execution) == []

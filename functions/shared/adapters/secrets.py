@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.utilities.parameters import GetParameterError, SecretsProvider
 
+from functions.shared import strict_json
 from functions.shared.domain.errors import SecretUnavailable
 
 if TYPE_CHECKING:
@@ -27,3 +28,14 @@ class SecretsManagerSecret:
         if not isinstance(secret, str):
             raise SecretUnavailable("Secrets Manager: the secret is not a text.")
         return secret
+
+
+def secrets_in(secret: str) -> list[str]:
+    """The secrets in one that is a JSON list of texts: those in use during a rotation. Raises SecretUnavailable."""
+    try:
+        secrets = strict_json.loads(secret)
+    except ValueError:
+        secrets = None
+    if not isinstance(secrets, list) or not all(isinstance(each, str) for each in secrets):
+        raise SecretUnavailable("Secrets Manager: the secret is not a JSON list of texts.")
+    return secrets

@@ -28,6 +28,7 @@ PaymentError
 │   ├── LedgerUnavailable
 │   ├── ExecutionsUnavailable
 │   ├── QueueUnavailable
+│   ├── EventBusUnavailable
 │   ├── GatewayBusy            the gateway said that it did nothing
 │   ├── GatewayOutcomeUnknown  money may have moved
 │   ├── ReversalUnconfirmed    money may have moved and may not be back
@@ -170,6 +171,10 @@ class ExecutionsUnavailable(Unavailable):
 
 class QueueUnavailable(Unavailable):
     """SQS did not answer, or throttled."""
+
+
+class EventBusUnavailable(Unavailable):
+    """EventBridge did not answer, throttled, or has not taken every event."""
 
 
 class GatewayBusy(Unavailable):

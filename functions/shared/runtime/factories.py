@@ -115,6 +115,47 @@ def ledger() -> "ports.Ledger":
 
 
 @cache
+def events() -> "ports.Events":
+    from functions.shared.adapters.table.events import DynamoDbEvents
+
+    return DynamoDbEvents(_client("dynamodb"), os.environ["DYNAMODB_TABLE"])
+
+
+@cache
+def event_bus() -> "ports.EventBus":
+    from functions.shared.adapters.event_bus import EventBridgeBus
+
+    return EventBridgeBus(_client("events"), os.environ["EVENT_BUS"])
+
+
+@cache
+def deliveries() -> "ports.Deliveries":
+    from functions.shared.adapters.table.events import DynamoDbDeliveries
+
+    return DynamoDbDeliveries(_client("dynamodb"), os.environ["COUNTERS_TABLE"])
+
+
+@cache
+def webhook_endpoints() -> "Mapping[str, ports.WebhookEndpoint]":
+    """By the ARN of its queue, each endpoint of WEBHOOKS: a JSON object with `{"name", "url", "events", "secret_id",
+    "queue_url", "dead_letters_url"}`."""
+    from functions.shared.adapters.secrets import SecretsManagerSecret, secrets_in
+    from functions.shared.adapters.webhooks import SqsDeliveryQueue, StandardWebhook, WebhookEndpoint
+
+    def endpoint(webhook: dict[str, Any]) -> WebhookEndpoint:
+        secret = SecretsManagerSecret(_client("secretsmanager"), webhook["secret_id"])
+        return WebhookEndpoint(
+            webhook["name"],
+            frozenset(webhook["events"]),
+            StandardWebhook(webhook["url"], lambda: secrets_in(secret())),
+            SqsDeliveryQueue(_client("sqs"), webhook["queue_url"], webhook["dead_letters_url"]),
+        )
+
+    configured: dict[str, dict[str, Any]] = json.loads(os.environ["WEBHOOKS"])
+    return {arn: endpoint(webhook) for arn, webhook in configured.items()}
+
+
+@cache
 def payment_index() -> "ports.PaymentIndex":
     from functions.shared.adapters.table.index import DynamoDbPaymentIndex
 
@@ -153,7 +194,7 @@ def anchors() -> "ports.Anchors":
 def card_vault() -> "ports.CardVault":
     from functions.shared.adapters.table.cards import DynamoDbCardVault
 
-    return DynamoDbCardVault(_client("dynamodb"), os.environ["CARDS_TABLE"])
+    return DynamoDbCardVault(_client("dynamodb"), os.environ["CARDS_TABLE"], os.environ.get("DYNAMODB_TABLE"))
 
 
 @cache

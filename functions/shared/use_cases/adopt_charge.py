@@ -42,5 +42,5 @@ def record_movements(known: RecordedPayment, charge: Charge, *, ledger: Ledger, 
     if payment == known.payment:
         return known
     payment = replace(payment, version=payment.version + 1)
-    ledger.record(payment, posted)
+    ledger.record(payment, posted, previous=known.payment)
     return RecordedPayment(payment, known.entries + posted)

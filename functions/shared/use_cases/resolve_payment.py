@@ -103,5 +103,5 @@ def _settle(charge: Charge, known: RecordedPayment, *, capture: bool, ledger: Le
     )
     settled, posted = settled.post(*entries)
     settled, adopted = adopt(settled, known.entries + posted, charge, now)
-    ledger.record(settled, posted + adopted)
+    ledger.record(settled, posted + adopted, previous=known.payment)
     return settled

@@ -70,7 +70,7 @@ def settle_operation(payment_id: str, operation_id: str, performed: Performed, *
     if payment == known.payment:
         return payment
     recorded = replace(payment, version=known.payment.version + 1)
-    ledger.record(recorded, posted)
+    ledger.record(recorded, posted, previous=known.payment)
     return recorded
 
 

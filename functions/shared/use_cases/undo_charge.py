@@ -36,7 +36,7 @@ def undo_charge(known: RecordedPayment, *, gateways: Gateways, ledger: Ledger, n
     payment = known.payment
     if not payment.reversing:
         payment = payment.moved_to("in_doubt", reversing=True)
-        ledger.record(payment)
+        ledger.record(payment, previous=known.payment)
     try:
         gateway = gateways.possible(payment)
         charge = gateway.find_by_reference(payment.order)
@@ -62,5 +62,5 @@ def undo_charge(known: RecordedPayment, *, gateways: Gateways, ledger: Ledger, n
         updated_at=now,
     )
     ended, posted = ended.post(*entries)
-    ledger.record(ended, posted)
+    ledger.record(ended, posted, previous=payment)
     return ended

@@ -17,8 +17,11 @@ from tests.fakes import (
     FakeCardCipher,
     FakeCardVault,
     FakeCustomerWaits,
+    FakeDeliveries,
+    FakeEventBus,
     FakeEventQueue,
     FakeEventReader,
+    FakeEvents,
     FakeExecutions,
     FakeGateway,
     FakeHeldCards,
@@ -28,11 +31,14 @@ from tests.fakes import (
     FakeSealingKeys,
     FakeStateMachine,
     FakeVelocityCounter,
+    FakeWebhookEndpoint,
     FakeWritten,
     only,
 )
 from tests.mocked_aws import API_KEY, MockedAws, mocked_aws
 from tests.sandbox import running_sandbox, running_stripe
+
+WEBHOOK_QUEUE_ARN = "arn:aws:sqs:eu-west-1:123456789012:payments-test-webhook-shop"
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +87,23 @@ class World:
     anchors: FakeAnchors = field(default_factory=FakeAnchors)
     event_readers: dict[str, FakeEventReader] = field(default_factory=lambda: {"sparkle": FakeEventReader()})
     event_queue: FakeEventQueue = field(default_factory=FakeEventQueue)
+    events: FakeEvents = field(init=False)
+    event_bus: FakeEventBus = field(default_factory=FakeEventBus)
+    deliveries: FakeDeliveries = field(default_factory=FakeDeliveries)
+    webhook_endpoints: dict[str, FakeWebhookEndpoint] = field(
+        default_factory=lambda: {WEBHOOK_QUEUE_ARN: FakeWebhookEndpoint()}
+    )
 
     def __post_init__(self) -> None:
         self.held_cards = FakeHeldCards(self.customer_waits)
         self.ledger = FakeLedger(self.card_vault)
         self.payment_index = FakePaymentIndex(self.ledger)
         self.books = FakeBooks(self.ledger)
+        self.events = FakeEvents(self.ledger.events)
+
+    @property
+    def webhook_endpoint(self) -> FakeWebhookEndpoint:
+        return self.webhook_endpoints[WEBHOOK_QUEUE_ARN]
 
     @property
     def event_reader(self) -> FakeEventReader:

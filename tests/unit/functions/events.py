@@ -8,6 +8,7 @@ from typing import Any
 
 from functions.encrypt.encrypt_data import encrypt_data
 from functions.shared import runtime
+from functions.shared.domain.event import payment_event
 from functions.shared.domain.gateway_event import GatewayEvent
 from functions.shared.domain.ledger import capture_entry
 from functions.shared.ports import CardCipher, HeldCard, HeldCards
@@ -27,7 +28,7 @@ from tests.samples import (
     payment,
     shown,
 )
-from tests.unit.functions.conftest import World
+from tests.unit.functions.conftest import WEBHOOK_QUEUE_ARN, World
 from tools.deployment.paths import ROOT
 
 HANDLERS: dict[str, runtime.Handler] = {
@@ -35,7 +36,18 @@ HANDLERS: dict[str, runtime.Handler] = {
     for file in sorted((ROOT / "functions").glob("*/handler.py"))
 }
 
-OF_NO_PAYMENT = ("search", "anchor", "cards", "doubts", "follow_event", "receive_event", "reconcile", "resume")
+OF_NO_PAYMENT = (
+    "search",
+    "anchor",
+    "cards",
+    "doubts",
+    "follow_event",
+    "receive_event",
+    "reconcile",
+    "resume",
+    "publish",
+    "deliver",
+)
 """The functions whose events are not about one payment."""
 
 
@@ -153,6 +165,18 @@ def event_for(
                 }
             ]
         },
+        "publish": {"Records": [{"dynamodb": {"Keys": {"pk": {"S": "#"}, "sk": {"S": "0"}}}}]},
+        "deliver": {
+            "Records": [
+                {
+                    "messageId": "message-1",
+                    "receiptHandle": "receipt-1",
+                    "body": payment_event(payment("payment-of-ours-1"), None).to_cloud_event(),
+                    "eventSourceARN": WEBHOOK_QUEUE_ARN,
+                    "attributes": {"ApproximateReceiveCount": "1"},
+                }
+            ]
+        },
     }
     return events[function]
 
@@ -163,7 +187,7 @@ def prepare(function: str, world: World) -> None:
     if function in ("await_customer", "confirm"):
         waiting = shown(payment("payment-of-ours-1"), status="action_required", captured_minor=0)
         world.gateway.charges["payment-of-ours-1"] = replace(waiting, redirect_url=WAIT.redirect_url)
-    if function in ("reserve", "perform", "settle", "resolve", "follow_event"):
+    if function in ("reserve", "perform", "settle", "resolve", "follow_event", "publish"):
         paid, entries = payment("payment-of-ours-1").post(capture_entry("sparkle", 1999, "USD"))
         world.ledger.record(paid, entries)
         world.gateway.charges[paid.payment_id] = shown(paid)

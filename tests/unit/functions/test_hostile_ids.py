@@ -55,6 +55,8 @@ PLACES: dict[str, list[Path]] = {
     "anchor": [("day",)],
     "receive_event": [("pathParameters", "gateway"), ("headers", "Sparkle-Signature"), ("body",)],
     "follow_event": [("Records",)],
+    "publish": [("Records",)],
+    "deliver": [("Records",)],
 }
 """The fields of each function's event that get a card number."""
 

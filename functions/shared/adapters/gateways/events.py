@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping
 from importlib import import_module
 
-from functions.shared import strict_json
-from functions.shared.domain.errors import SecretUnavailable
+from functions.shared.adapters.secrets import secrets_in
 from functions.shared.domain.gateway_event import GatewayEvent
 
 
@@ -16,14 +15,5 @@ class SignedEvents:
         self._secret = secret
 
     def read(self, headers: Mapping[str, str], body: bytes, now: str) -> GatewayEvent | None:
-        event: GatewayEvent | None = self._read_event(headers, body, self._secrets(), now)
+        event: GatewayEvent | None = self._read_event(headers, body, secrets_in(self._secret()), now)
         return event
-
-    def _secrets(self) -> list[str]:
-        try:
-            secrets = strict_json.loads(self._secret())
-        except ValueError:
-            secrets = None
-        if not isinstance(secrets, list) or not all(isinstance(secret, str) for secret in secrets):
-            raise SecretUnavailable("Secrets Manager: the secret is not a JSON list of texts.")
-        return secrets

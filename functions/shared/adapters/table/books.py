@@ -9,13 +9,25 @@ The index `by_account` yields an account's postings of a day, with one query per
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from functions.shared.adapters.table.items import Item, ledger_errors, marshal, query
+from functions.shared.adapters.table.events import event_item
+from functions.shared.adapters.table.items import (
+    IS_NEW,
+    ConditionFailed,
+    Item,
+    ledger_errors,
+    marshal,
+    put,
+    query,
+    write_transaction,
+)
 from functions.shared.adapters.table.keys import ACCOUNT_SHARDS, account_day, break_pk, payment_id_of
 from functions.shared.adapters.table.shards import merged
+from functions.shared.domain.event import break_found
 from functions.shared.domain.ledger import Posting
 from functions.shared.domain.settlement import Break
 from functions.shared.ports import AccountPosting, DayTotals
@@ -79,7 +91,14 @@ class DynamoDbBreaks:
         keys = {"pk": break_pk(found.day), "sk": f"{found.type}#{found.payment_id}#{found.item}"}
         open_before = [item for item in self._items("pk = :pk AND sk = :sk", **keys) if "resolved_at" not in item]
         since = open_before[0]["since"] if open_before else at
-        self._put(keys | asdict(found) | {"run": run, "since": since, "seen_at": at})
+        item = keys | asdict(found) | {"run": run, "since": since, "seen_at": at}
+        if open_before:
+            self._put(item)
+        else:
+            event = put(self._table, event_item(break_found(found, at)), IS_NEW)
+            # The event is there already if this was written before and the answer was lost.
+            with suppress(ConditionFailed):
+                write_transaction(self._client, [{"Put": {"TableName": self._table, "Item": marshal(item)}}, event])
 
     def found_in_run(self, day: str, run: str) -> list[Break]:
         return [_to_break(item) for item in self._breaks_of_day(day) if item["run"] == run]

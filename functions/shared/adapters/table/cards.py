@@ -34,11 +34,13 @@ _SUMMARY_FIELDS = tuple(field.name for field in fields(CardSummary))
 
 
 class DynamoDbCardVault:
-    """`CardVault` in the cards' table, whose TTL attribute is `expires_at` (epoch seconds)."""
+    """`CardVault` in the cards' table, whose TTL attribute is `expires_at` (epoch seconds). Only erasing needs the
+    ledger's table, which has the events."""
 
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+    def __init__(self, client: "DynamoDBClient", table: str, ledger_table: str | None = None) -> None:
         self._client = client
         self._table = table
+        self._ledger_table = ledger_table
 
     def keep(self, key: str, card: StoredCard, at: str, sealed_hash: str | None = None) -> None:
         request = {"token": card.summary.token, "created_at": at, "sealed_hash": sealed_hash}
@@ -91,14 +93,18 @@ class DynamoDbCardVault:
         item = unmarshal(answer["Item"])
         return item if item.pop("expires_at") > datetime.fromisoformat(at).timestamp() else None
 
-    def erase(self, token: str) -> bool:
-        with ledger_errors():
-            try:
-                self._client.delete_item(
-                    TableName=self._table, Key=marshal(card_key(token)), ConditionExpression=EXISTS
-                )
-            except self._client.exceptions.ConditionalCheckFailedException:
-                return False
+    def erase(self, token: str, at: str) -> bool:
+        # Only one function erases cards, and no other that uses them needs these.
+        from functions.shared.adapters.table.events import event_item
+        from functions.shared.domain.event import card_erased
+
+        assert self._ledger_table
+        delete = {"TableName": self._table, "Key": marshal(card_key(token)), "ConditionExpression": EXISTS}
+        event = put(self._ledger_table, event_item(card_erased(token, at)), IS_NEW)
+        try:
+            write_transaction(self._client, [{"Delete": delete}, event])
+        except ConditionFailed:
+            return False
         return True
 
 

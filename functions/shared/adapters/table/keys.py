@@ -6,12 +6,14 @@
 | ledger | `PAYMENT#{payment_id}` | `OPERATION#{id}`       | an older operation that has ended                       |
 | ledger | `PAYMENT#{payment_id}` | `ENTRY#{number}`       | a journal entry with its postings, and its hash         |
 | ledger | `PAYMENT#{payment_id}` | `POSTING#{number}#{n}` | one posting, for the index `by_account`                 |
+| ledger | `PAYMENT#{payment_id}` | `EVENT#{version}`      | events.py                                               |
+| ledger | `EVENTS#{subject}`     | `EVENT#{time}`         | events.py                                               |
 | ledger | `CLOSE#{year}`         | `{day}`                | books.py                                                |
 | ledger | `BREAK#{day}`          | `{type}#{…}`           | books.py                                                |
 | cards  | `CARD#{token}`         | `CARD`                 | the encrypted card, until `expires_at`                  |
 | cards  | `REQUEST#{key}`        | `REQUEST`              | what a request without a payment stored                 |
 
-attendance.py and velocity.py describe the table whose items expire.
+attendance.py, events.py and velocity.py describe the table whose items expire.
 
 | index          | hash key                                 | range key     | what it lists                            |
 |----------------|------------------------------------------|---------------|------------------------------------------|
@@ -47,9 +49,9 @@ OPEN_SHARDS = 128
 RECORD = "PAYMENT"
 """The sort key of a payment's record."""
 
-FIRST_OPERATION, FIRST_ENTRY, FIRST_POSTING = "OPERATION#", "ENTRY#", "POSTING#"
-"""Lower bounds for the sort keys of the operations kept apart, of the entries and of the postings, and their
-prefixes."""
+FIRST_OPERATION, FIRST_ENTRY, FIRST_POSTING, FIRST_EVENT = "OPERATION#", "ENTRY#", "POSTING#", "EVENT#"
+"""Lower bounds for the sort keys of the operations kept apart, of the entries, of the postings and of the events, and
+their prefixes."""
 
 
 def payment_pk(payment_id: str) -> str:
@@ -77,6 +79,20 @@ def entry_sk(number: int) -> str:
 def posting_sk(number: int, n: int) -> str:
     """The key of the n-th posting of the entry with this number."""
     return f"{FIRST_POSTING}{number:04}#{n}"
+
+
+def event_sk(sequence: str) -> str:
+    return f"{FIRST_EVENT}{sequence}"
+
+
+def sequence_of(sk: str) -> str:
+    """The inverse of `event_sk`."""
+    return sk.removeprefix(FIRST_EVENT)
+
+
+def events_pk(subject: str) -> str:
+    """The key of the events of a subject that is not a payment: a card's token, or a day."""
+    return f"EVENTS#{subject}"
 
 
 def card_key(token: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from functions.shared.adapters.table import keys
 from functions.shared.adapters.table.cards import card_item
+from functions.shared.adapters.table.events import event_item
 from functions.shared.adapters.table.items import (
     IS_NEW,
     ConditionFailed,
@@ -24,6 +25,7 @@ from functions.shared.adapters.table.items import (
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.charge import Authentication
 from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, LedgerConflict, LedgerUnavailable
+from functions.shared.domain.event import payment_event
 from functions.shared.domain.ledger import JournalEntry, PostedEntry, Posting
 from functions.shared.domain.operation import Operation, in_order
 from functions.shared.domain.payment import Payment, Status
@@ -73,8 +75,16 @@ class DynamoDbLedger:
         self._seal = seal
         self._cards_table = cards_table
 
-    def record(self, payment: Payment, entries: Sequence[PostedEntry] = (), card: StoredCard | None = None) -> None:
+    def record(
+        self,
+        payment: Payment,
+        entries: Sequence[PostedEntry] = (),
+        card: StoredCard | None = None,
+        *,
+        previous: Payment | None = None,
+    ) -> None:
         writes = [self._put_payment(payment), *self._put_older_operations(payment)]
+        writes.append(put(self._table, event_item(payment_event(payment, previous)), IS_NEW))
         writes += [put(self._table, item, IS_NEW) for posted in entries for item in entry_items(posted)]
         if card:
             assert self._cards_table
@@ -97,8 +107,9 @@ class DynamoDbLedger:
         return RecordedPayment(_payment_from_items(items), tuple(entries))
 
     def _items_through_record(self, payment_id: str, since: str) -> list[Item]:
-        """The payment's items from this sort key to the record's. ENTRY#… sorts before OPERATION#…, which sorts before
-        PAYMENT. POSTING#… sorts after it and is not read, as the entries contain their postings."""
+        """The payment's items from this sort key to the record's. ENTRY#… sorts before EVENT#…, OPERATION#… and
+        PAYMENT.
+        POSTING#… sorts after it and is not read, as the entries contain their postings."""
         values = {":pk": keys.payment_pk(payment_id), ":since": since, ":record": keys.RECORD}
         condition = "pk = :pk AND sk BETWEEN :since AND :record"
         return list(query(self._client, self._table, condition, values, ConsistentRead=True))

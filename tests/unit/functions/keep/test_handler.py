@@ -7,7 +7,7 @@ import pytest
 from functions.keep.handler import handler
 from functions.shared.domain.errors import LedgerConflict, LedgerUnavailable, SealingKeyUsed
 from tests.fakes import LEDGER_DOWN
-from tests.samples import NETWORK_TRANSACTION_ID, SEALED, SUMMARY, TOKEN
+from tests.samples import LATER, NETWORK_TRANSACTION_ID, SEALED, SUMMARY, TOKEN
 from tests.unit.functions.conftest import Output, World
 
 EVENT: dict[str, Any] = {
@@ -72,7 +72,7 @@ def test_a_card_sealed_otherwise_is_another_request(world: World) -> None:
     handler(SEALED_EVENT, None)
     with pytest.raises(LedgerConflict):
         handler(REPEATED | {"repeated": SEALED.replace("aaaa.", "aaab.", 1)}, None)
-    world.card_vault.erase(TOKEN)
+    world.card_vault.erase(TOKEN, LATER)
     with pytest.raises(LedgerConflict):
         handler(REPEATED, None)
 

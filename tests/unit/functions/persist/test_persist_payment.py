@@ -165,7 +165,7 @@ def test_a_card_that_was_erased_while_it_was_charged_stays_erased(ledger: FakeLe
 
 def test_a_card_that_was_erased_before_a_repetition_stays_erased(ledger: FakeLedger) -> None:
     persist(payment(), ledger)
-    ledger.card_vault.erase(TOKEN)
+    ledger.card_vault.erase(TOKEN, NOW)
     persist(payment(updated_at=LATER), ledger)
     assert ledger.card_vault.cards == {}
 

@@ -444,7 +444,7 @@ def cards(request: pytest.FixtureRequest) -> Cards:
         vault = FakeCardVault()
         return Cards(vault, FakeLedger(vault))
     aws: MockedAws = request.getfixturevalue("aws")
-    return Cards(DynamoDbCardVault(aws.dynamodb, CARDS_TABLE), aws.ledger())
+    return Cards(DynamoDbCardVault(aws.dynamodb, CARDS_TABLE, TABLE), aws.ledger())
 
 
 @pytest.fixture
@@ -486,7 +486,7 @@ class TestCardVault:
         card = StoredCard(replace(SUMMARY, token=token), b"ciphertext", KEPT_UNTIL)
         paid = payment(new_id(), card=card.summary)
         cards.ledger.record(paid, (), card)
-        cards.vault.erase(token)
+        cards.vault.erase(token, LATER)
         cards.ledger.record(paid, (), card)
         assert cards.vault.summary(token, LATER) is None
 
@@ -528,7 +528,7 @@ class TestCardVault:
     def test_a_card_that_was_erased_is_not_stored_again_under_its_key(self, cards: Cards, token: str) -> None:
         card, key = StoredCard(replace(SUMMARY, token=token), b"ciphertext", KEPT_UNTIL), new_id()
         cards.vault.keep(key, card, NOW)
-        cards.vault.erase(token)
+        cards.vault.erase(token, LATER)
         with pytest.raises(LedgerConflict):
             cards.vault.keep(key, card, LATER)
         assert cards.vault.summary(token, LATER) is None
@@ -564,20 +564,20 @@ class TestCardVault:
         cards.vault.renew(token, KEPT_UNTIL)
         assert cards.vault.summary(token, NOW) is None
         cards.keep(replace(SUMMARY, token=token))
-        cards.vault.erase(token)
+        cards.vault.erase(token, LATER)
         cards.vault.renew(token, KEPT_UNTIL)
         assert cards.vault.summary(token, NOW) is None
 
     def test_one_of_two_cards_of_one_number_can_be_erased(self, cards: Cards, token: str) -> None:
         cards.keep(replace(SUMMARY, token=token))
         cards.keep(replace(SUMMARY, token=f"{token}-2", expiry="01/50"))
-        assert cards.vault.erase(token) is True
+        assert cards.vault.erase(token, LATER) is True
         assert cards.vault.summary(token, LATER) is None
         assert cards.vault.summary(f"{token}-2", LATER) == replace(SUMMARY, token=f"{token}-2", expiry="01/50")
 
     def test_there_is_nothing_to_erase_twice(self, cards: Cards, token: str) -> None:
         cards.keep(replace(SUMMARY, token=token))
-        assert [cards.vault.erase(token), cards.vault.erase(token)] == [True, False]
+        assert [cards.vault.erase(token, LATER), cards.vault.erase(token, LATER)] == [True, False]
 
 
 @pytest.fixture(params=["fake", "dynamodb"])

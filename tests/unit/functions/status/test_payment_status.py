@@ -109,7 +109,7 @@ def test_a_key_that_stored_a_card_shows_it_as_stored_and_without_the_card_once_t
     assert shown is not None
     assert (shown["status"], shown["card"], shown["amount_minor"]) == ("stored", SUMMARY.to_dict(), None)
     assert set(shown) == set(payment_status("pay", ledger=FakeLedger(), executions=FakeExecutions(pay=RUNNING)) or {})
-    ledger.card_vault.erase(TOKEN)
+    ledger.card_vault.erase(TOKEN, NOW)
     assert payment_status("pay", ledger=ledger, executions=FakeExecutions()) == shown | {"card": None}
 
 

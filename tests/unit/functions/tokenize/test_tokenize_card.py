@@ -305,7 +305,7 @@ def test_a_stored_card_is_known_by_its_token_and_charged_as_one_on_file(vault: F
 
 
 def test_a_token_that_nothing_is_stored_under_is_unknown(vault: FakeCardVault) -> None:
-    vault.erase(TOKEN)
+    vault.erase(TOKEN, NOW)
     with pytest.raises(UnknownToken):
         recall(vault)
 

@@ -34,6 +34,7 @@ CODES = {
     "LedgerUnavailable": "ledger_unavailable",
     "ExecutionsUnavailable": "executions_unavailable",
     "QueueUnavailable": "queue_unavailable",
+    "EventBusUnavailable": "event_bus_unavailable",
     "GatewayBusy": "gateway_busy",
     "GatewayOutcomeUnknown": "gateway_outcome_unknown",
     "ReversalUnconfirmed": "reversal_unconfirmed",

@@ -40,14 +40,14 @@ def items(aws: MockedAws, pk: str) -> dict[str, dict[str, Any]]:
 
 
 def card_vault(aws: MockedAws) -> DynamoDbCardVault:
-    return DynamoDbCardVault(aws.dynamodb, CARDS_TABLE)
+    return DynamoDbCardVault(aws.dynamodb, CARDS_TABLE, TABLE)
 
 
 def test_a_capture_is_a_payment_an_entry_and_two_postings(aws: MockedAws) -> None:
     paid, entries = payment(new_id()).post(CAPTURE)
     aws.ledger().record(paid, entries)
     written = items(aws, f"PAYMENT#{paid.payment_id}")
-    assert list(written) == ["ENTRY#0001", "PAYMENT", "POSTING#0001#1", "POSTING#0001#2"]
+    assert list(written) == ["ENTRY#0001", "EVENT#000001", "PAYMENT", "POSTING#0001#1", "POSTING#0001#2"]
     assert written["PAYMENT"]["amount_minor"] == {"N": "1999"}
     assert written["PAYMENT"]["status"] == {"S": "captured"}
     assert written["ENTRY#0001"]["kind"] == {"S": "capture"}
@@ -70,7 +70,7 @@ def test_a_payment_and_its_card_are_one_transaction_over_two_tables(aws: MockedA
     aws.ledger().record(paid, entries, card)
     [transaction] = asked
     tables = [write["Put"]["TableName"] for write in transaction["TransactItems"]]
-    assert tables == [TABLE] * 4 + [CARDS_TABLE]
+    assert tables == [TABLE] * 5 + [CARDS_TABLE]
     assert len(tables) <= facts("transactions")["actions_at_most"]
 
 
@@ -127,9 +127,10 @@ def test_a_record_does_not_grow_with_its_operations_and_none_of_them_is_lost(
     last = versions[-1]
     written = items(aws, f"PAYMENT#{last.payment_id}")
     assert len(written["PAYMENT"]["operations"]["L"]) == 3
-    assert [key for key in written if key != "PAYMENT"] == sorted(
+    assert [key for key in written if key.startswith("OPERATION#")] == sorted(
         f"OPERATION#{each.operation_id}" for each in last.operations[:5]
     )
+    assert [key for key in written if key.startswith("EVENT#")] == [f"EVENT#{n:06}" for n in range(1, last.version + 1)]
     recorded = ledger.find(last.payment_id)
     assert recorded is not None
     assert ledger.payment(last.payment_id) == recorded.payment == last
@@ -214,7 +215,7 @@ def test_entries_are_appended_and_never_changed(aws: MockedAws) -> None:
     before = items(aws, f"PAYMENT#{doubtful.payment_id}")
     ledger.record(*doubtful.moved_to("reversed", updated_at=LATER).post(doubt.reverse(1)))
     after = items(aws, f"PAYMENT#{doubtful.payment_id}")
-    assert set(after) - set(before) == {"ENTRY#0002", "POSTING#0002#1", "POSTING#0002#2"}
+    assert set(after) - set(before) == {"ENTRY#0002", "EVENT#000002", "POSTING#0002#1", "POSTING#0002#2"}
     assert {sk for sk in before if before[sk] != after[sk]} == {"PAYMENT"}
 
 
@@ -267,7 +268,7 @@ def test_whatever_dynamodb_refuses_is_tried_again_and_its_text_left_behind(aws: 
             lambda: card_vault(aws).renew("tok_secret", KEPT_UNTIL),
             lambda: card_vault(aws).find("tok_secret", NOW),
             lambda: card_vault(aws).summary("tok_secret", NOW),
-            lambda: card_vault(aws).erase("tok_secret"),
+            lambda: card_vault(aws).erase("tok_secret", NOW),
         ]
         for call in calls:
             with pytest.raises(LedgerUnavailable, match=f"^DynamoDB: {code}$"):

@@ -1,0 +1,48 @@
+"""Tell a webhook endpoint of an event, and before it of the earlier events of the same subject."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from functions.shared.domain.event import Event
+from functions.shared.domain.times import iso
+from functions.shared.ports import Deliveries, Events, Webhook
+
+PAUSES_SECONDS = (60, 300, 1800, 7200, 21600, *6 * (43200,))
+"""The pauses between the attempts, more than three days in all. SQS allows twelve hours at most."""
+
+LOOKS_BACK = timedelta(days=30)
+"""An earlier event that was recorded longer ago than this is not delivered any more: it was, long before, or nobody has
+sent its dead letter again. SQS keeps messages and dead letters for 14 days each."""
+
+
+def pause_seconds(attempt: int) -> int:
+    """The pause after this attempt, counted from 1."""
+    return PAUSES_SECONDS[min(attempt, len(PAUSES_SECONDS)) - 1]
+
+
+def deliver_event(
+    event: Event,
+    *,
+    endpoint: str,
+    types: Collection[str],
+    webhook: Webhook,
+    events: Events,
+    deliveries: Deliveries,
+    now: str,
+) -> int:
+    """Return how many events the endpoint has accepted; none if it had this one before. The call may be repeated.
+
+    The queue keeps no order. So an event takes along those of its subject that have not been delivered yet, and the
+    endpoint sees each subject's events for the first time in their order. `types` are those that it wants.
+
+    Raises NotDelivered, EndpointGone, SecretUnavailable, LedgerUnavailable.
+    """
+    last = deliveries.last(endpoint, event)
+    if last >= event.sequence:
+        return 0
+    oldest = iso(datetime.fromisoformat(now) - LOOKS_BACK)
+    undelivered = [earlier for earlier in events.before(event, last) if earlier.at >= oldest and earlier.type in types]
+    for each in [*undelivered, event]:
+        webhook.post(each, now)
+        deliveries.delivered(endpoint, each, now)
+    return len(undelivered) + 1

@@ -1,0 +1,138 @@
+"""What is told of a change: one event for each version of a payment's record, for an erased card, and for a break.
+
+An event is recorded in the transaction that makes the change, and never changes. Everybody who is told gets the same
+CloudEvent (CloudEvents 1.0.2; `sequence` is its extension of that name). It holds no card number and no ciphertext.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from functions.shared.domain.operation import MAX_OPERATIONS_IN_RECORD
+from functions.shared.domain.payment import Payment
+from functions.shared.domain.payment_body import payment_body
+
+if TYPE_CHECKING:
+    from functions.shared.domain.settlement import Break
+
+EventType = Literal[
+    "payment.captured",
+    "payment.authorized",
+    "payment.declined",
+    "payment.reversed",
+    "payment.in_doubt",
+    "payment.voided",
+    "payment.refunded",
+    "payment.partially_refunded",
+    "payment.refund_failed",
+    "payment.settled",
+    "payment.updated",
+    "card.erased",
+    "reconciliation.break",
+]
+EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
+"""Every type there is. New ones may be added, so a receiver ignores those that it doesn't know."""
+
+SOURCE = "payments"
+"""The CloudEvents attribute `source`, and the source of the events on the bus."""
+
+# An id without a digit can't be taken for a card number.
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
+
+
+class NotDelivered(Exception):
+    """A webhook endpoint has not accepted an event. The message is ours, and names no data of the endpoint's."""
+
+
+class EndpointGone(NotDelivered):
+    """The endpoint wants no more events: it answered 410."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event. `subject` is the payment's id, the card's token or the break's day, `at` the time of the change (UTC,
+    ISO 8601). The order of a subject's events is that of their `sequence`, compared as texts."""
+
+    type: EventType
+    subject: str
+    sequence: str
+    at: str
+    data: Mapping[str, Any]
+
+    @property
+    def is_of_payment(self) -> bool:
+        return self.type.startswith("payment.")
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is the event of a payment's first version."""
+        return self.is_of_payment and self.sequence == _sequence(1)
+
+    @property
+    def event_id(self) -> str:
+        """The same however often the event is told."""
+        family = self.type.partition(".")[0]
+        name = hashlib.sha256(f"{family}#{self.subject}#{self.sequence}".encode()).hexdigest()[:32]
+        return f"evt_{name.translate(_LETTERS)}"
+
+    def to_cloud_event(self) -> str:
+        """The event in the JSON format of CloudEvents. The same event always becomes the same text."""
+        cloud_event = {
+            "specversion": "1.0",
+            "id": self.event_id,
+            "source": SOURCE,
+            "type": self.type,
+            "subject": self.subject,
+            "time": self.at,
+            "sequence": self.sequence,
+            "datacontenttype": "application/json",
+            "data": self.data,
+        }
+        return json.dumps(cloud_event, separators=(",", ":"), sort_keys=True)
+
+    @classmethod
+    def from_cloud_event(cls, event: Mapping[str, Any]) -> "Event":
+        """The inverse of `to_cloud_event`. Raises KeyError for anything else."""
+        return cls(event["type"], event["subject"], event["sequence"], event["time"], event["data"])
+
+
+def payment_event(payment: Payment, previous: Payment | None) -> Event:
+    """The event of this version of a payment, which follows the `previous` one.
+
+    It shows the payment as the API does, with its last `MAX_OPERATIONS_IN_RECORD` operations at most.
+    """
+    body = payment_body(payment)
+    body["operations"] = body["operations"][-MAX_OPERATIONS_IN_RECORD:]
+    data = {"version": payment.version, "payment": body}
+    return Event(_type(payment, previous), payment.payment_id, _sequence(payment.version), payment.updated_at, data)
+
+
+def card_erased(token: str, at: str) -> Event:
+    return Event("card.erased", token, at, at, {"token": token})
+
+
+def break_found(found: "Break", at: str) -> Event:
+    """The event of a break that was not open before."""
+    return Event(
+        "reconciliation.break", found.day, f"{at}#{found.type}#{found.payment_id}#{found.item}", at, asdict(found)
+    )
+
+
+def _sequence(version: int) -> str:
+    return f"{version:06}"
+
+
+def _type(payment: Payment, previous: Payment | None) -> EventType:
+    if previous and _failed_refunds(payment) > _failed_refunds(previous):
+        return "payment.refund_failed"
+    if previous is None or (payment.status, payment.refunded_minor) != (previous.status, previous.refunded_minor):
+        of_status: Any = f"payment.{payment.status}"
+        return of_status  # type: ignore[no-any-return]
+    looks_the_same = payment_body(payment) | {"updated_at": previous.updated_at} == payment_body(previous)
+    return "payment.settled" if looks_the_same and payment.entry_count > previous.entry_count else "payment.updated"
+
+
+def _failed_refunds(payment: Payment) -> int:
+    return sum(operation.error == "refund_failed" for operation in payment.operations)

@@ -1,0 +1,179 @@
+"""Deliveries to a webhook endpoint, whose queue calls the function with one event at a time."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from functions.deliver.deliver_event import LOOKS_BACK, PAUSES_SECONDS, pause_seconds
+from functions.deliver.handler import handler
+from functions.shared import runtime
+from functions.shared.domain.errors import QueueUnavailable
+from functions.shared.domain.event import EndpointGone, Event, NotDelivered, card_erased
+from functions.shared.domain.payment import Payment
+from functions.shared.domain.times import iso
+from tests.fakes import LEDGER_DOWN, FakeWebhookEndpoint
+from tests.samples import LATER, NOW, operation_request, payment
+from tests.unit.functions.conftest import WEBHOOK_QUEUE_ARN, Output, World
+
+REFUSED = NotDelivered("The endpoint answered 500.")
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "now", lambda: LATER)
+
+
+@pytest.fixture
+def endpoint(world: World) -> FakeWebhookEndpoint:
+    return world.webhook_endpoint
+
+
+def message(event: Event, attempt: int = 1) -> dict[str, Any]:
+    return {
+        "Records": [
+            {
+                "messageId": "message-1",
+                "receiptHandle": "receipt-1",
+                "body": event.to_cloud_event(),
+                "eventSourceARN": WEBHOOK_QUEUE_ARN,
+                "attributes": {"ApproximateReceiveCount": str(attempt)},
+            }
+        ]
+    }
+
+
+def delivered(event: Event, attempt: int = 1) -> bool:
+    """Deliver the event. Returns whether it needs no more attention."""
+    failures = handler(message(event, attempt), None)["batchItemFailures"]
+    assert failures in ([], [{"itemIdentifier": "message-1"}])
+    return not failures
+
+
+@pytest.fixture
+def told(world: World) -> list[Event]:
+    """The events of a payment that was captured, and twice refunded in part."""
+    versions: list[Payment] = [payment("payment-of-ours-1")]
+    world.ledger.record(versions[0])
+    for n in range(2):
+        reserved = versions[-1].reserve(operation_request(versions[-1], "refund", 100, f"refund-{n}"), LATER)
+        refunded = reserved.settle(reserved.operations[-1], LATER)
+        world.ledger.record(reserved, previous=versions[-1])
+        world.ledger.record(refunded, previous=reserved)
+        versions += [reserved, refunded]
+    return world.ledger.events
+
+
+def test_an_event_is_delivered_once(
+    world: World, output: Output, endpoint: FakeWebhookEndpoint, told: list[Event]
+) -> None:
+    assert delivered(told[0])
+    assert delivered(told[0])
+    assert endpoint.webhook.accepted == told[:1]
+    assert output.metrics()["WebhooksDelivered"] == [0]  # the second time
+
+
+def test_what_the_queue_shows_out_of_order_arrives_in_order(
+    world: World, output: Output, endpoint: FakeWebhookEndpoint, told: list[Event]
+) -> None:
+    for n in (2, 0, 4, 3, 1):
+        assert delivered(told[n])
+    assert endpoint.webhook.accepted == told
+
+
+def test_after_one_that_was_not_accepted_no_later_one_is_sent(
+    world: World, output: Output, endpoint: FakeWebhookEndpoint, told: list[Event]
+) -> None:
+    endpoint.webhook.answers = [REFUSED, None, REFUSED]
+    assert not delivered(told[0])
+    assert not delivered(told[1])
+    assert endpoint.webhook.accepted == told[:1]
+    assert delivered(told[2])
+    assert endpoint.webhook.accepted == told[:3]
+
+
+def test_earlier_events_of_types_that_it_does_not_want_are_left_out(
+    world: World, output: Output, endpoint: FakeWebhookEndpoint, told: list[Event]
+) -> None:
+    endpoint.types = {"payment.partially_refunded"}
+    assert delivered(told[4])
+    assert endpoint.webhook.accepted == [told[2], told[4]]
+
+
+def test_an_endpoint_is_not_told_of_what_is_long_past(
+    world: World, output: Output, endpoint: FakeWebhookEndpoint, told: list[Event]
+) -> None:
+    before, within = (iso(datetime.fromisoformat(LATER) - LOOKS_BACK * part) for part in (1.01, 0.99))
+    told[0], told[1] = replace(told[0], at=before), replace(told[1], at=within)
+    assert delivered(told[2])
+    assert endpoint.webhook.accepted == told[1:3]
+
+
+def test_an_event_that_has_no_payment_is_delivered_too(
+    world: World, output: Output, endpoint: FakeWebhookEndpoint
+) -> None:
+    event = card_erased("tok_1", NOW)
+    assert delivered(event)
+    assert endpoint.webhook.accepted == [event]
+
+
+def test_endpoints_are_told_independently(world: World, output: Output, told: list[Event]) -> None:
+    other = world.webhook_endpoints["arn:aws:sqs:eu-west-1:123456789012:other"] = FakeWebhookEndpoint("other")
+    assert delivered(told[0])
+    sent = message(told[0])
+    sent["Records"][0]["eventSourceARN"] = "arn:aws:sqs:eu-west-1:123456789012:other"
+    handler(sent, None)
+    assert other.webhook.accepted == world.webhook_endpoint.webhook.accepted == told[:1]
+
+
+class TestFailures:
+    def test_the_next_attempt_is_set_before_this_one(
+        self, world: World, output: Output, endpoint: FakeWebhookEndpoint, told: list[Event]
+    ) -> None:
+        endpoint.webhook.answers = [REFUSED] * 20
+        for attempt in range(1, 13):
+            assert not delivered(told[0], attempt)
+        pauses = [*PAUSES_SECONDS, PAUSES_SECONDS[-1]]
+        assert endpoint.queue.postponed == [("receipt-1", seconds) for seconds in pauses]
+        assert output.metrics()["WebhooksFailed"] == [1]
+
+    def test_attempts_go_on_for_three_days_in_ever_longer_pauses_that_sqs_allows(self) -> None:
+        assert sum(PAUSES_SECONDS) >= 3 * 24 * 3600
+        assert list(PAUSES_SECONDS) == sorted(PAUSES_SECONDS)
+        assert max(PAUSES_SECONDS) <= 12 * 3600
+        assert pause_seconds(1_000) == PAUSES_SECONDS[-1]
+
+    def test_an_endpoint_that_is_gone_is_not_asked_again(
+        self, world: World, output: Output, endpoint: FakeWebhookEndpoint, told: list[Event]
+    ) -> None:
+        endpoint.webhook.answers = [EndpointGone("The endpoint answered 410.")]
+        assert delivered(told[0])
+        assert endpoint.queue.dead_letters == [told[0].to_cloud_event()]
+        assert output.metrics()["WebhooksFailed"] == [1]
+
+    @pytest.mark.parametrize("operation", ["last", "delivered"])
+    def test_what_was_accepted_and_not_noted_comes_again(
+        self, world: World, output: Output, endpoint: FakeWebhookEndpoint, told: list[Event], operation: str
+    ) -> None:
+        world.deliveries.faults.arm(operation, LEDGER_DOWN)
+        assert not delivered(told[0])
+        assert delivered(told[0])
+        assert {event.event_id for event in endpoint.webhook.accepted} == {told[0].event_id}
+
+    def test_without_its_queue_nothing_is_sent(
+        self, world: World, output: Output, endpoint: FakeWebhookEndpoint, told: list[Event]
+    ) -> None:
+        endpoint.queue.faults.arm("postpone", QueueUnavailable("SQS: ServiceUnavailable"))
+        assert not delivered(told[0])
+        assert endpoint.webhook.accepted == []
+
+    def test_the_log_says_which_event_and_why(
+        self, world: World, output: Output, endpoint: FakeWebhookEndpoint, told: list[Event]
+    ) -> None:
+        endpoint.webhook.answers = [REFUSED]
+        delivered(told[0], 3)
+        [line] = [line for line in output.logs() if line["message"] == "event not delivered"]
+        wanted = {"endpoint": "shop", "event_id": told[0].event_id, "subject": "payment-of-ours-1", "attempt": 3}
+        assert wanted.items() <= line.items()
+        assert line["reason"] == "The endpoint answered 500."

@@ -1,0 +1,264 @@
+"""What an endpoint gets, and what becomes of its answers."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import standardwebhooks
+import svix
+from botocore.exceptions import EndpointConnectionError
+from flask import Flask, Response, request
+
+from functions.shared.adapters import webhooks
+from functions.shared.adapters.webhooks import SqsDeliveryQueue, StandardWebhook
+from functions.shared.domain.errors import QueueUnavailable, SecretUnavailable
+from functions.shared.domain.event import EndpointGone, Event, NotDelivered, payment_event
+from functions.shared.domain.times import iso
+from tests.samples import payment
+from tests.sandbox import serving
+
+SECRET, OLD_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_dGhlLW9uZS1iZWZvcmUtaXQtZHVyaW5nLXJvdGF0aW9u"
+EVENT = payment_event(payment("pay-1"), None)
+
+
+class Endpoint:
+    """A merchant's endpoint. `answer` is what it answers, `received` what it was sent: headers and bodies."""
+
+    def __init__(self) -> None:
+        self.received: list[tuple[dict[str, str], str]] = []
+        self.answer: Any = Response("thanks")
+        self.app = Flask("endpoint")
+        self.app.add_url_rule("/<path:path>", view_func=self._receive, methods=["GET", "POST"])
+        self.url = ""
+
+    def _receive(self, path: str) -> Any:
+        self.received.append((dict(request.headers), request.get_data(as_text=True)))
+        return self.answer
+
+    def post(self, event: Event = EVENT, *, secrets: tuple[str, ...] = (SECRET,), at: datetime | None = None) -> None:
+        webhook = StandardWebhook(f"{self.url}/webhooks", lambda: list(secrets))
+        webhook.post(event, iso(at or datetime.now(UTC)))
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    shop = Endpoint()
+    with serving(shop.app) as url:
+        shop.url = url
+        yield shop
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """A server's URL that answers its first request with these bytes."""
+
+    def serve() -> None:
+        with suppress(OSError):
+            connection, _ = server.accept()
+            connection.recv(65536)
+            connection.sendall(answer)
+            connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+VERIFIERS = {
+    "standardwebhooks": (standardwebhooks.Webhook, standardwebhooks.WebhookVerificationError),
+    "svix": (svix.Webhook, svix.WebhookVerificationError),
+}
+every_verifier = pytest.mark.parametrize(("verifier", "refusal"), VERIFIERS.values(), ids=VERIFIERS)
+
+
+def test_the_endpoint_gets_the_cloud_event(endpoint: Endpoint) -> None:
+    endpoint.post()
+    [(headers, body)] = endpoint.received
+    assert json.loads(body) == json.loads(EVENT.to_cloud_event())
+    assert headers["Content-Type"] == "application/cloudevents+json"
+    assert headers["Webhook-Id"] == EVENT.event_id
+
+
+@every_verifier
+class TestSignature:
+    def test_others_verify_it(self, endpoint: Endpoint, verifier: Any, refusal: type[Exception]) -> None:
+        endpoint.post()
+        [(headers, body)] = endpoint.received
+        verifier(SECRET).verify(body, headers)
+
+    def test_during_a_rotation_either_secret_verifies(
+        self, endpoint: Endpoint, verifier: Any, refusal: type[Exception]
+    ) -> None:
+        endpoint.post(secrets=(SECRET, OLD_SECRET))
+        [(headers, body)] = endpoint.received
+        for secret in (SECRET, OLD_SECRET):
+            verifier(secret).verify(body, headers)
+
+    def test_they_refuse_what_was_changed_or_is_old(
+        self, endpoint: Endpoint, verifier: Any, refusal: type[Exception]
+    ) -> None:
+        endpoint.post()
+        endpoint.post(at=datetime.now(UTC) - timedelta(minutes=6))
+        [(headers, body), (old_headers, old_body)] = endpoint.received
+        changed = [
+            (old_headers, old_body),
+            (headers, body.replace("1999", "1998")),
+            (headers | {"Webhook-Id": "evt_other"}, body),
+            (headers | {"Webhook-Timestamp": str(int(headers["Webhook-Timestamp"]) + 1)}, body),
+        ]
+        for other_headers, other_body in changed:
+            with pytest.raises(refusal):
+                verifier(SECRET).verify(other_body, other_headers)
+        with pytest.raises(refusal):
+            verifier(OLD_SECRET).verify(body, headers)
+
+
+class TestAnswers:
+    @pytest.mark.parametrize("status", [200, 201, 202, 204])
+    def test_a_success_is_one_whatever_the_body(self, endpoint: Endpoint, status: int) -> None:
+        endpoint.answer = Response(b"\xff\x00garbage" * 1000, status=status, content_type="application/json")
+        endpoint.post()
+
+    @pytest.mark.parametrize("status", [400, 401, 404, 409, 429, 500, 503])
+    def test_any_other_answer_is_none(self, endpoint: Endpoint, status: int) -> None:
+        endpoint.answer = Response("4000056655665556", status=status)
+        with pytest.raises(NotDelivered, match=f"^The endpoint answered {status}\\.$"):
+            endpoint.post()
+
+    @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+    def test_a_redirect_is_not_followed(self, endpoint: Endpoint, status: int) -> None:
+        endpoint.answer = Response(status=status, headers={"Location": f"{endpoint.url}/elsewhere"})
+        with pytest.raises(NotDelivered, match=str(status)):
+            endpoint.post()
+        assert len(endpoint.received) == 1
+
+    def test_410_means_that_no_more_is_wanted(self, endpoint: Endpoint) -> None:
+        endpoint.answer = Response(status=410)
+        with pytest.raises(EndpointGone):
+            endpoint.post()
+
+    def test_a_body_without_end_is_not_waited_for(self, endpoint: Endpoint) -> None:
+        with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\nand so on") as endpoint.url:
+            endpoint.post()
+
+    def test_an_answer_that_does_not_come_is_given_up(
+        self, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(webhooks, "TIMEOUTS_SECONDS", (0.2, 0.2))
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            endpoint.url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            with pytest.raises(NotDelivered, match=r"^The endpoint did not answer: ReadTimeout\.$"):
+                endpoint.post()
+
+    @pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 ", b"\x15\x03\x01", b""])
+    def test_nor_is_what_is_no_http(self, endpoint: Endpoint, answer: bytes) -> None:
+        with answering(answer) as endpoint.url, pytest.raises(NotDelivered, match=r"did not answer"):
+            endpoint.post()
+
+    def test_nobody_who_listens_is_no_success(self, endpoint: Endpoint) -> None:
+        endpoint.url = "http://127.0.0.1:1"
+        with pytest.raises(NotDelivered, match="ConnectionError"):
+            endpoint.post()
+
+
+class TestAddresses:
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "127.0.0.1",
+            "localhost",
+            "10.0.0.1",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",  # noqa: S104
+            "[::1]",
+            "[fd00:ec2::254]",
+            "[::ffff:169.254.169.254]",
+            "2130706433",
+        ],
+    )
+    def test_a_private_address_is_not_called(self, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+        monkeypatch.setattr(socket, "create_connection", lambda *_, **__: pytest.fail("connected"))
+        with pytest.raises(NotDelivered, match="did not answer: InvalidIPAddress"):
+            StandardWebhook(f"https://{host}/webhooks", lambda: [SECRET]).post(EVENT, iso(datetime.now(UTC)))
+
+    def test_nor_is_a_name_that_leads_to_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        address = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("169.254.169.254", 443))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: address)
+        with pytest.raises(NotDelivered, match="InvalidIPAddress"):
+            StandardWebhook("https://shop.example/webhooks", lambda: [SECRET]).post(EVENT, iso(datetime.now(UTC)))
+
+    def test_the_address_that_was_checked_is_the_one_that_is_called(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[str] = []
+        called: list[Any] = []
+
+        def resolve(host: str, *_: Any, **__: Any) -> list[Any]:
+            asked.append(host)
+            first = "203.0.114.7" if len(asked) == 1 else "169.254.169.254"
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host if host[0].isdigit() else first, 443))]
+
+        def connect(connection: Any, address: Any) -> None:
+            called.append(address)
+            raise OSError
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        monkeypatch.setattr(socket.socket, "connect", connect)
+        with pytest.raises(NotDelivered):
+            StandardWebhook("https://shop.example/webhooks", lambda: [SECRET]).post(EVENT, iso(datetime.now(UTC)))
+        assert {address[0] for address in called} == {"203.0.114.7"}
+
+    def test_no_proxy_is_used(self, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        endpoint.post()
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_not base64!", "whsec_ä"])
+def test_a_secret_that_is_none_is_unavailable_and_not_told(endpoint: Endpoint, secret: str) -> None:
+    with pytest.raises(SecretUnavailable) as raised:
+        endpoint.post(secrets=(secret,))
+    assert not secret or secret not in str(raised.value)
+    assert endpoint.received == []
+
+
+class TestQueue:
+    class Sqs:
+        """SQS's client, with a list of its calls."""
+
+        def __init__(self, error: Exception | None = None) -> None:
+            self.calls: list[tuple[str, dict[str, Any]]] = []
+            self.error = error
+
+        def __getattr__(self, operation: str) -> Any:
+            def call(**request: Any) -> None:
+                if self.error:
+                    raise self.error
+                self.calls.append((operation, request))
+
+            return call
+
+    def test_a_message_is_postponed_or_set_aside(self) -> None:
+        sqs = self.Sqs()
+        queue = SqsDeliveryQueue(sqs, "queue", "dead-letters")
+        queue.postpone("receipt-1", 60)
+        queue.set_aside("{}")
+        assert sqs.calls == [
+            (
+                "change_message_visibility",
+                {"QueueUrl": "queue", "ReceiptHandle": "receipt-1", "VisibilityTimeout": 60},
+            ),
+            ("send_message", {"QueueUrl": "dead-letters", "MessageBody": "{}"}),
+        ]
+
+    def test_a_queue_that_is_down_is_ours_to_say(self) -> None:
+        queue = SqsDeliveryQueue(self.Sqs(EndpointConnectionError(endpoint_url="sqs")), "queue", "dead-letters")
+        for call in (lambda: queue.postpone("receipt-1", 60), lambda: queue.set_aside("{}")):
+            with pytest.raises(QueueUnavailable, match=r"^SQS: EndpointConnectionError$"):
+                call()
