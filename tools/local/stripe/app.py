@@ -43,11 +43,14 @@ OPERATIONS = (
     *("create", "charge", "find", "cancel_authentication", "reverse", "void"),
     *("capture", "refund", "verify", "settlements"),
 )
+SAVED_500 = "http_500_saved"
 FAULTS = (
     *("timeout_before", "timeout_after", "slow", "late", "reset", "garbage"),
-    *("http_429", "http_500", "http_502_html", *REFUND_STATUSES),
+    *("http_429", "http_500", "http_502_html", *REFUND_STATUSES, SAVED_500),
 )
-"""Those of Sparkle's that Stripe can have. It approves no part of an amount unless it is asked to."""
+"""Those of Sparkle's that Stripe can have; it approves no part of an amount unless it is asked to. And a 500 that comes
+after the endpoint has begun: it is saved under the key, and repeated (https://docs.stripe.com/api/idempotent_requests,
+seen 2026-11-29)."""
 
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z_]+)?")
 _ENDIVE = "2026-09-30"
@@ -88,6 +91,9 @@ def create_app(api_key: str, account: Account) -> Flask:
         fault = switchboard.take(operation, reference)
         g.entry |= {"reference": reference, "fault": fault and fault.fault}
         claim = Claim(key, request.path, g.parameters, reference) if key else None
+        if fault and fault.fault == SAVED_500:
+            failure = StripeError(500, "An error occurred while processing the request.", "api_error")
+            return performing.perform(lambda: Answer(500, failure.body()), None, keys, claim, rate_limited())
         return performing.perform(lambda: _carry_out(action, account), fault, keys, claim, rate_limited())
 
     @app.before_request
