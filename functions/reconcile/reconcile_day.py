@@ -157,13 +157,13 @@ class Reconciliation:
 
     def _compare_line(self, line: SettlementLine, gateway: str) -> None:
         if REDACTED in astuple(line) or line.reference is None or not line.is_known:
-            self._break(line, "missing_in_ledger", "a line as documented", str(line))
+            self._break(line, "missing_in_ledger", "a line as documented", f"{line} at {gateway}")
             return
         known = self.ledger.find(line.reference)
         if known is None:
             execution = self.executions.find(line.reference)
             if execution is None or not execution.running:
-                self._break(line, "missing_in_ledger", "a payment", str(line))
+                self._break(line, "missing_in_ledger", "a payment", f"{line} at {gateway}")
             return
         broken = compare(line, known.payment, known.entries, self.day)
         if broken:

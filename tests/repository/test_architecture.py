@@ -1,5 +1,6 @@
-"""The diagrams in docs/architecture.md match the code."""
+"""The diagrams in docs/architecture.md match the code, and so does what it says of the gateways' names."""
 
+import ast
 import re
 from typing import get_args
 
@@ -7,6 +8,7 @@ from functions.shared.domain.operation import OperationStatus
 from functions.shared.domain.payment import NEXT_STATUSES
 from tests.documents import document
 from tests.workflow.definition import DEFINITIONS, PAYMENT
+from tools.deployment.paths import ROOT
 
 ARCHITECTURE = document("architecture")
 ARROW = re.compile(r"^\s*(\[\*\]|\w+) --> (\w+)", re.MULTILINE)
@@ -42,3 +44,31 @@ def test_a_payments_tasks_are_drawn_in_their_order() -> None:
 
 def test_every_state_machine_is_drawn() -> None:
     assert set(re.findall(r"\[\[(\w+)\]\]", drawing("The parts"))) == set(DEFINITIONS)
+
+
+def test_nothing_but_its_own_folders_knows_a_gateway_by_name() -> None:
+    adapters, doubles = ROOT / "functions/shared/adapters/gateways", ROOT / "tools/local"
+    names = {file.parent.name for file in adapters.glob("*/__init__.py")}
+    own = {folder / name for folder in (adapters, doubles) for name in names}
+    known = {
+        (file.relative_to(ROOT).as_posix(), word)
+        for folder in ("bench", "client", "examples", "functions", "tools")
+        for file in (ROOT / folder).rglob("*.py")
+        if own.isdisjoint(file.parents)
+        for node in ast.walk(ast.parse(file.read_text()))
+        for word in names.intersection(_words(node))
+    }
+    # The sandbox that runs if none is named.
+    assert known == {("tools/local/machine.py", "sparkle")}
+
+
+def _words(node: ast.AST) -> list[str]:
+    """The words of what a program compares, looks up or imports; a sentence is for people."""
+    match node:
+        case ast.Constant(value=str(text)) if " " not in text:
+            return re.split(r"\W", text)
+        case ast.Import(names=aliases):
+            return [part for alias in aliases for part in alias.name.split(".")]
+        case ast.ImportFrom(module=module, names=aliases):
+            return [*(module or "").split("."), *(alias.name for alias in aliases)]
+    return []

@@ -32,6 +32,8 @@ CAPTURES: Mapping[str, tuple[str, Any]] = {
 
 # The faults with which the gateway charges the card and doesn't say so: a look shows it.
 CHARGED = {"timeout_after", "slow", "garbage"}
+# Those with which the gateway is still at work on the request when our attempts have ended.
+UNDER_WAY = {"slow", "late"}
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +164,28 @@ class TestFaultsOfStripe:
             found = set(pool.map(ended, ids.keys(), ids.values()))
         driver.clear_faults()
         assert found == {"reversed"}
+        assert list(invariants.broken(driver.stack, list(ids.values()))) == []
+
+    def test_nor_does_one_of_the_call_that_creates_what_is_charged(self, driver: Driver) -> None:
+        """While Stripe creates the intent, whoever repeats the call learns nothing. Here it takes longer than all
+        attempts of the payment, and is over before `resolve` asks for the first time, which waits a twentieth of five
+        minutes."""
+        ids = {fault: id_for("stripe") for fault in FAULTS}
+
+        def ended(fault: str, payment_id: str) -> str:
+            once = {"operation": "create", "fault": fault, "reference": payment_id, "times": 1, "seconds": 12}
+            driver.stack.sandboxes["stripe"].call("POST", "/sandbox/faults", json=once).raise_for_status()
+            driver.pay(payment_id)
+            driver.ended(payment_id)
+            settled = wait_for(
+                lambda: driver.stack.payment(payment_id), 60, until=lambda payment: payment["status"] != "in_doubt"
+            )
+            return str(settled["status"])
+
+        with ThreadPoolExecutor(4) as pool:
+            found = dict(zip(ids, pool.map(ended, ids.keys(), ids.values()), strict=True))
+        driver.clear_faults()
+        assert found == {fault: "reversed" if fault in UNDER_WAY else "captured" for fault in FAULTS}
         assert list(invariants.broken(driver.stack, list(ids.values()))) == []
 
     @pytest.mark.parametrize(("kind", "capture"), [("refund", True), ("capture", False), ("void", False)])

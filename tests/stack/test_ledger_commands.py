@@ -332,7 +332,7 @@ class TestBreaks:
             charge = sandbox.call("POST", "/v1/charges", json=order | {"card": GATEWAY_CARD})
         run = command("reconcile", sandbox.day)
         assert run.returncode == 1
-        assert breaks(run, reference) == [["missing_in_ledger", "apayment", f"charge{charge['id']}of19.99USD"]]
+        assert breaks(run, reference) == [["missing_in_ledger", "apayment", f"charge{charge['id']}of19.99USDatsparkle"]]
         assert f"1 break on {sandbox.day}." in run.stdout
 
     def test_a_payment_that_the_report_leaves_out_is_missing_at_the_gateway(

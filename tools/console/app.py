@@ -53,7 +53,12 @@ def create_app(stack: Stack, stack_file: str | None = None) -> Flask:
     app = Flask("tools.console", static_folder="static", template_folder=None)
     app.config.update(PROVIDE_AUTOMATIC_OPTIONS=False)
     payments = Payments(stack)
-    frame = {"stack_name": payments.name, "region": stack.region, "url_for": url_for}
+    frame = {
+        "stack_name": payments.name,
+        "region": stack.region,
+        "url_for": url_for,
+        "gateways": sorted(stack.gateways),
+    }
 
     def page(template: str, **values: Any) -> Response:
         shown = {"page": request.endpoint, "doubt_count": payments.doubt_count(), "doubts_shown": MAX_DOUBTS_SHOWN}
@@ -85,6 +90,7 @@ def create_app(stack: Stack, stack_file: str | None = None) -> Flask:
             _amount(criteria.get("least")),
             _amount(criteria.get("most")),
             criteria.get("currency", "").upper(),
+            gateway=criteria.get("gateway", ""),
         )
         result = payments.page(search, before, after)
         criteria = {name: value for name, value in criteria.items() if value and name not in ("before", "after")}

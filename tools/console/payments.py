@@ -140,6 +140,7 @@ class Summary:
             search.status in ("", self.status)
             and search.reference in ("", self.merchant_reference)
             and search.currency in ("", self.currency)
+            and search.gateway in ("", self.gateway)
             and (search.least is None or (amount is not None and amount >= search.least))
             and (search.most is None or (amount is not None and amount <= search.most))
             and (payment_id.startswith(text) or text in reference or text in (self.last4, self.token, self.fingerprint))
@@ -148,11 +149,12 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Search criteria: status, first and last day (UTC), amounts, currency, reference and `text`. Empty fields match
-    everything.
+    """Search criteria: status, first and last day (UTC), amounts, currency, reference, gateway and `text`. Empty fields
+    match everything.
 
-    `reference` is the whole merchant reference. `text` matches the start of a payment id, a part of the merchant
-    reference, or the card's token, fingerprint or last four digits.
+    `gateway` is its name, which is known of a payment in the ledger. `reference` is the whole merchant reference.
+    `text` matches the start of a payment id, a part of the merchant reference, or the card's token, fingerprint or last
+    four digits.
     """
 
     status: str = ""
@@ -163,6 +165,7 @@ class Search:
     most: Decimal | None = None
     currency: str = ""
     reference: str = ""
+    gateway: str = ""
 
     def __bool__(self) -> bool:
         return self != Search()

@@ -1,8 +1,13 @@
-"""The sandbox's HTTP server, with threads, persistent connections, and connections that a fault breaks."""
+"""The sandbox's HTTP server, with threads, persistent connections, and connections that a fault breaks; and the command
+that runs it."""
 
+import argparse
+import os
+import signal
 import socket
 import struct
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
@@ -90,3 +95,24 @@ class SandboxServer(ThreadedWSGIServer):
         for connection in self._connections.copy():
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+
+
+def run(gateway: str, made: Callable[[str], AbstractContextManager[Flask]]) -> None:
+    """Serve the gateway's sandbox, which is `made` for an API key, until SIGTERM or Ctrl-C. Prints the URL on a line.
+
+    The key is in a variable such as SPARKLE_API_KEY: any user of the machine could read an argument.
+    """
+    title = f"The sandbox of {gateway.capitalize()}."
+    parser = argparse.ArgumentParser(prog=f"python -m tools.local.{gateway}", description=title)
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one (the default)")
+    arguments = parser.parse_args()
+    variable = f"{gateway.upper()}_API_KEY"
+    api_key = os.environ.pop(variable, "")
+    if not api_key:
+        parser.error(f"the variable {variable} must hold the bearer key that it accepts")
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt), made(api_key) as app:
+        server = SandboxServer(app, arguments.port)
+        print(server.url, flush=True)
+        server.serve_forever()

@@ -6,19 +6,20 @@ import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import Forbidden, HTTPException
 
 from tools.local.browsers import foreign
-from tools.local.events import Endpoint, EventSender
+from tools.local.events import EventSender
 from tools.local.sandbox import performing
 from tools.local.sandbox.challenge import PAGES, Outcome, add_challenge_pages
-from tools.local.sandbox.faults import Fault, Switchboard
+from tools.local.sandbox.faults import Switchboard
 from tools.local.sandbox.idempotency import Answer
 from tools.local.sandbox.performing import DROP, REFUND_STATUSES, Claim
+from tools.local.sandbox.routes import add_sandbox_routes
 from tools.local.sparkle.charges import (
     Card,
     Charge,
@@ -215,10 +216,6 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
 
         return perform("settlements", day.isoformat(), action)
 
-    @app.get("/sandbox/health")
-    def health() -> dict[str, Any]:
-        return {"status": "ok"}
-
     @app.get("/sandbox/charges")
     def all_charges() -> dict[str, Any]:
         return {"charges": [asdict(charge) for charge in book.all()]}
@@ -231,6 +228,7 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
         return True
 
     add_challenge_pages(app, book.challenge, could_end_challenge)
+    add_sandbox_routes(app, _body, books=book, keys=keys, switchboard=switchboard, events=events, requests=requests)
 
     @app.post("/sandbox/charges/<charge_id>/challenge")
     def end_challenge(charge_id: str) -> dict[str, Any]:
@@ -245,13 +243,6 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
     def succeed_refund(refund_id: str) -> dict[str, Any]:
         return asdict(book.succeed_refund(refund_id))
 
-    @app.post("/sandbox/forget")
-    def forget() -> tuple[str, int]:
-        reference = _body("ByReference")["reference"]
-        book.forget(reference)
-        keys.forget(reference)
-        return "", 204
-
     @app.post("/sandbox/refunds/<refund_id>/fail")
     def fail_refund(refund_id: str) -> dict[str, Any]:
         return asdict(book.fail_refund(refund_id))
@@ -264,46 +255,6 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
     @app.delete("/sandbox/settlements/<date>")
     def restore_report(date: str) -> tuple[str, int]:
         replaced_reports.pop(_day(date), None)
-        return "", 204
-
-    @app.post("/sandbox/clock")
-    def shift_clock() -> dict[str, Any]:
-        book.offset = timedelta(seconds=_body("ClockShift")["offset_seconds"])
-        return {"now": book.now()}
-
-    @app.delete("/sandbox/clock")
-    def restore_clock() -> dict[str, Any]:
-        book.offset = timedelta()
-        return {"now": book.now()}
-
-    @app.get("/sandbox/events")
-    def where_events_go() -> dict[str, Any]:
-        return {"endpoint": events.endpoint and asdict(events.endpoint)}
-
-    @app.post("/sandbox/events")
-    def send_events() -> tuple[str, int]:
-        events.send_to(Endpoint(**_body("EventEndpoint")))
-        return "", 204
-
-    @app.delete("/sandbox/events")
-    def send_no_events() -> tuple[str, int]:
-        events.send_to(None)
-        return "", 204
-
-    @app.get("/sandbox/requests")
-    def all_requests() -> dict[str, Any]:
-        return {"requests": list(requests)}
-
-    @app.post("/sandbox/faults")
-    def add_fault() -> tuple[dict[str, Any], int]:
-        fault = Fault(**_body("Fault"))
-        armed = asdict(fault)
-        switchboard.add(fault)
-        return armed, 201
-
-    @app.delete("/sandbox/faults")
-    def clear_faults() -> tuple[str, int]:
-        switchboard.clear(request.args.get("reference"))
         return "", 204
 
     return app

@@ -1,34 +1,22 @@
-"""`python -m tools.local.stripe --port 8788`: run the double until SIGTERM or Ctrl-C.
+"""`python -m tools.local.stripe --port 8788`: run the double, with its API key in the variable STRIPE_API_KEY."""
 
-The variable STRIPE_API_KEY holds the bearer key that it accepts; any user of the machine could read an argument.
-"""
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-import argparse
-import os
-import signal
-from contextlib import suppress
+from flask import Flask
 
-from tools.local.sandbox.server import SandboxServer
+from tools.local.sandbox.server import run
 from tools.local.stripe.account import Account
 from tools.local.stripe.app import create_app
 from tools.local.stripe.localstripe import running_localstripe
 
 
-def main() -> None:
-    """Print the URL on a line, and serve."""
-    parser = argparse.ArgumentParser(prog="python -m tools.local.stripe", description="A double of Stripe.")
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one (the default)")
-    arguments = parser.parse_args()
-    api_key = os.environ.pop("STRIPE_API_KEY", "")
-    if not api_key:
-        parser.error("the variable STRIPE_API_KEY must hold the bearer key that it accepts")
-
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with suppress(KeyboardInterrupt), running_localstripe() as localstripe:
-        server = SandboxServer(create_app(api_key, Account(localstripe)), arguments.port)
-        print(server.url, flush=True)
-        server.serve_forever()
+@contextmanager
+def running(api_key: str) -> Iterator[Flask]:
+    """The double, with a localstripe behind it."""
+    with running_localstripe() as localstripe:
+        yield create_app(api_key, Account(localstripe))
 
 
 if __name__ == "__main__":
-    main()
+    run("stripe", running)

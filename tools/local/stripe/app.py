@@ -21,8 +21,6 @@ import re
 import secrets
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict
-from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -30,12 +28,13 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import Forbidden, HTTPException
 
 from tools.local.browsers import foreign
-from tools.local.events import Endpoint, EventSender
+from tools.local.events import EventSender
 from tools.local.sandbox import performing
 from tools.local.sandbox.challenge import OUTCOMES, PAGES, Outcome, add_challenge_pages
 from tools.local.sandbox.faults import Fault, Switchboard
 from tools.local.sandbox.idempotency import Answer, IdempotencyKeys
 from tools.local.sandbox.performing import DROP, REFUND_STATUSES, Claim
+from tools.local.sandbox.routes import add_sandbox_routes
 from tools.local.stripe.account import CONTRACT, Account, Object
 from tools.local.stripe.cards import Card
 from tools.local.stripe.errors import KeyInUse, KeyReused, StripeError, rate_limited
@@ -44,17 +43,27 @@ OPERATIONS = (
     *("create", "charge", "find", "cancel_authentication", "reverse", "void"),
     *("capture", "refund", "verify", "settlements"),
 )
+SAVED_500 = "http_500_saved"
 FAULTS = (
     *("timeout_before", "timeout_after", "slow", "late", "reset", "garbage"),
-    *("http_429", "http_500", "http_502_html", *REFUND_STATUSES),
+    *("http_429", "http_500", "http_502_html", *REFUND_STATUSES, SAVED_500),
 )
-"""Those of Sparkle's that Stripe can have. It approves no part of an amount unless it is asked to."""
+"""Those of Sparkle's that Stripe can have; it approves no part of an amount unless it is asked to. And a 500 that comes
+after the endpoint has begun: it is saved under the key, and repeated (https://docs.stripe.com/api/idempotent_requests,
+seen 2026-11-29)."""
 
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z_]+)?")
 _ENDIVE = "2026-09-30"
 """The first version without the parameter `payment_method_types`:
 https://docs.stripe.com/changelog/endive/2026-09-30/removes-the-payment-method-types-parameter-from-payment-intents-and-setup-intents
 (seen 2026-11-29)."""
+_SANDBOX_FIELDS: dict[str, tuple[str, ...]] = {
+    "ByReference": ("reference",),
+    "ClockShift": ("offset_seconds",),
+    "EventEndpoint": ("url", "secret"),
+    "Fault": ("operation", "fault"),
+}
+"""The required fields of the switchboard's bodies, by their schema in docs/sparkle.yaml."""
 _MAX_LOGGED_REQUESTS = 10_000
 _RANGES: dict[str, Callable[[int, int], bool]] = {
     "gt": lambda value, bound: value > bound,
@@ -82,6 +91,9 @@ def create_app(api_key: str, account: Account) -> Flask:
         fault = switchboard.take(operation, reference)
         g.entry |= {"reference": reference, "fault": fault and fault.fault}
         claim = Claim(key, request.path, g.parameters, reference) if key else None
+        if fault and fault.fault == SAVED_500:
+            failure = StripeError(500, "An error occurred while processing the request.", "api_error")
+            return performing.perform(lambda: Answer(500, failure.body()), None, keys, claim, rate_limited())
         return performing.perform(lambda: _carry_out(action, account), fault, keys, claim, rate_limited())
 
     @app.before_request
@@ -264,10 +276,6 @@ def create_app(api_key: str, account: Account) -> Flask:
         operation = "settlements" if kind in ("balance_transactions", "payouts") else "find"
         return perform(operation, account.reference(about) if about else "", lambda: _page(account, kind, given))
 
-    @app.get("/sandbox/health")
-    def health() -> dict[str, Any]:
-        return {"status": "ok"}
-
     @app.get("/sandbox/charges")
     def all_charges() -> dict[str, Any]:
         return {"charges": account.charges()}
@@ -280,6 +288,9 @@ def create_app(api_key: str, account: Account) -> Flask:
         return True
 
     add_challenge_pages(app, account.challenge, could_end_challenge)
+    add_sandbox_routes(
+        app, _sandbox_body, books=account, keys=keys, switchboard=switchboard, events=events, requests=requests
+    )
 
     @app.post("/sandbox/charges/<id>/challenge")
     def end_challenge(id: str) -> Object:
@@ -301,60 +312,6 @@ def create_app(api_key: str, account: Account) -> Flask:
         [ended] = [each for each in charge["refunds"] if each["id"] == id]
         about = {"charge_id": charge["id"], "reference": charge["reference"], "currency": charge["currency"]}
         return {**ended, **about, "charge": charge}
-
-    @app.post("/sandbox/forget")
-    def forget() -> tuple[str, int]:
-        reference = _fields("reference")["reference"]
-        account.forget(reference)
-        keys.forget(reference)
-        return "", 204
-
-    @app.post("/sandbox/clock")
-    def shift_clock() -> dict[str, Any]:
-        account.offset = timedelta(seconds=_fields("offset_seconds")["offset_seconds"])
-        return {"now": account.now()}
-
-    @app.delete("/sandbox/clock")
-    def restore_clock() -> dict[str, Any]:
-        account.offset = timedelta()
-        return {"now": account.now()}
-
-    @app.get("/sandbox/requests")
-    def all_requests() -> dict[str, Any]:
-        return {"requests": list(requests)}
-
-    @app.get("/sandbox/events")
-    def where_events_go() -> dict[str, Any]:
-        return {"endpoint": events.endpoint and asdict(events.endpoint)}
-
-    @app.post("/sandbox/events")
-    def send_events() -> tuple[str, int]:
-        fields = _fields("url", "secret")
-        events.send_to(Endpoint(fields["url"], fields["secret"]))
-        return "", 204
-
-    @app.delete("/sandbox/events")
-    def send_no_events() -> tuple[str, int]:
-        events.send_to(None)
-        return "", 204
-
-    @app.post("/sandbox/faults")
-    def add_fault() -> tuple[dict[str, Any], int]:
-        fields = _fields("operation", "fault")
-        if fields["operation"] not in OPERATIONS or fields["fault"] not in FAULTS:
-            raise StripeError(422, f"The operation must be one of {OPERATIONS}, and the fault one of {FAULTS}.")
-        try:
-            fault = Fault(**fields)
-        except TypeError:
-            raise StripeError(422, "A fault has operation, fault, times, reference and seconds.") from None
-        armed = asdict(fault)
-        switchboard.add(fault)
-        return armed, 201
-
-    @app.delete("/sandbox/faults")
-    def clear_faults() -> tuple[str, int]:
-        switchboard.clear(request.args.get("reference"))
-        return "", 204
 
     return app
 
@@ -396,6 +353,15 @@ def _parameters(call: str, *required: str) -> dict[str, Any]:
             raise StripeError(400, f"Missing required param: {name}.", code="parameter_missing", param=name)
     g.parameters = given.copy()
     return given
+
+
+def _sandbox_body(schema: str) -> dict[str, Any]:
+    fields = _fields(*_SANDBOX_FIELDS[schema])
+    if schema == "Fault" and (fields["operation"] not in OPERATIONS or fields["fault"] not in FAULTS):
+        raise StripeError(422, f"The operation must be one of {OPERATIONS}, and the fault one of {FAULTS}.")
+    if schema == "Fault" and not fields.keys() <= Fault.__dataclass_fields__.keys():
+        raise StripeError(422, "A fault has operation, fault, times, reference and seconds.")
+    return fields
 
 
 def _fields(*required: str) -> dict[str, Any]:

@@ -400,7 +400,7 @@ FIELDS = [
     accepted("amount 1", payment_with(amount_minor=1)),
     accepted("amount 99999999", payment_with(amount_minor=99999999)),
     # The API accepts twelve digits, but not every gateway takes more than eight.
-    accepted("amount 999999999999", payment_with(amount_minor=999999999999), ("captured", "reversed GatewayRefused")),
+    accepted("amount 999999999999", payment_with(amount_minor=999999999999), ("captured", "reversed gateway_refused")),
     Row("amount 0", payment_with(amount_minor=0)),
     Row("amount -1", payment_with(amount_minor=-1)),
     Row("amount 1000000000000", payment_with(amount_minor=1000000000000)),

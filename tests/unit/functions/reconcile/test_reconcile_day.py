@@ -345,7 +345,7 @@ class TestBreaks:
         world.report.insert(1, replace(world.report[0], **changes))  # type: ignore[arg-type]
         (found,) = world.reconcile()
         assert (found.type, found.payment_id, found.item) == ("missing_in_ledger", reference or "", f"{type}:cb_1")
-        assert found.found == f"{type} cb_1 of -1999 USD"
+        assert found.found == f"{type} cb_1 of -1999 USD at sparkle"
         assert [len(recorded.journal) for recorded in world.ledger.records.values()] == [2, 2]
 
     @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from tests.unit.tools.console.conftest import Bench
 from tools.console import payments as payments_module
 from tools.console import records as ledger_module
 from tools.console.app import create_app
-from tools.deployment.stack import Stack
+from tools.deployment.stack import Gateway, Stack
 
 HOST = "http://127.0.0.1:4568"
 
@@ -105,6 +105,20 @@ def test_payments_are_listed_with_a_link_to_each(browser: FlaskClient, payment_i
     text = browser.get("/", base_url=HOST).text
     assert f'href="/payments/{payment_id}"' in text
     assert all(word in text for word in ("captured", "19.99 USD", "4242", "order-1001"))
+
+
+def test_of_several_gateways_a_payment_shows_its_own_and_is_found_by_it(bench: Bench, payment_id: str) -> None:
+    gateways = {name: Gateway(f"https://{name}.example") for name in ("sparkle", "stripe")}
+    with create_app(replace(bench.stack, gateways=gateways)).test_client() as browser:
+        assert "<td>Sparkle</td>" in browser.get("/", base_url=HOST).text
+        assert payment_id in browser.get("/?gateway=sparkle", base_url=HOST).text
+        others = browser.get("/?gateway=stripe", base_url=HOST).text
+    assert payment_id not in others
+    assert '<option value="stripe" selected>Stripe</option>' in others
+
+
+def test_the_only_gateway_is_not_asked_for(browser: FlaskClient, payment_id: str) -> None:
+    assert "Sparkle" not in browser.get("/", base_url=HOST).text
 
 
 def test_what_has_not_changed_is_not_sent_again(browser: FlaskClient, payment_id: str) -> None:

@@ -218,6 +218,7 @@ def test_a_doubt_has_the_execution_that_looks_after_it(bench: Bench, known: Paym
         (Search(least=Decimal(20)), ["pay-b"]),
         (Search(most=Decimal(19)), []),
         (Search(currency="JPY"), ["pay-b"]),
+        (Search(gateway="stripe"), ["pay-a"]),
     ],
 )
 def test_payments_are_found_by_status_id_reference_and_card(search: Search, found: list[str]) -> None:
@@ -230,12 +231,14 @@ def test_payments_are_found_by_status_id_reference_and_card(search: Search, foun
             "card": {"last4": "4242", "token": TOKEN},
             "created_at": "2026-11-23T09:00:00.000Z",
             "merchant_reference": "order-1001",
+            "gateway": "stripe",
         },
         None,
         None,
     )
     other = replace(
         one,
+        gateway="sparkle",
         payment_id="pay-b",
         amount_minor=1999,
         currency="JPY",

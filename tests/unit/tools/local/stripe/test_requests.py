@@ -41,6 +41,16 @@ def test_a_key_is_good_for_one_body(stripe: Stripe, payment: str) -> None:
     assert (answer.status_code, answer.json()["error"]["type"]) == (400, "idempotency_error")
 
 
+def test_a_failure_that_was_saved_is_repeated_until_the_key_is_forgotten(stripe: Stripe, payment: str) -> None:
+    stripe.sandbox("POST", "faults", {"operation": "create", "fault": "http_500_saved", "reference": payment})
+    body = {"amount": 1999, "currency": "usd", "metadata__payment_id": payment}
+    first, again = (stripe.post("payment_intents", f"{payment}-intent", **body) for _ in range(2))
+    assert (first.status_code, first.json()["error"]["type"]) == (500, "api_error")
+    assert (again.content, again.headers["Idempotent-Replayed"]) == (first.content, "true")
+    stripe.sandbox("POST", "forget", {"reference": payment})
+    assert stripe.post("payment_intents", f"{payment}-intent", **body).status_code == 200
+
+
 def test_a_key_in_use_is_refused(stripe: Stripe, payment: str) -> None:
     intent = stripe.create(payment)
     stripe.sandbox("POST", "faults", {"operation": "charge", "fault": "slow", "reference": payment, "seconds": 1.5})

@@ -17,7 +17,7 @@ from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.gateways.stripe.client import API_VERSION, Stripe
 from functions.shared.adapters.gateways.stripe.declines import DECLINE_CODES, GENERIC, decline_code
 from functions.shared.adapters.gateways.stripe.mapping import StripeMapping
-from functions.shared.domain.charge import REDACTED, Authentication, Reversal, StoredCredential
+from functions.shared.domain.charge import REDACTED, Authentication, Charge, Reversal, StoredCredential
 from functions.shared.domain.errors import (
     GatewayBusy,
     GatewayMismatch,
@@ -123,6 +123,11 @@ def error(type: str, code: str | None = None, **more: Any) -> dict[str, Any]:
     return {"error": {"type": type, "code": code} | more}
 
 
+def fails(operation: str, reference: str) -> dict[str, str]:
+    """A fault after which Stripe repeats its 500 for as long as it keeps the key."""
+    return {"operation": operation, "fault": "http_500_saved", "reference": reference}
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         ("answer", "expected"),
@@ -226,6 +231,33 @@ class TestAfterADay:
         assert late.reverse(order(reference)).result == "tombstoned"
         with pytest.raises(GatewayRefused):
             late.charge(order(reference), card(), f"{reference}-charge")
+
+    def test_while_stripe_repeats_its_own_failure_nothing_is_known(
+        self, stripe: Stripe, late: Stripe, sandbox: Callable[..., Any]
+    ) -> None:
+        sandbox("POST", "faults", fails("create", reference := new_id()))
+        with pytest.raises(GatewayOutcomeUnknown):
+            stripe.charge(order(reference), card(), f"{reference}-charge")
+        for gateway in (stripe, late):
+            with pytest.raises(GatewayOutcomeUnknown):
+                gateway.reverse(order(reference))
+        sandbox("POST", "forget", {"reference": reference})
+        assert late.reverse(order(reference)).result == "tombstoned"
+
+    def test_a_refund_is_then_made_once_the_key_is_forgotten(
+        self, stripe: Stripe, late: Stripe, sandbox: Callable[..., Any]
+    ) -> None:
+        charge_id = stripe.charge(order(reference := new_id()), card(), f"{reference}-charge").charge_id
+        refund = charge_id, 500, "USD", "op-1", f"{reference}-refund"
+        sandbox("POST", "faults", fails("refund", reference))
+        for gateway in (stripe, late):
+            with pytest.raises(GatewayOutcomeUnknown):
+                gateway.refund(*refund)
+        sandbox("POST", "forget", {"reference": reference})
+        for _ in range(2):
+            charge = late.refund(*refund)
+            assert isinstance(charge, Charge)
+            assert [each.reference for each in charge.refunds] == ["op-1"]
 
     def test_looking_makes_no_intent(self) -> None:
         gateway, script = scripted((200, {"data": [], "has_more": False}), now=lambda: NEXT_DAY)
