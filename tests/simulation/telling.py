@@ -75,7 +75,7 @@ class Telling:
         self._functions = functions(clock, self._network, random, tell, failed_unexpectedly)
         client: Any = TableClient(table, self._network)
         webhook = StandardWebhook("https://shop.test/webhooks", lambda: SECRETS)
-        webhook._session = SimpleNamespace(post=self._post)  # type: ignore[assignment]
+        webhook._session = SimpleNamespace(post=self._post)
         sqs = SimpleNamespace(change_message_visibility=self._change_visibility, send_message=self._send_message)
         queue = SqsDeliveryQueue(sqs, "queue", DEAD_LETTERS)
         self.adapters = {

@@ -36,11 +36,11 @@ def serve(port: int, data_dir: Path, operator: tuple[str, str]) -> None:
         executions,
         iam,
         packages,
-        queues,
         runtime,
+        sources,
     )
 
-    for patch in (runtime, packages, apigateway, encryption, executions, callbacks, iam, queues, alarms, account):
+    for patch in (runtime, packages, apigateway, encryption, executions, callbacks, iam, sources, alarms, account):
         patch.install()
     access.install(access.Operator(*operator))
     hypercorn_compat.install()
