@@ -15,6 +15,7 @@ from unittest.mock import patch
 import boto3
 from botocore.loaders import JSONFileLoader
 from moto import mock_aws
+from moto.core.serialize import BaseJSONSerializer
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
 from moto.dynamodb.responses import DynamoHandler
@@ -141,6 +142,21 @@ def light_backups() -> Iterator[None]:
 
 
 @contextmanager
+def light_answers() -> Iterator[None]:
+    """To each member of an answer, moto tries half a dozen names that an object of its own might have for it. A dict
+    has the member's own, and an attribute's value, `{"S": "…"}`, has one of eleven."""
+    get_value = BaseJSONSerializer.get_value
+
+    def get_at_once(serializer: BaseJSONSerializer, value: Any, key: str, shape: Any) -> Any:
+        if type(value) is dict and (key in value or shape.parent.name == "AttributeValue"):
+            return value.get(key)
+        return get_value(serializer, value, key, shape)
+
+    with patch.object(BaseJSONSerializer, "get_value", get_at_once):
+        yield
+
+
+@contextmanager
 def no_idle_key_pairs() -> Iterator[None]:
     """Keep moto from generating a key pair, which is slow, for symmetric and MAC keys, which have none."""
 
@@ -157,6 +173,7 @@ def mocked_aws() -> Iterator[MockedAws]:
         mock_aws(config={"stepfunctions": {"execute_state_machine": True}}),
         one_request_at_a_time(),
         light_backups(),
+        light_answers(),
         no_idle_key_pairs(),
     ):
         dynamodb = boto3.client("dynamodb", REGION)
