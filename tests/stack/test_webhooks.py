@@ -8,6 +8,8 @@ import pytest
 import standardwebhooks
 import svix
 
+from functions.shared.adapters.table.events import to_event
+from functions.shared.adapters.table.items import unmarshal
 from tests.stack.conftest import deliver_events
 from tests.stack.driver import Driver, payments
 from tools.deployment.polling import wait_for
@@ -85,7 +87,7 @@ def test_declines_authorizations_and_voids_are_told(driver: Driver, told: Told) 
         card_data={"card_number": "4000000000000002", "expiry_date": "12/30", "card_holder": "A B"}
     )
     authorized = driver.paid(capture=False)
-    ask(driver, authorized, "void", {})
+    ask(driver, authorized, "voids", {})
     told.until(declined, "payment.declined")
     told.until(authorized["payment_id"], "payment.voided")
 
@@ -151,4 +153,5 @@ def test_recorded_events_are_what_the_records_say(driver: Driver) -> None:
     payment_id = driver.paid()["payment_id"]
     items = driver.payment_items(payment_id)
     assert [sk for sk in items if sk.startswith("EVENT#")] == ["EVENT#000001"]
-    assert items["EVENT#000001"]["data"]["payment"] == driver.stack.payment(payment_id)
+    recorded = to_event(unmarshal(items["EVENT#000001"]))
+    assert recorded.data["payment"] == driver.stack.payment(payment_id)
