@@ -4,7 +4,7 @@
 # variable's name, and the shell takes the value from the environment, as one word and without interpreting it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal explain inspect console picture reference audit adopt soak reconcile trial-balance statement ledger export accounts verify-ledger anchor upgrade-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom advisories bench test test-all simulate mutants lint lint-types lint-terraform lock clean
+.PHONY: help setup demo up down replay invoke seal explain inspect console listen redeliver picture reference audit adopt soak reconcile trial-balance statement ledger export accounts verify-ledger anchor upgrade-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom advisories bench test test-all simulate mutants lint lint-types lint-terraform lock clean
 
 # Make would expand values from the command line when it exports them; it does not expand those from the environment.
 $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),\
@@ -105,6 +105,12 @@ inspect: setup ## Show one payment with its states and ledger entries (PAYMENT=i
 
 console: setup ## Show all payments in the browser, as they happen (CONSOLE_PORT=), on STACK=file
 	@$(PAYMENTS) console
+
+listen: setup ## Show events as they happen, verified (FORWARD_TO=url), on STACK=file
+	@$(PAYMENTS) listen $(call option,FORWARD_TO,--forward-to)
+
+redeliver: setup ## Send a webhook's dead letters again (WEBHOOK=name), or all events of a payment (PAYMENT=id), on STACK=file
+	@$(PAYMENTS) redeliver $(call option,PAYMENT,--payment) $(call arguments,WEBHOOK)
 
 audit: setup ## Compare executions, ledger and gateway (PAYMENT=id, or all), on STACK=file
 	@set -f; $(PAYMENTS) audit $(call each,PAYMENT)

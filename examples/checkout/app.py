@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, request, send_from_directory, url_for
 from flask.typing import ResponseReturnValue
+from standardwebhooks import Webhook, WebhookVerificationError
 from werkzeug.exceptions import HTTPException
 from werkzeug.utils import redirect
 
@@ -49,15 +50,20 @@ class Refused(Exception):
         self.code = code
 
 
-def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[str, str]]) -> Flask:
+def create_app(
+    payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[str, str]], webhook_secret: str | None = None
+) -> Flask:
     """Create a shop that takes its payments with this client.
 
     The page lists `test_cards`. They map numbers to the `brand`, the `outcome` and, if declined, the `decline_code`.
+    With the secret of its webhook, the shop is told what becomes of its payments, whether or not a page is open, and
+    asks the API only for what it was not told.
     """
     app = Flask(__name__, static_folder=_PAGE_FOLDER, static_url_path="/page")
     app.config.update(MAX_CONTENT_LENGTH=16_384, TRUSTED_HOSTS=["localhost", "127.0.0.1"])
     app.json.sort_keys = False  # type: ignore[attr-defined]
     orders = Orders()
+    verifier = Webhook(webhook_secret) if webhook_secret else None
 
     def find_order(order_id: str) -> Order:
         order = orders.find(order_id)
@@ -66,6 +72,9 @@ def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[st
         return order
 
     def find_payment(order: Order, wait_seconds: int = 0) -> api.Payment | None:
+        told = orders.told(order.payment_id)
+        if told and order.is_settled_by(told):
+            return told
         try:
             return payments.payment(order.payment_id, wait_seconds=wait_seconds)
         except api.NotFound:
@@ -74,6 +83,8 @@ def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[st
     @app.before_request
     def admit() -> None:
         """Allow changes only to this shop's own pages: another site can neither send JSON nor claim this origin."""
+        if request.endpoint == "be_told":
+            return  # its signature says where it comes from
         is_change, origin = request.method == "POST", request.headers.get("Origin")
         if (is_change or origin is not None) and urlsplit(origin or "").netloc != request.host:
             raise Refused(403, "another_site")
@@ -167,13 +178,26 @@ def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[st
         )
         return {"payment": _customer_view(payment, order)}, 202
 
+    @app.post("/webhooks")
+    def be_told() -> ResponseReturnValue:
+        """Take an event of the deployment's. The shop learns the end by it, even if the customer has left the page."""
+        if verifier is None:
+            raise Refused(404, "not_found")
+        try:
+            event = verifier.verify(request.get_data(), dict(request.headers))
+        except WebhookVerificationError:
+            raise Refused(400, "invalid_signature") from None
+        if event["type"].startswith("payment."):
+            orders.tell(event["subject"], event["sequence"], api.Payment.from_json(event["data"]["payment"]))
+        return "", 204
+
     @app.post("/api/orders/<order_id>/refund")
     def refund(order_id: str) -> ResponseReturnValue:
         """Refund the order, for trying it out. A real shop would let only its staff do this."""
         order = find_order(order_id)
         payments.refund(order.payment_id, idempotency_key=order.refund_id)
         order.refund_requested = True
-        return {"payment": _customer_view(payments.payment(order.payment_id), order)}, 202
+        return {"payment": _customer_view(find_payment(order), order)}, 202
 
     return app
 

@@ -45,6 +45,12 @@ class Order:
     def refund_id(self) -> str:
         return f"{self.payment_id}-refund"
 
+    def is_settled_by(self, payment: Payment) -> bool:
+        """Whether nothing more is to be expected of the payment than it shows."""
+        refund = payment.operation(self.refund_id)
+        refund_ended = refund is not None and refund.status not in ("processing", "in_doubt")
+        return payment.status != "in_doubt" and (refund_ended or not self.refund_requested)
+
     def to_json(self) -> dict[str, Any]:
         items = [asdict(item) for item in self.items]
         return {"order_id": self.order_id, "items": items, "amount_minor": self.amount_minor, "currency": self.currency}
@@ -56,7 +62,20 @@ BASKET = (Item("Ethiopia Guji, 1 kg", 1, 2950), Item("Colombia Huila, 250 g", 2,
 class Orders:
     def __init__(self) -> None:
         self._orders: dict[str, Order] = {}
+        self._told: dict[str, tuple[str, Payment]] = {}
         self._lock = threading.Lock()
+
+    def tell(self, payment_id: str, sequence: str, payment: Payment) -> None:
+        """Keep what the shop is told of a payment. Events come at least once; an older one says nothing new."""
+        with self._lock:
+            known, _ = self._told.get(payment_id, ("", payment))
+            if sequence > known:
+                self._told[payment_id] = sequence, payment
+
+    def told(self, payment_id: str) -> Payment | None:
+        """The payment as of the last event, or None before the first."""
+        told = self._told.get(payment_id)
+        return told[1] if told else None
 
     def create(self) -> Order:
         """Create an order. Its id can't be guessed, since anyone who knows it may pay."""

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from tools.cli import books, deployment, documents, estimates, machine, payments, trials, views
+from tools.cli import books, deployment, documents, estimates, machine, payments, trials, views, webhooks
 from tools.deployment.paths import IS_CHECKOUT, ROOT
 
 app = typer.Typer(name="payments", no_args_is_help=True)
-for group in (machine, payments, trials, views, books, estimates, deployment, documents):
+for group in (machine, payments, trials, views, webhooks, books, estimates, deployment, documents):
     app.add_typer(group.app)
 
 

@@ -1,6 +1,8 @@
 """Commands that show payments and what happened to them."""
 
 import logging
+import threading
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -18,9 +20,10 @@ from tools.console import app as web
 from tools.console import pages, terminal
 from tools.console.payments import PAGE_SIZE, Payments, Search
 from tools.deployment.paths import BUILD, STACK_FILE
-from tools.deployment.stack import Stack
+from tools.deployment.stack import Stack, StackError
 from tools.output import counted, print_json
 from tools.times import parsed_day
+from tools.trials.listening import forward, listen
 
 app = typer.Typer()
 
@@ -115,6 +118,18 @@ def checkout(
         target = Stack.load(stack)
         payments = target.payments_client()
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
-        server = make_server("127.0.0.1", port, create_checkout(payments, load("test_cards")), threaded=True)
+        secret = target.listener.secret if target.listener else None
+        shop = create_checkout(payments, load("test_cards"), secret)
+        server = make_server("127.0.0.1", port, shop, threaded=True)
+        if target.listener:
+            webhook = f"http://127.0.0.1:{port}/webhooks"
+            threading.Thread(target=_forward_all, args=(target, webhook), daemon=True).start()
     console.print(f"The checkout is at http://localhost:{port}  (Ctrl-C stops it)", highlight=False)
     server.serve_forever()
+
+
+def _forward_all(stack: Stack, url: str) -> None:
+    """Forward the stack's events to the shop, until the stack is gone."""
+    with suppress(StackError):
+        for event in listen(stack):
+            forward(event, url)

@@ -50,10 +50,40 @@ class Gateway:
 
 
 @dataclass(frozen=True, slots=True)
+class Listener:
+    """The webhook endpoint of a local stack, which keeps the events (tools/local/listener), signed with this secret."""
+
+    url: str
+    api_key: str
+    secret: str
+
+    def events(self, after: int | None = None, wait_seconds: int = 0) -> dict[str, Any]:
+        """`{"events", "last"}`: the events with a number above `after`, each `{"number", "headers", "body"}`, and the
+        number of the last one. Without `after`, only that. Raises StackError."""
+        parameters = {"wait": wait_seconds} | ({} if after is None else {"after": after})
+        events: dict[str, Any] = self._call("GET", "/events", params=parameters).json()
+        return events
+
+    def refuse(self, *statuses: int) -> None:
+        """Let it answer the next events with these statuses. Raises StackError."""
+        self._call("POST", "/refusals", json={"statuses": statuses})
+
+    def _call(self, method: str, path: str, **options: Any) -> requests.Response:
+        headers = {"Authorization": f"Bearer {self.api_key}"}
+        try:
+            answer = requests.request(method, self.url + path, headers=headers, timeout=HTTP_TIMEOUT_SECONDS, **options)
+            answer.raise_for_status()
+        except requests.RequestException as error:
+            raise StackError(f"{self.url} does not answer: {type(error).__name__}. Is the stack up?") from None
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
 class Stack:
     """The content of `build/stack.json`. On AWS the credentials may be absent; boto3 then finds them as usual.
 
-    `gateways` has the payment gateways by name. The file also has each sandbox's `<name>_url` and `<name>_api_key`.
+    `gateways` has the payment gateways by name, `webhook_queue_urls` each webhook's `queue` and `dead_letters`. The
+    file also has each sandbox's `<name>_url` and `<name>_api_key`.
     """
 
     api_url: str
@@ -69,6 +99,8 @@ class Stack:
     books_key_arn: str | None = None
     anchors_bucket: str | None = None
     gateways: Mapping[str, Gateway] = field(default_factory=dict)
+    webhook_queue_urls: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    listener: Listener | None = None
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -87,7 +119,8 @@ class Stack:
         """The stack that Terraform's outputs describe; others among them are ignored. `more` are further fields."""
         known = {field.name: outputs[field.name] for field in fields(cls) if field.name in outputs} | more
         gateways = {name: Gateway(**gateway) for name, gateway in known.pop("gateways", {}).items()}
-        return cls(**known, gateways=gateways)
+        listener = known.pop("listener", None)
+        return cls(**known, gateways=gateways, listener=listener and Listener(**listener))
 
     def save(self, path: Path) -> None:
         """Write the stack file, and curl configurations (`--config`) beside it, so that no command line contains a
@@ -147,6 +180,7 @@ class Stack:
             "REQUEST": "cards_table",
             "VELOCITY": "counters_table",
             "ENDED": "counters_table",
+            "DELIVERED": "counters_table",
         }
         return str(self.required(table_fields.get(pk.partition("#")[0], "ledger_table")))
 

@@ -1,5 +1,6 @@
 """Sends a sandbox's events to a deployment, signed as gateways sign them, in the background and until they arrive."""
 
+import hmac
 import json
 import threading
 import time
@@ -16,6 +17,11 @@ from functions.shared.adapters.gateways.signatures import signature
 PAUSES_SECONDS = (0.5, 2, 10, 60, 300)
 _TIMEOUT_SECONDS = 30
 _SENDERS = 2
+
+
+def signing_secret(api_key: str) -> str:
+    """The secret with which the events of a local service are signed that has this API key."""
+    return "whsec_" + hmac.digest(api_key.encode(), b"events", "sha256").hex()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """Runs the stack on one machine: the AWS emulator and the gateways' sandboxes in the background, with Terraform."""
 
-import hmac
 import json
 import os
 import secrets
@@ -24,12 +23,13 @@ from tools.deployment.private import PRIVATE_UMASK, open_private, private_folder
 from tools.deployment.rollout import apply_until_live
 from tools.deployment.stack import Stack, StackError, api_curlrc, sandbox_curlrc
 from tools.deployment.terraform import Terraform, TerraformError, program
+from tools.local.events import signing_secret
 
 REGION = "us-east-1"
-EMULATOR = "emulator"
+EMULATOR, LISTENER = "emulator", "listener"
 DEFAULT_GATEWAY = "sparkle"
 # Where a service listens if no port was chosen and these are free.
-_EMULATOR_PORT, _SANDBOX_PORT = 4566, 4567
+_EMULATOR_PORT, _SANDBOX_PORT, _LISTENER_PORT = 4566, 4567, 4569
 START_TIMEOUT_SECONDS = 60
 STOP_TIMEOUT_SECONDS = 15
 
@@ -62,8 +62,8 @@ class Service:
 
     @property
     def event_secret(self) -> str:
-        """The secret with which a sandbox signs its events."""
-        return "whsec_" + hmac.digest(self.api_key.encode(), b"events", "sha256").hex()
+        """The secret with which a sandbox signs its events, or with which those for the listener are signed."""
+        return signing_secret(self.api_key)
 
     def owns_its_pid(self) -> bool:
         """Return whether the process is still ours, since the system reuses pids."""
@@ -106,7 +106,7 @@ class Machine:
     def from_environment(cls) -> "Machine":
         """Take the gateways from the variable `GATEWAY`, and the services' ports from `EMULATOR_PORT`, `SPARKLE_PORT`
         and so on, if they are set. Raises StackError."""
-        names = (EMULATOR, *gateways_with_sandbox())
+        names = (EMULATOR, LISTENER, *gateways_with_sandbox())
         ports = {name: os.environ.get(f"{name.upper()}_PORT", "") for name in names}
         for name, port in ports.items():
             if port and not (port.isdecimal() and 0 < int(port) < 65536):
@@ -147,6 +147,8 @@ class Machine:
         for name in [name for name in wanted if name not in services]:
             say(f"Starting the sandbox of {name.capitalize()}")
             self._start_sandbox(services, name)
+        if LISTENER not in services:
+            self._start_listener(services)
         if "emulator" in services and not self.stack_file.exists():
             services.pop("emulator").stop()  # half deployed
         if "emulator" not in services:
@@ -215,6 +217,10 @@ class Machine:
         api_key = next((services[other].api_key for other in _sandboxes(services)), f"sk_test_{secrets.token_hex(16)}")
         port, keys = self._free_port(name, _SANDBOX_PORT), {f"{name.upper()}_API_KEY": api_key}
         self._start(services, name, ["--port", str(port)], port, "/sandbox/health", keys)
+
+    def _start_listener(self, services: dict[str, Service]) -> None:
+        port, keys = self._free_port(LISTENER, _LISTENER_PORT), {"LISTENER_API_KEY": secrets.token_hex(16)}
+        self._start(services, LISTENER, ["--port", str(port)], port, "/sandbox/health", keys)
 
     def _start_emulator(self, services: dict[str, Service]) -> None:
         port = self._free_port(EMULATOR, _EMULATOR_PORT)
@@ -300,6 +306,8 @@ class Machine:
             "TF_VAR_gateway_keys": json.dumps({name: services[name].api_key for name in names}),
             "TF_VAR_gateway_event_secrets": json.dumps({name: [services[name].event_secret] for name in names}),
             "TF_VAR_gateway_routes": json.dumps(equal_shares(names)),
+            "TF_VAR_webhooks": json.dumps({LISTENER: {"url": f"{services[LISTENER].url}/webhooks"}}),
+            "TF_VAR_webhook_secrets": json.dumps({LISTENER: [services[LISTENER].event_secret]}),
             "TF_VAR_lambda_runtime": target.runtime,
             "TF_VAR_lambda_architecture": target.architecture,
         }
@@ -323,6 +331,11 @@ class Machine:
             gateways={
                 name: {"url": services[name].url, "api_key": services[name].api_key, "sandbox": True}
                 for name in _sandboxes(services)
+            },
+            listener={
+                "url": services[LISTENER].url,
+                "api_key": services[LISTENER].api_key,
+                "secret": services[LISTENER].event_secret,
             },
         )
 
@@ -364,4 +377,4 @@ def equal_shares(gateways: Sequence[str]) -> list[dict[str, Any]]:
 
 def _sandboxes(services: Mapping[str, Service]) -> tuple[str, ...]:
     """The names of the services that are gateways' sandboxes."""
-    return tuple(sorted(name for name in services if name != EMULATOR))
+    return tuple(sorted(name for name in services if name not in (EMULATOR, LISTENER)))

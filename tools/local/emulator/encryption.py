@@ -199,6 +199,11 @@ def _encrypted_data(service: str, request: dict[str, Any], arn: str) -> Encrypte
     return EncryptedData(key, context) if key else None
 
 
+def encrypted_queue(arn: str) -> EncryptedData | None:
+    """The queue's messages, if a customer managed key encrypts them."""
+    return _encrypted_data("sqs", {}, arn)
+
+
 KeyAndContext = tuple[str | None, dict[str, str]]
 
 

@@ -97,16 +97,17 @@ class SandboxServer(ThreadedWSGIServer):
                 connection.shutdown(socket.SHUT_RDWR)
 
 
-def run(gateway: str, made: Callable[[str], AbstractContextManager[Flask]]) -> None:
-    """Serve the gateway's sandbox, which is `made` for an API key, until SIGTERM or Ctrl-C. Prints the URL on a line.
+def run(name: str, made: Callable[[str], AbstractContextManager[Flask]], title: str | None = None) -> None:
+    """Serve the gateway's sandbox, or another service, which is `made` for an API key, until SIGTERM or Ctrl-C. Prints
+    the URL on a line.
 
     The key is in a variable such as SPARKLE_API_KEY: any user of the machine could read an argument.
     """
-    title = f"The sandbox of {gateway.capitalize()}."
-    parser = argparse.ArgumentParser(prog=f"python -m tools.local.{gateway}", description=title)
+    title = title or f"The sandbox of {name.capitalize()}."
+    parser = argparse.ArgumentParser(prog=f"python -m tools.local.{name}", description=title)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one (the default)")
     arguments = parser.parse_args()
-    variable = f"{gateway.upper()}_API_KEY"
+    variable = f"{name.upper()}_API_KEY"
     api_key = os.environ.pop(variable, "")
     if not api_key:
         parser.error(f"the variable {variable} must hold the bearer key that it accepts")

@@ -3,7 +3,7 @@
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -259,6 +259,7 @@ class TestQueue:
 
     def test_a_queue_that_is_down_is_ours_to_say(self) -> None:
         queue = SqsDeliveryQueue(self.Sqs(EndpointConnectionError(endpoint_url="sqs")), "queue", "dead-letters")
-        for call in (lambda: queue.postpone("receipt-1", 60), lambda: queue.set_aside("{}")):
+        calls: list[Callable[[], None]] = [lambda: queue.postpone("receipt-1", 60), lambda: queue.set_aside("{}")]
+        for call in calls:
             with pytest.raises(QueueUnavailable, match=r"^SQS: EndpointConnectionError$"):
                 call()

@@ -1,0 +1,1 @@
+"""The webhook endpoint of a local stack: it verifies every event and keeps the latest, for whoever listens."""
