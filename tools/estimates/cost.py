@@ -28,7 +28,7 @@ _GB = 2**30
 _MONTH_SECONDS = 730 * 3600
 _MONTHS_KEPT = 12  # of logs and ledger; after it, the ledger still costs its storage
 _DELIVERED_MONTHS = DELIVERED_RETENTION.days / 30
-METRICS_IN_ALARMS = 161  # a metric in two alarms is billed twice; terraform/alarms.tf
+METRICS_IN_ALARMS = 168  # a metric in two alarms is billed twice; terraform/alarms.tf
 # Lambda polls an empty queue. Its guide ("Using Lambda with Amazon SQS") doesn't say how often: assumed are five
 # connections, each of which waits for twenty seconds, the longest that SQS allows.
 _POLLS_PER_MONTH = 5 * _MONTH_SECONDS / 20
