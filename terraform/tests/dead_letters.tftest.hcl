@@ -19,6 +19,7 @@ run "its_policy_its_alarm_and_its_key_are_of_the_queue" {
       aws_kms_alias.this,
       aws_sqs_queue.dead_letters,
       aws_sqs_queue.gateway_events,
+      aws_sqs_queue_redrive_policy.gateway_events,
       data.aws_iam_policy_document.dead_letters,
     ]
   }
