@@ -82,7 +82,7 @@ class TestDeadLetters:
         assert sqs.queues == {"queue": ["event-1", "event-1"], "dead-letters": []}
 
     def test_an_unknown_webhook_is_named_with_those_there_are(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        with pytest.raises(StackError, match="no webhook bank. It has: shop"):
+        with pytest.raises(StackError, match=r"no webhook bank\. It has: shop"):
             redeliver_dead_letters(stack_with(monkeypatch, {}), "bank", print)
 
 
