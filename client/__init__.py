@@ -28,7 +28,17 @@ from .errors import (
     StillProcessing,
     TooManyRequests,
 )
-from .models import Authentication, CardData, CardSummary, NextAction, Operation, Payment, SealingKey, SingleUseKey
+from .models import (
+    Authentication,
+    CardData,
+    CardSummary,
+    Dispute,
+    NextAction,
+    Operation,
+    Payment,
+    SealingKey,
+    SingleUseKey,
+)
 from .sealing import fingerprint, seal
 
 __all__ = [
@@ -37,6 +47,7 @@ __all__ = [
     "CardData",
     "CardNotSealed",
     "CardSummary",
+    "Dispute",
     "KeyUsedForAnother",
     "NextAction",
     "NoAnswer",

@@ -25,6 +25,7 @@ ThreeDSecure = Literal["automatic", "required", "none"]
 Exemption = Literal["low_value", "transaction_risk", "trusted_beneficiary", "secure_corporate"]
 OperationType = Literal["refund", "capture", "void"]
 OperationStatus = Literal["processing", "succeeded", "rejected", "in_doubt"]
+DisputeStatus = Literal["open", "won", "lost"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -78,6 +79,24 @@ class Operation:
         return cls(**_known_fields(cls, body) | _times(body, "created_at"))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispute:
+    """A dispute (chargeback). The gateway has taken `amount_minor` until the bank decides (`open`), or for good
+    (`lost`). `reason` is what the cardholder says: `fraudulent`, for instance.
+    """
+
+    dispute_id: str
+    status: DisputeStatus
+    amount_minor: int
+    reason: str
+    opened_at: datetime | None = None
+    ended_at: datetime | None = None
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        return cls(**_known_fields(cls, body) | _times(body, "opened_at", "ended_at"))
+
+
 @dataclass(frozen=True, slots=True)
 class NextAction:
     """What the customer has to do: open `url`, where the bank asks who pays. It belongs to this payment, and to nobody
@@ -119,6 +138,9 @@ class Payment:
     `action_required` means that the customer's bank asks who pays: send the browser to `next_action.url`. The payment
     waits since `action_required_since`, for some minutes, and ends by itself. A payment that used 3-D Secure has an
     `authentication`.
+
+    A payment that the cardholder disputes keeps its status; its `disputes` have their own. `disputed_minor` is what
+    open disputes hold and lost ones have cost, and can't be refunded.
     """
 
     payment_id: str
@@ -127,6 +149,7 @@ class Payment:
     currency: str | None = None
     captured_minor: int | None = None
     refunded_minor: int | None = None
+    disputed_minor: int | None = None
     card: CardSummary | None = None
     transaction_id: str | None = None
     charge_id: str | None = None
@@ -141,6 +164,7 @@ class Payment:
     action_required_since: datetime | None = None
     authentication: Authentication | None = None
     operations: tuple[Operation, ...] = ()
+    disputes: tuple[Dispute, ...] = ()
     expires_at: datetime | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
@@ -150,6 +174,7 @@ class Payment:
         parts: dict[str, Any] = {"card": CardSummary, "next_action": NextAction, "authentication": Authentication}
         nested = {name: part.from_json(body[name]) if body.get(name) else None for name, part in parts.items()}
         nested["operations"] = tuple(map(Operation.from_json, body.get("operations") or ()))
+        nested["disputes"] = tuple(map(Dispute.from_json, body.get("disputes") or ()))
         times = _times(body, "action_required_since", "expires_at", "created_at", "updated_at")
         return cls(**_known_fields(cls, body) | nested | times)
 

@@ -3,8 +3,11 @@
 # code that it started with, and an earlier version that worked keeps working.
 
 locals {
-  live                 = "live"
-  functions_with_alias = toset(concat([for route in local.function_routes : route.function], ["anchor", "doubts", "follow_event", "receive_event", "resume"]))
+  live = "live"
+  functions_with_alias = toset(concat(
+    [for route in local.function_routes : route.function],
+    ["anchor", "deliver", "doubts", "follow_event", "publish", "receive_event", "resume"],
+  ))
 
   newest_versions = merge(
     { for name, machine in aws_sfn_state_machine.this : name => split(":", machine.state_machine_version_arn)[7] },

@@ -64,8 +64,12 @@ resource "aws_sqs_queue" "gateway_events" {
   # SQS event source mapping", Lambda developer guide).
   visibility_timeout_seconds = 6 * local.follow_event_timeout
   tags                       = merge(local.tags, { Name = "${local.prefix}-gateway-events" })
+}
 
-  # For about a day.
+# For about a day. By itself, so that neither the queue nor the functions, which know its URL, wait for the other queue:
+# Terraform looks at a new queue for 25 seconds, whatever it finds (hashicorp/terraform-provider-aws#27393).
+resource "aws_sqs_queue_redrive_policy" "gateway_events" {
+  queue_url      = aws_sqs_queue.gateway_events.url
   redrive_policy = jsonencode({ deadLetterTargetArn = aws_sqs_queue.dead_letters.arn, maxReceiveCount = local.follow_event_trials })
 }
 

@@ -3,6 +3,7 @@ out and which worker runs which tests."""
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,6 +108,19 @@ LONG = (
     *TOGETHER,
     "tests/workflow/",
 )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files of which the other half has everything: every worker would import them first."""
+    file = collection_path.relative_to(config.rootpath).as_posix()
+    if not collection_path.is_file():
+        return None
+    match config.option.markexpr:
+        case "first":
+            return file.startswith(REST) or None
+        case "rest":
+            return not any(file.startswith(place.partition("::")[0]) for place in REST) or None
+    return None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -31,6 +31,7 @@ from functions.shared.domain.charge import (
     StoredCredential,
     Verification,
 )
+from functions.shared.domain.dispute import Dispute, held_minor
 from functions.shared.domain.errors import (
     GatewayOutcomeUnknown,
     GatewayRefused,
@@ -62,7 +63,7 @@ from functions.shared.ports import (
     StoredOnRequest,
     Velocity,
 )
-from tests.samples import ABLE, EXPIRES_AT, NOW, TEST_CARDS, WRONG_SECURITY_CODE
+from tests.samples import ABLE, EXPIRES_AT, LATER, NOW, TEST_CARDS, WRONG_SECURITY_CODE
 
 
 @dataclass
@@ -257,6 +258,8 @@ class FakeGateway:
             )
             if amount_minor > left_minor:
                 return Refused("amount_exceeds_captured")
+            if amount_minor > left_minor - held_minor(charge.disputes):
+                return Refused("payment_disputed")
             return self.show_refund(charge.reference, amount_minor, self.refund_status, reference)
 
         return self._once("refund", (charge_id, amount_minor, currency, reference), idempotency_key, deed)
@@ -278,6 +281,17 @@ class FakeGateway:
         ends: dict[int, ChargeStatus] = {0: "captured", charge.captured_minor: "refunded"}
         shown = ends.get(refunded_minor, "partially_refunded")
         return self._put(replace(charge, refunds=tuple(refunds.values()), status=shown))
+
+    def dispute(self, reference: str, amount_minor: int | None = None, *, won: bool | None = None) -> Charge:
+        """The cardholder disputes the charge with that reference, or the bank decides the dispute."""
+        charge = self.charges[reference]
+        if won is None:
+            amount_minor = amount_minor or charge.captured_minor
+            opened = Dispute(f"dp_{secrets.token_hex(5)}", "open", amount_minor, "fraudulent", NOW)
+            return self.show(reference, disputes=(*charge.disputes, opened))
+        *others, dispute = charge.disputes
+        ended = replace(dispute, status="won" if won else "lost", ended_at=LATER)
+        return self.show(reference, disputes=(*others, ended))
 
     def show(self, reference: str, **changes: Any) -> Charge:
         """Show the charge with that reference as changed by somebody else."""
@@ -424,6 +438,12 @@ class FakeGateway:
             charge = self._put(self._decided(charge, AUTHENTICATION_EXPIRED, capture=False))
         if charge.status == "declined":
             return "declined"
+        if any(dispute.status == "open" for dispute in charge.disputes):
+            raise GatewayOutcomeUnknown("The cardholder has disputed the charge.")
+        if charge.disputes:
+            if left_minor := charge.captured_minor - held_minor(charge.disputes):
+                self.show_refund(reference, left_minor)
+            return "refunded"
         self._put(replace(charge, status="voided", captured_minor=0, captured_at=None))
         return "voided"
 

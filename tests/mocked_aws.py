@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy, deepcopy
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,9 @@ from unittest.mock import patch
 import boto3
 from botocore.loaders import JSONFileLoader
 from moto import mock_aws
+from moto.core import responses
+from moto.core.serialize import BaseJSONSerializer
+from moto.core.utils import method_names_from_class
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
 from moto.dynamodb.responses import DynamoHandler
@@ -59,6 +62,10 @@ ROLE_ARN = "arn:aws:iam::123456789012:role/state-machine"
 # botocore completes the endpoints that it has read, in the same way every time.
 _load_file = cache(JSONFileLoader().load_file)
 JSONFileLoader.load_file = lambda self, file_path: _load_file(file_path)  # type: ignore[method-assign]
+# Clients know nothing of the accounts, and take longer to make than to use.
+_client: Any = cache(partial(boto3.client, region_name=REGION))
+# moto inspects the class for each request.
+responses.method_names_from_class = cache(method_names_from_class)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -141,6 +148,21 @@ def light_backups() -> Iterator[None]:
 
 
 @contextmanager
+def light_answers() -> Iterator[None]:
+    """To each member of an answer, moto tries half a dozen names that an object of its own might have for it. A dict
+    has the member's own, and an attribute's value, `{"S": "…"}`, has one of eleven."""
+    get_value = BaseJSONSerializer.get_value
+
+    def get_at_once(serializer: BaseJSONSerializer, value: Any, key: str, shape: Any) -> Any:
+        if type(value) is dict and (key in value or shape.parent.name == "AttributeValue"):
+            return value.get(key)
+        return get_value(serializer, value, key, shape)
+
+    with patch.object(BaseJSONSerializer, "get_value", get_at_once):
+        yield
+
+
+@contextmanager
 def no_idle_key_pairs() -> Iterator[None]:
     """Keep moto from generating a key pair, which is slow, for symmetric and MAC keys, which have none."""
 
@@ -157,9 +179,10 @@ def mocked_aws() -> Iterator[MockedAws]:
         mock_aws(config={"stepfunctions": {"execute_state_machine": True}}),
         one_request_at_a_time(),
         light_backups(),
+        light_answers(),
         no_idle_key_pairs(),
     ):
-        dynamodb = boto3.client("dynamodb", REGION)
+        dynamodb = _client("dynamodb")
         dynamodb.create_table(
             TableName=TABLE,
             BillingMode="PAY_PER_REQUEST",
@@ -199,17 +222,17 @@ def mocked_aws() -> Iterator[MockedAws]:
                 }
             ],
         )
-        kms = boto3.client("kms", REGION)
-        s3 = boto3.client("s3", REGION)
+        kms = _client("kms")
+        s3 = _client("s3")
         here: Any = {"LocationConstraint": REGION}
         s3.create_bucket(Bucket=ANCHORS_BUCKET, CreateBucketConfiguration=here, ObjectLockEnabledForBucket=True)
-        secretsmanager = boto3.client("secretsmanager", REGION)
+        secretsmanager = _client("secretsmanager")
         secretsmanager.create_secret(Name=SECRET_ID, SecretString=API_KEY)
         yield MockedAws(
             dynamodb,
             kms,
             secretsmanager,
-            boto3.client("stepfunctions", REGION),
+            _client("stepfunctions"),
             kms.create_key()["KeyMetadata"]["KeyId"],
             _hmac_key(kms),
             _hmac_key(kms),

@@ -201,12 +201,14 @@ class Reconciliation:
         lines = {
             (line.reference, line.type, name)
             for line in chain.from_iterable(part.lines for part in self._pages(gateway))
-            for name in (line.refund_reference, adopted_id("refund", line.line_id))
+            for name in (line.refund_reference, adopted_id("refund", line.line_id), line.line_id)
         }
         for posted in self.books.postings(asset_gateway(gateway.name), self.day, shards):
             line = {
                 "capture": (posted.payment_id, "charge", None),
                 "refund": (posted.payment_id, "refund", posted.source),
+                "dispute": (posted.payment_id, "dispute", posted.source),
+                "dispute_won": (posted.payment_id, "dispute_reversal", posted.source),
             }.get(posted.kind)
             if line and line not in lines:
                 self._check_entry(posted, gateway)
@@ -215,9 +217,15 @@ class Reconciliation:
         return self._first_step_of(next((name for name in self._reporting() if name > gateway.name), None))
 
     def _check_entry(self, posted: AccountPosting, gateway: PaymentGateway) -> None:
-        """Record a break for an entry without a line, unless it was undone or was made on another day."""
+        """Record a break for an entry without a line, unless it was undone or was made on another day.
+
+        A dispute that was won has two lines.
+        """
         known = self.ledger.find(posted.payment_id)
-        if known is None or posted.number not in {entry.number for entry in entries_in_effect(known.entries)}:
+        is_disputed = posted.kind in ("dispute", "dispute_won")
+        if known is None or not (
+            is_disputed or posted.number in {entry.number for entry in entries_in_effect(known.entries)}
+        ):
             return
         charge_id = posted.source if posted.source in other_charges(known.payment) else known.payment.charge_id
         charge = gateway.find(charge_id) if charge_id else None
@@ -226,6 +234,12 @@ class Reconciliation:
             refunds = {name: refund for refund in (charge.refunds if charge else ()) for name in _operation_ids(refund)}
             refund = refunds.get(posted.source)
             moved_at, found = (refund.created_at, f"refund {refund.refund_id}") if refund else (None, "no refund")
+        if is_disputed:
+            disputes = {dispute.dispute_id: dispute for dispute in (charge.disputes if charge else ())}
+            dispute = disputes.get(posted.source or "")
+            moved_at, found = (None, "no dispute") if dispute is None else (dispute.opened_at, f"one {dispute.status}")
+            if dispute and posted.kind == "dispute_won":
+                moved_at = dispute.ended_at
         if moved_at in (None, REDACTED) or _utc_day(datetime.fromisoformat(moved_at)) == self.day:
             amount = f"{posted.posting.amount_minor} {posted.posting.currency}"
             expected = f"a line for the {posted.kind} of {amount}"

@@ -141,10 +141,9 @@ class Book(ChargeBook):
             ]
         if refundable_minor := charge.refundable_minor:
             refund_minor = random.choice((refundable_minor, random.randint(1, refundable_minor)))
-            moves += [
-                ("refunds", lambda: self.refund(charge.id, refund_minor)),
-                ("reverses", lambda: self.reverse(reference)),
-            ]
+            moves.append(("refunds", lambda: self.refund(charge.id, refund_minor)))
+            if not any(dispute.status == "open" for dispute in charge.disputes):
+                moves.append(("reverses", lambda: self.reverse(reference)))
         for refund in charge.refunds:
             if refund.refund_reference and refund.status == "succeeded":
                 moves.append(("sends back a refund of", partial(self.fail_refund, refund.id)))
@@ -153,6 +152,17 @@ class Book(ChargeBook):
         what, move = random.choice(moves)
         move()
         return what
+
+    def contest(self, reference: str, random: Random) -> str | None:
+        """Let the cardholder dispute the reference's only charge, or a part of it. Return the dispute's id, or None if
+        nothing can be disputed."""
+        charges = [charge for charge in self.all() if charge.reference == reference]
+        if len(charges) != 1 or charges[0].status not in ("captured", "partially_refunded", "refunded"):
+            return None
+        if not (left_minor := charges[0].refundable_minor):
+            return None
+        amount_minor = random.choice((left_minor, random.randint(1, left_minor)))
+        return self.open_dispute(charges[0].id, amount_minor).disputes[-1].id
 
     def release(self, reference: str) -> None:
         """Let an authorization expire that nobody captured in time."""

@@ -5,7 +5,7 @@ I2 a payment is captured at the gateway at most once
 I3 the gateway's net amount equals the ledger's, per payment and so in total
 I4 in the end every accepted payment and operation is terminal; until then, those in doubt are in the index
 I6 a status changes only along the state diagram (`NEXT_STATUSES`)
-I7 a charge is reversed at most once, and refunds and reservations never exceed the captured amount
+I7 a charge is reversed at most once, and refunds, reservations and disputes never exceed the captured amount
 I8 the same key gives the same result, and is counted once
 I9 what succeeded was done exactly once, and what was rejected was not done
 I10 once a payment has ended, neither its card, nor its security code, nor the key to open either is there, and none
@@ -18,6 +18,7 @@ I13 a payment waits for its customer until the customer has answered or the time
     the wait
 I14 every version of a payment, and every erased card, has its event, and whoever is told accepts each one, for the
     first time in their order (telling.py)
+I15 a dispute is recorded as the gateway has it, goes only forward, and holds money only while it is open
 
 (tests/stack/test_leaks.py checks I5, no card number anywhere.)
 """
@@ -50,6 +51,8 @@ NEXT_OPERATION_STATUSES = {
     "succeeded": {"succeeded"},
     "rejected": {"rejected"},
 }
+
+_NEXT_DISPUTE_STATUSES: dict[str, tuple[str, ...]] = {"open": ("won", "lost"), "won": (), "lost": ()}
 
 _TAKEN = ("captured", "partially_refunded", "refunded")
 
@@ -105,10 +108,15 @@ def _broken_by_record(old: Record, new: Record) -> Iterator[str]:
         if refused and new["status"] == "authorized":
             yield f"I9: {name} is rejected for the payment's state, and that is still authorized"
     reserved = sum(each["amount_minor"] for each in _open(new) if each["type"] == "refund")
-    # A refund at the gateway may make earlier reservations too large; the gateway then refuses them.
+    # A refund or a dispute at the gateway may make earlier reservations too large; the gateway then refuses them.
     reserves_more = any(each["operation_id"] not in earlier for each in _open(new))
-    if new["refunded_minor"] + reserved > new["captured_minor"] and reserves_more:
-        yield f"I7: {reserved} is reserved and {new['refunded_minor']} refunded of {new['captured_minor']} captured"
+    gone = new["refunded_minor"] + sum(each["amount_minor"] for each in _disputes(new) if each["status"] != "won")
+    if gone + reserved > new["captured_minor"] and reserves_more:
+        yield f"I7: {reserved} is reserved, and {gone} refunded or disputed, of {new['captured_minor']} captured"
+    disputes = {each["dispute_id"]: each["status"] for each in _disputes(new)}
+    for each in _disputes(old):
+        if disputes.get(each["dispute_id"]) not in (each["status"], *_NEXT_DISPUTE_STATUSES[each["status"]]):
+            yield f"I15: a dispute moves from {each['status']} to {disputes.get(each['dispute_id'])}"
     if len(_open(new)) > 1 and new["status"] == "authorized":
         yield "I2: an authorization is about to be captured or voided twice"
     since = [each["updated_at"] for each in _open(new) if each["status"] == "in_doubt"]
@@ -174,11 +182,13 @@ def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterato
     yield from _broken_at_the_gateway(payment_id, charges, book)
     gateway: Counter[str] = Counter()
     for charge in charges:
-        gateway[charge.currency] += charge.captured_minor - charge.refunded_minor
+        gateway[charge.currency] += charge.captured_minor - charge.refunded_minor - charge.disputed_minor
     at_gateway = _without_zeros(gateway)
     by_account = _by_account(postings)
     if (in_ledger := by_account.get(f"asset:gateway:{book.gateway}", {})) != at_gateway:
         yield f"I3: the gateway has {at_gateway}, the ledger says {in_ledger}"
+    if held := by_account.get(f"asset:disputed:{book.gateway}"):
+        yield f"I15: no dispute is open, and {held} is left in the account of what is disputed"
     if others := {name for name in by_account if name.startswith("asset:gateway:")} - {f"asset:gateway:{book.gateway}"}:
         yield f"I12: {book.gateway} has the payment, and {sorted(others)} has postings of it"
 
@@ -286,13 +296,14 @@ def broken_operation(execution: Execution, paid: Execution | None, table: Table,
 def is_shown(body: Record, recorded: Item | None) -> bool:
     """Whether the API shows what the payment's record has or, without a record, that the payment was rejected."""
     if recorded is None:
-        return (body.get("status"), body.get("operations")) == ("rejected", [])
+        return (body.get("status"), body.get("operations"), body.get("disputes")) == ("rejected", [], [])
     record = _plain(recorded)
+    record.setdefault("disputes", [])
     for operation in record["operations"]:
         operation.setdefault("source", None)  # An operation's default values are not stored.
         for not_shown in ("updated_at", "caller", "pending", "kept_apart"):
             operation.pop(not_shown, None)
-    shown = ("status", "captured_minor", "refunded_minor", "decline_code", "operations")
+    shown = ("status", "captured_minor", "refunded_minor", "decline_code", "operations", "disputes")
     return all(body.get(name) == record.get(name) for name in shown)
 
 
@@ -326,8 +337,8 @@ def _broken_at_the_gateway(payment_id: str, charges: list[Charge], book: Book) -
         yield f"I2: captured {book.captures[payment_id]} times"
     if book.reversals[payment_id] > 1:
         yield f"I7: reversed {book.reversals[payment_id]} times"
-    if any(charge.refunded_minor > charge.captured_minor for charge in charges):
-        yield "I7: more is refunded than was captured"
+    if any(charge.refunded_minor + charge.disputed_minor > charge.captured_minor for charge in charges):
+        yield "I7: more is refunded and disputed than was captured"
 
 
 def _broken_by_outcome(record: Record, asked: dict[str, Any], charges: list[Charge], book: Book) -> Iterator[str]:
@@ -362,11 +373,19 @@ def _broken_by_outcome(record: Record, asked: dict[str, Any], charges: list[Char
             was_captured = status in _TAKEN or (status == "voided" and done["capture"])
             if (done["capture"], done["void"]) != (was_captured and not asked["capture"], status == "voided"):
                 yield f"I9: {status}, and {dict(done)} were done"
+    there_disputed = [(each.id, each.status, each.amount_minor) for charge in charges for each in charge.disputes]
+    disputes = [(each["dispute_id"], each["status"], each["amount_minor"]) for each in _disputes(record)]
+    if disputes != there_disputed and status != "reversed":
+        yield f"I15: the gateway's disputes are {there_disputed}, and {disputes} are recorded"
     if charges and (shown := charges[-1].authentication) != record.get("authentication"):
         yield f"I13: the customer's authentication is {shown}, and {record.get('authentication')} is recorded"
     refunds = [each for each in record["operations"] if (each["type"], each["status"]) == ("refund", "succeeded")]
     if (total := sum(each["amount_minor"] for each in refunds)) != record["refunded_minor"]:
         yield f"I9: {record['refunded_minor']} are refunded, by refunds of {total}"
+
+
+def _disputes(record: Record) -> list[Record]:
+    return list(record.get("disputes", []))
 
 
 def _open(record: Record) -> list[Record]:

@@ -293,6 +293,20 @@ MUTANTS = (
         ((PAYMENT, "return self.captured_minor - self.refunded_minor - reserved", "return self.captured_minor"),),
     ),
     Mutant(
+        "what is disputed may be refunded",
+        ((PAYMENT, "return max(0, self.unrefunded_minor - self.disputed_minor)", "return self.unrefunded_minor"),),
+    ),
+    Mutant(
+        "a lost dispute is nobody's loss",
+        (
+            (
+                "functions/shared/domain/adoption.py",
+                "self._post(ended, [dispute_lost_entry(*moved)])",
+                "self._post(ended, [])",
+            ),
+        ),
+    ),
+    Mutant(
         "an authorization may be captured and voided at once",
         ((PAYMENT, " or any(operation.is_open for operation in self.operations):\n", ":\n"),),
     ),

@@ -265,12 +265,17 @@ def _wrong_type(event: Event, before: Event | None) -> str | None:
     failed = [
         sum(operation["error"] == "refund_failed" for operation in shown.get("operations", ())) for shown in (now, then)
     ]
+    disputed = [{each["dispute_id"]: each["status"] for each in shown.get("disputes", ())} for shown in (now, then)]
     status = f"payment.{now['status']}"
     match event.type:
         case "payment.refund_failed":
             return None if failed[0] > failed[1] else "no refund has failed"
+        case "payment.dispute_opened" | "payment.dispute_won" | "payment.dispute_lost":
+            step = event.type.rpartition("_")[2].replace("opened", "open")
+            is_new = step in disputed[0].values() and disputed[0] != disputed[1]
+            return None if is_new else f"no dispute is {step} now"
         case "payment.updated" | "payment.settled":
-            return f"it is {now['status']} now" if moved else None
+            return f"it is {now['status']} now" if moved or disputed[0] != disputed[1] else None
         case _:
             return None if event.type == status and moved else f"it is {now['status']} as before"
 

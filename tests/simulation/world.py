@@ -178,6 +178,9 @@ class World:
         self._times_meddled = random.choice(((0,), (0, 0, 1, 2)))
         self._events_sent = random.choice((0, 0, 0.7, 1))
         """The probability that an event of a gateway's comes. Nobody has to have them sent."""
+        self._contesting = Random(-seed - 1)  # noqa: S311
+        """The luck of cardholders who dispute charges, which changes nobody else's."""
+        self._contested = self._contesting.choice((0, 1, 1))
         self._shown_after = timedelta(seconds=random.choice((0, 0, 1, 5)))
         self._last_bad_end = self.clock.seconds
         self._is_scheduled = self._is_sweeping = False
@@ -518,6 +521,9 @@ class World:
             self.clock.after(seconds + 10 ** random.uniform(0, 6), lambda: self.book_of(payment_id).release(payment_id))
         for _ in range(random.choice(self._times_meddled)):
             self.clock.after(seconds + 10 ** random.uniform(-1, 5), lambda: self._meddle(payment_id))
+        for _ in range(self._contested * self._contesting.choice((1, 2, 3))):
+            delay = seconds + 10 ** self._contesting.uniform(0, 6)
+            self.clock.after(delay, partial(self._contest, payment_id))
         self._expect("payment", payment_id, request, seconds)
         # From before the payment's start, or from its end; several may come at the same time.
         moments = [random.choice((0, random.uniform(0, MINUTE), 10 ** random.uniform(0, 4.5))) for _ in range(2)]
@@ -633,6 +639,21 @@ class World:
         self.clock.subject = payment_id
         if what := self.book_of(payment_id).meddle(payment_id, self.random):
             self._tell(f"somebody {what} the charge at the gateway")
+
+    def _contest(self, payment_id: str) -> None:
+        """The cardholder disputes the charge, and the bank decides later."""
+        self.clock.subject = payment_id
+        book, luck = self.book_of(payment_id), self._contesting
+        if dispute_id := book.contest(payment_id, luck):
+            self._tell("the cardholder disputes the charge")
+            won, decide_after = luck.random() < 0.5, 10 ** luck.uniform(0, 6)
+
+            def decide() -> None:
+                self.clock.subject = payment_id
+                self._tell(f"the dispute is {'won' if won else 'lost'}")
+                book.end_dispute(dispute_id, won=won)
+
+            self.clock.after(decide_after, decide)
 
     def _operation(self, payment_id: str, payment: dict[str, Any], n: int) -> tuple[str, dict[str, Any]]:
         """The name and request of an operation on the payment. Refunds may exceed the captured amount."""

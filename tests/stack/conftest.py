@@ -65,8 +65,18 @@ def stack() -> Stack:
     stack = Stack.load(MACHINE.stack_file)
     # Each event calls two functions; the tests that want events let them be sent.
     stack.sandbox("DELETE", "/sandbox/events").raise_for_status()
+    deliver_events(stack, enabled=False)
     Driver(stack).paid()  # The first call of each function starts its process; no test should wait for that.
     return stack
+
+
+def deliver_events(stack: Stack, *, enabled: bool) -> None:
+    """Let the stack's own events be delivered to its listener, or not. Those from before are dropped."""
+    functions, url = stack.client("lambda"), stack.webhook_queue_urls["listener"]["queue"]
+    mappings = functions.list_event_source_mappings(FunctionName=f"{stack.function_name('deliver')}:live")
+    stack.client("sqs").purge_queue(QueueUrl=url)
+    for mapping in mappings["EventSourceMappings"]:
+        functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=enabled)
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """Every sample event, replayed as by `make demo`, and every function's own sample event."""
 
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,9 @@ from tools.local.machine import Machine
 from tools.trials.audit import audit
 from tools.trials.events import API_EVENTS, FUNCTION_EVENTS, ApiEvent
 from tools.trials.invoke import Invocations
-from tools.trials.replay import replay
+from tools.trials.replay import ReplayResult, replay
+
+AT_ONCE = 4
 
 EXPECTED: dict[str, dict[str, object]] = {
     "tokenize": {"amount_minor": 1999, "currency": "USD"},
@@ -42,20 +45,25 @@ EXPECTED: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.fixture
-def file(request: pytest.FixtureRequest, machine: Machine, stack: Stack) -> Iterator[Path]:
-    """A sample event. If a customer answers in it, the sandbox says so: else it would be seen within a minute."""
-    asks = ApiEvent.load(request.param).customer
-    if asks:
-        machine.send_events()
-    yield request.param
-    if asks:
+@pytest.fixture(scope="module")
+def replays(request: pytest.FixtureRequest, machine: Machine, stack: Stack) -> dict[Path, ReplayResult]:
+    """What became of each selected sample event. They run at once, since most of them wait.
+
+    The sandbox says so when a customer has answered: else it would be seen within a minute.
+    """
+    functions = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    files: list[Any] = [item.callspec.params["file"] for item in functions if "replays" in item.fixturenames]
+    machine.send_events()
+    try:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return dict(zip(files, pool.map(lambda file: replay(stack, ApiEvent.load(file)), files), strict=True))
+    finally:
         stack.sandbox("DELETE", "/sandbox/events").raise_for_status()
 
 
-@pytest.mark.parametrize("file", sorted(API_EVENTS.glob("*.json")), ids=lambda file: file.stem, indirect=True)
-def test_a_sample_event_ends_as_it_says(stack: Stack, file: Path) -> None:
-    replayed = replay(stack, ApiEvent.load(file))
+@pytest.mark.parametrize("file", sorted(API_EVENTS.glob("*.json")), ids=lambda file: file.stem)
+def test_a_sample_event_ends_as_it_says(replays: dict[Path, ReplayResult], file: Path) -> None:
+    replayed = replays[file]
     assert replayed.as_expected, f"expected {replayed.event.expected}, but {replayed.summary}: {replayed.body}"
 
 

@@ -123,6 +123,43 @@ class TestAPayment:
         assert driver.stack.payment(captured)["captured_minor"] == 1000
         assert driver.stack.payment(expired)["error"] == "expired"
 
+    @pytest.mark.parametrize(("end", "status", "owed"), [("win", "won", 1999), ("lose", "lost", 0)])
+    def test_it_is_not_refunded_while_it_is_disputed_or_once_that_is_lost(
+        self, driver: Driver, gateway: str, end: str, status: str, owed: int
+    ) -> None:
+        payment_id, sandbox = paid(driver, gateway), driver.stack.sandboxes[gateway]
+
+        def dispute(path: str) -> None:
+            sandbox.call("POST", f"/sandbox/{path}", json={}).raise_for_status()
+
+        def statuses() -> list[str]:
+            return [each["status"] for each in driver.stack.payment(payment_id)["disputes"]]
+
+        def refund() -> tuple[str, str | None]:
+            operation_id, _ = driver.post(f"/payments/{payment_id}/refunds", {"amount_minor": 500})
+            operation = driver.operation(payment_id, operation_id)
+            return operation["status"], operation["error"]
+
+        dispute(f"charges/{charge_at(driver, gateway, payment_id)['id']}/disputes")
+        assert wait_for(lambda: statuses() == ["open"], 60)
+        payment = driver.stack.payment(payment_id)
+        assert (payment["status"], payment["disputed_minor"]) == ("captured", 1999)
+        assert driver.account_totals(payment_id) == {
+            f"asset:gateway:{gateway}": 0,
+            f"asset:disputed:{gateway}": 1999,
+            "liability:merchant": -1999,
+        }
+        assert refund() == ("rejected", "payment_disputed")
+        dispute(f"disputes/{payment['disputes'][0]['dispute_id']}/{end}")
+        assert wait_for(lambda: statuses() == [status], 60)
+        assert driver.account_totals(payment_id) == {
+            f"asset:gateway:{gateway}": owed,
+            f"asset:disputed:{gateway}": 0,
+            "liability:merchant": -owed,
+        }
+        assert refund() == (("succeeded", None) if end == "win" else ("rejected", "payment_disputed"))
+        assert list(invariants.broken(driver.stack, [payment_id])) == []
+
 
 class TestFaultsOfStripe:
     @pytest.mark.parametrize("times", [1, 1000])
@@ -235,6 +272,11 @@ def day(days_ago: int) -> str:
 def test_each_gateway_s_report_is_reconciled_and_its_money_arrives(machine: Machine, driver: Driver) -> None:
     with days_ago(driver, DAYS_AGO):
         ids = {gateway: paid(driver, gateway) for gateway in GATEWAYS}
+        lost = {gateway: paid(driver, gateway) for gateway in GATEWAYS}
+        for gateway, payment_id in lost.items():
+            charge, call = charge_at(driver, gateway, payment_id), driver.stack.sandboxes[gateway].call
+            disputed = call("POST", f"/sandbox/charges/{charge['id']}/disputes", json={"amount_minor": 700}).json()
+            call("POST", f"/sandbox/disputes/{disputed['disputes'][0]['id']}/lose").raise_for_status()
     # Stripe pays out the next morning.
     for which in (DAYS_AGO, DAYS_AGO - 1):
         run = payments(machine.stack_file, "reconcile", day(which))
@@ -245,4 +287,12 @@ def test_each_gateway_s_report_is_reconciled_and_its_money_arrives(machine: Mach
             "liability:merchant": -1999,
             "asset:bank": 1941,
             "expense:fees": 58,
+        }
+    for gateway, payment_id in lost.items():
+        assert driver.account_totals(payment_id) == {
+            f"asset:gateway:{gateway}": 0,
+            f"asset:disputed:{gateway}": 0,
+            "liability:merchant": 700 - 1999,
+            "asset:bank": 1941 - 700 - 1500,
+            "expense:fees": 58 + 1500,
         }

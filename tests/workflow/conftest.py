@@ -16,6 +16,7 @@ from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.credentials import StateCredentials
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.utils import json_path
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
@@ -50,8 +51,9 @@ FACTORIES = (
     factories._client,
 )
 DEADLINE_SECONDS = 30
-parsed_once = cache(AmazonStateLanguageParser.parse)
-"""moto parses a definition before each execution."""
+# moto parses a definition when it is created and before each execution, and a path whenever it is followed.
+AmazonStateLanguageParser.parse = cache(AmazonStateLanguageParser.parse)  # type: ignore[method-assign]
+json_path.parse = cache(json_path.parse)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -320,7 +322,6 @@ def workflow(
     workflow = Workflow(aws, state_machine_arns, sandbox_url, waits)
     monkeypatch.setattr(lambda_eval_utils, "_invoke_lambda_function", workflow.invoke)
     monkeypatch.setattr(ExecutionWorker, "start", execute_to_the_end)
-    monkeypatch.setattr(AmazonStateLanguageParser, "parse", parsed_once)
     monkeypatch.setattr(retrier_decl, "time", SimpleNamespace(sleep=waits.append))
     return workflow
 

@@ -30,7 +30,7 @@ import xlsxwriter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
-from functions.shared.domain.ledger import PostedEntry, asset_gateway
+from functions.shared.domain.ledger import PostedEntry, asset_disputed, asset_gateway
 from functions.shared.domain.payment import Payment
 from tools.books.money import decimal
 from tools.books.reading import BooksReader, LedgerError, days, parse_period
@@ -40,8 +40,8 @@ _COLUMNS = (
     *("time", "entry", "payment", "reference", "gateway", "charge", "kind", "source", "reverses"),
     *("account", "debit", "credit", "currency", "hash"),
 )
-# The beginning of the account of any gateway.
-_GATEWAYS = asset_gateway("")
+# The beginnings of the accounts of any gateway.
+_GATEWAYS = asset_gateway(""), asset_disputed("")
 _MAX_SHEET_ROWS = 1_048_576
 _COLUMN_WIDTH = 24
 # Beancount has five root accounts. Money in suspense is an asset until we know where it is.
@@ -206,7 +206,7 @@ def _metadata(posted: PostedEntry, payment: Payment) -> dict[str, str | None]:
 def _gateway(posted: PostedEntry, payment: Payment) -> str | None:
     """The payment's gateway. Older records don't name it, but the account does that an entry is posted to."""
     accounts = (posting.account for posting in posted.entry.postings)
-    named = (account.removeprefix(_GATEWAYS) for account in accounts if account.startswith(_GATEWAYS))
+    named = (account.rpartition(":")[2] for account in accounts if account.startswith(_GATEWAYS))
     return payment.gateway or next(named, None)
 
 

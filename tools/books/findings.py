@@ -130,14 +130,16 @@ class Evidence:
         return [self.items[key] for key in sorted(self.items) if key.startswith(FIRST_POSTING + entry)]
 
     def net_in_ledger(self) -> Money:
-        """By the ledger: what the gateway has captured less what it has refunded, paid out or not."""
+        """By the ledger: what the gateway has captured less what it has refunded and what is disputed, paid out or
+        not."""
         moved = [posting for posting in self.postings() if posting.get("kind") != "settlement"]
         return _net(moved, "asset:gateway:")
 
     def net_at_gateway(self) -> Money:
-        """By the gateway: what it has captured less what it has refunded."""
+        """By the gateway: what it has captured less what it has refunded, and what disputes have taken."""
         return _sum(
-            (charge["currency"], charge["captured_minor"] - charge["refunded_minor"]) for charge in self.charges
+            (charge["currency"], charge["captured_minor"] - charge["refunded_minor"] - charge["disputed_minor"])
+            for charge in self.charges
         )
 
 
@@ -248,6 +250,10 @@ def _expected_entries(record: Item, operations: list[Item], entries: dict[str, I
         expected.append(_entry_text("capture", record, currency))
     # For a second charge, the capture and its refund both stand.
     expected += [_entry_text("capture", each, currency) for each in moves if each.get("charge_id")]
+    for dispute in record.get("disputes", ()):
+        kinds = {"open": ("dispute",), "lost": ("dispute", "dispute_lost"), "won": ()}[dispute["status"]]
+        moved = {"amount_minor": dispute["amount_minor"], "operation_id": dispute["dispute_id"]}
+        expected += [_entry_text(kind, moved, currency) for kind in kinds]
     # An authorization, or a payment that was stopped before its amount was known, posts nothing to suspense.
     if status == "in_doubt" and entries:
         expected.append(_entry_text("in_doubt", record, currency))
@@ -255,7 +261,7 @@ def _expected_entries(record: Item, operations: list[Item], entries: dict[str, I
 
 
 def _entry_text(kind: str, source: Item, currency: str) -> str:
-    """The entry of a payment or an operation, in the form that `_standing` returns."""
+    """The entry of a payment, an operation or a dispute, in the form that `_standing` returns."""
     return f"{kind} of {_show({currency: int(source['amount_minor'])})} for {source.get('operation_id')}"
 
 
@@ -339,6 +345,11 @@ def _missing_movements(payment: Evidence, charge: Item) -> Iterator[str]:
         }
         if not on_the_books[refund["status"]]:
             yield f"refund {refund['id']} of {money(refund['amount_minor'], charge['currency'])} {refund['status']}"
+    disputes = {dispute["dispute_id"]: dispute["status"] for dispute in (payment.record or {}).get("disputes", ())}
+    for dispute in charge["disputes"]:
+        if disputes.get(dispute["id"]) != dispute["status"]:
+            amount = money(dispute["amount_minor"], charge["currency"])
+            yield f"dispute {dispute['id']} of {amount} {dispute['status']}"
     if charge["status"] == "voided":
         yield f"void of {charge['id']} {charge['void_reason'] or ''}".rstrip()
 

@@ -11,7 +11,7 @@ from typing import Any
 from functions.shared.adapters.table import keys
 from functions.shared.adapters.table.ledger import apart_hash, entry_items, to_entry
 from functions.shared.domain.anchor import UNSEALED, Anchor, Line, without_mac
-from functions.shared.domain.ledger import GENESIS_HASH, PostedEntry, asset_gateway, chart_of_accounts
+from functions.shared.domain.ledger import GENESIS_HASH, PostedEntry, chart_of_accounts
 from functions.shared.domain.seal import digest
 from tools.books.reading import Item
 
@@ -98,7 +98,9 @@ def flaw_of_seal(
     written = keys.written_shard(item["written_at"][:10], keys.shard_of(payment_id, keys.WRITTEN_SHARDS))
     if item["written_shard"] != written:
         return Flaw(payment_id, "its record is not where its day's are")
-    awaits_gateway = item["status"] == "authorized" or any(each.get("pending") for each in item["operations"])
+    is_disputed = any(each["status"] == "open" for each in item.get("disputes", ()))
+    is_pending = any(each.get("pending") for each in item["operations"])
+    awaits_gateway = item["status"] == "authorized" or is_pending or is_disputed
     expected_shard = keys.open_shard(keys.shard_of(payment_id, keys.OPEN_SHARDS))
     if item.get("open_shard") != (expected_shard if awaits_gateway else None):
         return Flaw(payment_id, f"its record is {'not ' if awaits_gateway else ''}in the index of open payments")
@@ -157,7 +159,7 @@ def _read_entry(number: int, previous: str, items: Mapping[str, Item], gateway: 
         raise ValueError("is not what its hash was made of")
     for posting in posted.entry.postings:
         # Older records don't name their gateway: then it may be any.
-        accounts = chart_of_accounts([gateway or posting.account.removeprefix(asset_gateway(""))])
+        accounts = chart_of_accounts([gateway or posting.account.rpartition(":")[2]])
         if posting.account not in accounts:
             raise ValueError(f"is posted to {posting.account}, which is not an account of its payment")
     written = {item["sk"]: item for item in entry_items(posted)}

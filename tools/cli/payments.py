@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from client import Authentication, CardData, CardSummary, NextAction, Operation, Payment, PaymentsClient
+from client import Authentication, CardData, CardSummary, Dispute, NextAction, Operation, Payment, PaymentsClient
 from client.models import Exemption, ThreeDSecure
 from functions.shared.contracts import is_test_card
 from functions.shared.domain.card_rules import broken_rules
@@ -346,6 +346,7 @@ def _show(payment: Payment, as_json: bool) -> None:
     if payment.captured_minor:
         totals = (("captured", payment.captured_minor), ("refunded", payment.refunded_minor))
         lines.append(" · ".join(f"{what} {_amount(amount, payment.currency)}" for what, amount in totals))
+    lines += [_dispute_text(dispute, payment.currency) for dispute in payment.disputes]
     lines += [_operation_text(operation, payment.currency) for operation in payment.operations]
     console.print(*lines, sep="\n", highlight=False, soft_wrap=True, markup=False)
 
@@ -354,6 +355,11 @@ def _authentication_text(authentication: Authentication) -> str:
     liability = {True: "the issuer is liable for fraud", False: "the merchant is liable for fraud", None: None}
     facts = (f"3-D Secure {authentication.version or ''}".strip(), authentication.result)
     return "  ".join(filter(None, (*facts, liability[authentication.liability_shift])))
+
+
+def _dispute_text(dispute: Dispute, currency: str | None) -> str:
+    facts = ("disputed", _amount(dispute.amount_minor, currency), dispute.status, dispute.reason)
+    return "  ".join(filter(None, (dispute.dispute_id, *facts)))
 
 
 def _operation_text(operation: Operation, currency: str | None) -> str:

@@ -73,6 +73,7 @@ def detail_values(details: PaymentDetails) -> dict[str, Any]:
         "accounts": t_accounts(details.entries),
         "posted_by": {entry.number: posted_by(entry, history) for entry in details.entries} if history else {},
         "operations": (details.record or {}).get("operations") or [],
+        "disputes": (details.record or {}).get("disputes") or [],
     }
 
 

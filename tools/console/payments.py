@@ -19,6 +19,7 @@ from operator import itemgetter
 from typing import Any, get_args
 
 from functions.shared.adapters.executions import StepFunctionsExecutions
+from functions.shared.domain.dispute import Dispute, held_minor
 from functions.shared.domain.errors import error_code
 from functions.shared.domain.payment import Status
 from functions.shared.ports import Execution, Position
@@ -73,11 +74,12 @@ class Summary:
     started_at: datetime
     captured_minor: int = 0
     refunded_minor: int = 0
+    disputed_minor: int = 0
     wait: CustomerWait | None = None
 
     @property
     def net_minor(self) -> int:
-        return self.captured_minor - self.refunded_minor
+        return self.captured_minor - self.refunded_minor - self.disputed_minor
 
     @property
     def position(self) -> Position:
@@ -129,6 +131,7 @@ class Summary:
             datetime.fromisoformat(started_at),
             captured_minor=(record or {}).get("captured_minor") or 0,
             refunded_minor=(record or {}).get("refunded_minor") or 0,
+            disputed_minor=held_minor(Dispute(**each) for each in (record or {}).get("disputes", ())),
             wait=wait,
         )
 
@@ -178,6 +181,11 @@ class Money:
     currency: str
     captured_minor: int
     refunded_minor: int
+    disputed_minor: int
+
+    @property
+    def net_minor(self) -> int:
+        return self.captured_minor - self.refunded_minor - self.disputed_minor
 
 
 @dataclass(frozen=True, slots=True)
@@ -549,9 +557,10 @@ def _milliseconds(moment: datetime) -> str:
 
 
 def _money(payments: Iterable[Summary]) -> list[Money]:
-    sums: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
+    sums: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for each in payments:
         if each.currency and each.captured_minor:
             sums[each.currency][0] += each.captured_minor
             sums[each.currency][1] += each.refunded_minor
-    return [Money(currency, *both) for currency, both in sorted(sums.items())]
+            sums[each.currency][2] += each.disputed_minor
+    return [Money(currency, *amounts) for currency, amounts in sorted(sums.items())]

@@ -110,6 +110,11 @@ def _head(details: PaymentDetails) -> Iterator[RenderableType]:
             origin = " · done at the gateway"
         amount = money(operation.get("amount_minor"), record.get("currency"))
         yield Text(f"{operation['type']} {amount} · {operation['status']}{origin}", style="dim")
+    for dispute in record.get("disputes", []):
+        amount = money(dispute["amount_minor"], record.get("currency"))
+        yield Text(
+            f"dispute {amount} · {dispute['status']} · {dispute['reason']} · {dispute['dispute_id']}", style="dim"
+        )
     yield ""
 
 

@@ -26,7 +26,7 @@ from tools.deployment import packages
 from tools.deployment.paths import BUILD, FUNCTIONS, REQUIREMENTS, ROOT
 
 # The AWS APIs that the functions call. botocore's data for the other four hundred services stays out of the layer.
-AWS_SERVICES = ("dynamodb", "kms", "s3", "secretsmanager", "sqs", "stepfunctions")
+AWS_SERVICES = ("dynamodb", "events", "kms", "s3", "secretsmanager", "sqs", "stepfunctions")
 # The beginnings of these services' endpoint names.
 _ENDPOINT_PREFIXES = ("dynamodb", "kms", "s3", "secretsmanager", "sqs", "states")
 

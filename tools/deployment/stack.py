@@ -61,14 +61,21 @@ class Listener:
         """`{"events", "last"}`: the events with a number above `after`, each `{"number", "headers", "body"}`, and the
         number of the last one. Without `after`, only that. Raises StackError."""
         parameters = {"wait": wait_seconds} | ({} if after is None else {"after": after})
+        events: dict[str, Any] = self._call("GET", "/events", params=parameters).json()
+        return events
+
+    def refuse(self, *statuses: int) -> None:
+        """Let it answer the next events with these statuses. Raises StackError."""
+        self._call("POST", "/refusals", json={"statuses": statuses})
+
+    def _call(self, method: str, path: str, **options: Any) -> requests.Response:
         headers = {"Authorization": f"Bearer {self.api_key}"}
         try:
-            answer = requests.get(f"{self.url}/events", parameters, headers=headers, timeout=HTTP_TIMEOUT_SECONDS)
+            answer = requests.request(method, self.url + path, headers=headers, timeout=HTTP_TIMEOUT_SECONDS, **options)
             answer.raise_for_status()
         except requests.RequestException as error:
             raise StackError(f"{self.url} does not answer: {type(error).__name__}. Is the stack up?") from None
-        events: dict[str, Any] = answer.json()
-        return events
+        return answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,13 @@
 """The charge as the gateway shows it is evidence, whoever caused a movement: the books adopt what they don't know yet.
 
 Merchants capture, void and refund in their gateway's dashboard, authorizations expire there, refunds fail days later.
-Each such movement becomes an operation of its own, with `source` `gateway`, and is posted to the journal.
+Each such movement becomes an operation of its own, with `source` `gateway`, and is posted to the journal. So is what a
+dispute moves.
 
 A snapshot of a charge may be older than the record. A movement missing from the snapshot is therefore never undone, and
-the later of two states wins: an authorization is captured or voided, a capture may be voided, and a refund is pending,
-then succeeds, then fails. Adopting the same snapshot twice, or an older one after a newer one, thus changes nothing.
+the later of two states wins: an authorization is captured or voided, a capture may be voided, a refund is pending,
+then succeeds, then fails, and a dispute is open, then lost, then won. Adopting the same snapshot twice, or an older one
+after a newer one, thus changes nothing.
 """
 
 import hashlib
@@ -13,12 +15,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from functions.shared.domain.charge import Charge, Refund, RefundStatus
+from functions.shared.domain.dispute import Dispute
 from functions.shared.domain.errors import GatewayMismatch
 from functions.shared.domain.ledger import (
+    EntryKind,
     JournalEntry,
     PostedEntry,
     capture_entry,
     clear_suspense,
+    dispute_entry,
+    dispute_lost_entry,
     entries_in_effect,
     refund_entry,
 )
@@ -59,17 +65,14 @@ def adopt(
         adoption.capture()
     for refund in charge.refunds:
         adoption.refund(refund)
+    for dispute in charge.disputes:
+        adoption.dispute(dispute)
     if charge.status == "voided":
         adoption.void()
     adoption.check()
     adopted = adoption.payment
     expires_at = charge.expires_at if adopted.status == "authorized" else None
     return replace(adopted, version=payment.version, expires_at=expires_at), adoption.posted
-
-
-def is_undone(charge: Charge) -> bool:
-    """Whether anybody has voided the charge or refunded it in full."""
-    return charge.status in ("voided", "refunded")
 
 
 def adopt_undone(
@@ -85,7 +88,7 @@ def adopt_undone(
     if not undoing.is_open:
         return payment, ()
     adoption = _Adoption(payment, charge, now, tuple(journal))
-    if is_undone(charge):
+    if charge.is_undone:
         adoption.complete_undoing(undoing)
     elif charge.refund(undoing.operation_id):
         adoption.pend(undoing)
@@ -155,6 +158,33 @@ class _Adoption:
             case "failed":
                 self._reject(operation, "refund_failed")
 
+    def dispute(self, shown: Dispute) -> None:
+        known, charge = self.payment.dispute(shown.dispute_id), self.charge
+        if known and known.amount_minor != shown.amount_minor:
+            raise GatewayMismatch("The gateway shows another disputed amount than it did.")
+        if not shown.is_later_than(known):
+            return
+        moved = charge.gateway, shown.amount_minor, charge.currency, shown.dispute_id
+        if known is None:
+            opened = replace(shown, status="open", ended_at=None)
+            self._post(self.payment.with_dispute(opened, self.now), [dispute_entry(*moved)])
+        if shown.status == "open":
+            return
+        ended = self.payment.with_dispute(replace(shown, ended_at=shown.ended_at or self.now), self.now)
+        if shown.status == "lost":
+            self._post(ended, [dispute_lost_entry(*moved)])
+            return
+        # Whatever stands of it is undone, and of one that was lost before, the loss too.
+        kinds: dict[EntryKind, EntryKind] = {"dispute": "dispute_won", "dispute_lost": "reversal"}
+        self._post(
+            ended,
+            [
+                posted.entry.reverse(posted.number, kinds[posted.entry.kind])
+                for posted in entries_in_effect(self.journal)
+                if posted.entry.kind in kinds and posted.entry.source == shown.dispute_id
+            ],
+        )
+
     def pend(self, operation: Operation) -> None:
         pending = self.payment.end(operation, "processing", None, self.now, pending=True)
         self._post(pending, clear_suspense(self.journal, operation.operation_id))
@@ -173,6 +203,8 @@ class _Adoption:
             raise GatewayMismatch("The gateway shows another captured amount than it did.")
         if not 0 <= payment.refunded_minor <= payment.captured_minor:
             raise GatewayMismatch("The gateway shows more refunds than it captured.")
+        if payment.disputed_minor > payment.captured_minor:
+            raise GatewayMismatch("The gateway shows more disputed than it captured.")
 
     def _requested(self, type: OperationType, amount_minor: int) -> Operation | None:
         """Our open operation of this type and amount, if there is one."""

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from functions.shared.domain.card import CardSummary
+from functions.shared.domain.dispute import Dispute
 from functions.shared.domain.operation import OperationType, Refusal
 
 ChargeStatus = Literal[
@@ -154,6 +155,7 @@ class Charge:
     network_transaction_id: str | None = None
     redirect_url: str | None = None
     authentication: Authentication | None = None
+    disputes: tuple[Dispute, ...] = ()
 
     def network_transaction_id_for(self, card: CardSummary) -> str | None:
         """The id, unless it may be the number of the card that was charged."""
@@ -163,6 +165,8 @@ class Charge:
         """Whether the charge belongs to this payment and none of its texts was malformed."""
         texts = [self.charge_id, self.status, self.decline_code, self.void_reason, self.captured_at, self.expires_at]
         texts += [text for refund in self.refunds for text in (refund.refund_id, refund.status, refund.created_at)]
+        texts += [text for each in self.disputes for text in (each.dispute_id, each.status, each.opened_at)]
+        texts += [dispute.ended_at for dispute in self.disputes]
         requested = (reference, amount_minor, currency)
         return REDACTED not in texts and (self.reference, self.amount_minor, self.currency) == requested
 
@@ -183,6 +187,13 @@ class Charge:
             return "declined"
         return "captured" if capture else "authorized"
 
+    @property
+    def is_undone(self) -> bool:
+        """Whether the charge is voided, or whatever it took is the cardholder's again: by refunds and lost disputes."""
+        refunded = sum(refund.amount_minor for refund in self.refunds if refund.status == "succeeded")
+        lost = sum(dispute.amount_minor for dispute in self.disputes if dispute.status == "lost")
+        return self.status in ("voided", "refunded") or 0 < self.captured_minor <= refunded + lost
+
     def refund(self, reference: str) -> Refund | None:
         """The refund with this reference, or None if the charge shows none."""
         return next((refund for refund in self.refunds if refund.reference == reference), None)
@@ -196,15 +207,16 @@ class Charge:
                 **charge,
                 "refunds": tuple(Refund(**refund) for refund in charge["refunds"]),
                 "authentication": Authentication(**authentication) if authentication else None,
+                "disputes": tuple(Dispute(**dispute) for dispute in charge.get("disputes", ())),
             }
         )
 
     def to_dict(self) -> dict[str, Any]:
         """The charge for the next state, without the network's id, as nobody can tell that from a card number, and
-        without the URL, with which nobody can do anything any more."""
+        without the URL, with which nobody can do anything any more. Only a charge with disputes lists them."""
         charge = asdict(self) | {"refunds": [asdict(refund) for refund in self.refunds]}
-        del charge["network_transaction_id"], charge["redirect_url"]
-        return charge
+        del charge["network_transaction_id"], charge["redirect_url"], charge["disputes"]
+        return charge | ({"disputes": [asdict(dispute) for dispute in self.disputes]} if self.disputes else {})
 
 
 @dataclass(frozen=True, slots=True)

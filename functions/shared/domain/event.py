@@ -27,6 +27,9 @@ EventType = Literal[
     "payment.refunded",
     "payment.partially_refunded",
     "payment.refund_failed",
+    "payment.dispute_opened",
+    "payment.dispute_won",
+    "payment.dispute_lost",
     "payment.settled",
     "payment.updated",
     "card.erased",
@@ -130,6 +133,10 @@ def _type(payment: Payment, previous: Payment | None) -> EventType:
     if previous is None or (payment.status, payment.refunded_minor) != (previous.status, previous.refunded_minor):
         of_status: Any = f"payment.{payment.status}"
         return of_status  # type: ignore[no-any-return]
+    if payment.disputes != previous.disputes:
+        newest = next(dispute for dispute in reversed(payment.disputes) if dispute not in previous.disputes)
+        of_dispute: Any = f"payment.dispute_{'opened' if newest.status == 'open' else newest.status}"
+        return of_dispute  # type: ignore[no-any-return]
     looks_the_same = payment_body(payment) | {"updated_at": previous.updated_at} == payment_body(previous)
     return "payment.settled" if looks_the_same and payment.entry_count > previous.entry_count else "payment.updated"
 

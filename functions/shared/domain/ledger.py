@@ -12,7 +12,17 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 Direction = Literal["debit", "credit"]
-EntryKind = Literal["capture", "refund", "refund_failed", "settlement", "in_doubt", "reversal"]
+EntryKind = Literal[
+    "capture",
+    "refund",
+    "refund_failed",
+    "dispute",
+    "dispute_won",
+    "dispute_lost",
+    "settlement",
+    "in_doubt",
+    "reversal",
+]
 
 LIABILITY_MERCHANT = "liability:merchant"
 SUSPENSE_IN_DOUBT = "suspense:in_doubt"
@@ -28,9 +38,15 @@ def asset_gateway(gateway: str) -> str:
     return f"asset:gateway:{gateway}"
 
 
+def asset_disputed(gateway: str) -> str:
+    """The account for the money that a gateway holds while it is disputed, such as `asset:disputed:sparkle`."""
+    return f"asset:disputed:{gateway}"
+
+
 def chart_of_accounts(gateways: Iterable[str]) -> tuple[str, ...]:
     """All accounts of a ledger whose payments went to these gateways."""
-    return *map(asset_gateway, gateways), ASSET_BANK, LIABILITY_MERCHANT, SUSPENSE_IN_DOUBT, EXPENSE_FEES
+    own = [account(gateway) for gateway in gateways for account in (asset_gateway, asset_disputed)]
+    return *own, ASSET_BANK, LIABILITY_MERCHANT, SUSPENSE_IN_DOUBT, EXPENSE_FEES
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +85,8 @@ def turnover(postings: Iterable[Posting]) -> dict[str, dict[str, tuple[int, int]
 class JournalEntry:
     """At least two postings whose debits equal their credits in every currency.
 
-    `source` is None for an entry of the payment itself; otherwise it names the operation, or the line of a settlement
-    report, that the entry was posted for. `reverses` is the number of the entry that this one undoes.
+    `source` is None for an entry of the payment itself; otherwise it names the operation, the dispute, or the line of a
+    settlement report, that the entry was posted for. `reverses` is the number of the entry that this one undoes.
 
     Raises ValueError for unbalanced postings, so that an unbalanced entry can't exist.
     """
@@ -165,6 +181,19 @@ def capture_entry(gateway: str, amount_minor: int, currency: str, source: str | 
 def refund_entry(gateway: str, amount_minor: int, currency: str, source: str) -> JournalEntry:
     """The gateway gave money back to the card, and we owe the merchant less by that amount."""
     return _transfer("refund", LIABILITY_MERCHANT, asset_gateway(gateway), amount_minor, currency, source)
+
+
+def dispute_entry(gateway: str, amount_minor: int, currency: str, source: str) -> JournalEntry:
+    """The gateway took the money back until the dispute is decided. Its fee is posted when it is settled, like others.
+
+    If the dispute is won, the entry is reversed.
+    """
+    return _transfer("dispute", asset_disputed(gateway), asset_gateway(gateway), amount_minor, currency, source)
+
+
+def dispute_lost_entry(gateway: str, amount_minor: int, currency: str, source: str) -> JournalEntry:
+    """The money is the cardholder's, and we owe the merchant less by that amount."""
+    return _transfer("dispute_lost", LIABILITY_MERCHANT, asset_disputed(gateway), amount_minor, currency, source)
 
 
 def in_doubt_entry(amount_minor: int, currency: str, source: str | None = None) -> JournalEntry:

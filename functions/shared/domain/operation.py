@@ -13,7 +13,9 @@ from functions.shared.domain.shapes import to_int
 
 OperationType = Literal["refund", "capture", "void"]
 OperationStatus = Literal["processing", "succeeded", "rejected", "in_doubt"]
-Refusal = Literal["amount_exceeds_captured", "amount_exceeds_authorized", "invalid_state", "too_many_operations"]
+Refusal = Literal[
+    "amount_exceeds_captured", "amount_exceeds_authorized", "invalid_state", "payment_disputed", "too_many_operations"
+]
 """The reasons for refusing an operation, in the API's terms."""
 
 RESERVED_WITHIN_SECONDS = 3600

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.card_number import refused_fields
 from functions.shared.domain.charge import Authentication, Exemption, Initiator, Order, Reason, ThreeDSecure
+from functions.shared.domain.dispute import Dispute, held_minor
 from functions.shared.domain.errors import CardNumberInText
 from functions.shared.domain.ledger import GENESIS_HASH, JournalEntry, PostedEntry
 from functions.shared.domain.operation import (
@@ -180,6 +181,7 @@ class Payment:
     gateway: str | None = None  # the gateway that was asked for the money; earlier versions recorded none
     authentication: Authentication | None = None  # what came of the customer's, if there was any
     metadata: Mapping[str, str] | None = None  # the merchant's own names and texts
+    disputes: tuple[Dispute, ...] = ()  # oldest first
 
     @classmethod
     def first(
@@ -264,8 +266,9 @@ class Payment:
 
     @property
     def awaits_gateway(self) -> bool:
-        """Whether the gateway may still end something by itself: an authorization may expire, a pending refund end."""
-        return self.status == "authorized" or any(operation.pending for operation in self.operations)
+        """Whether the gateway may still end something by itself: an authorization, a pending refund, a dispute."""
+        is_disputed = any(dispute.status == "open" for dispute in self.disputes)
+        return self.status == "authorized" or is_disputed or any(operation.pending for operation in self.operations)
 
     @property
     def was_declined_by_rule(self) -> bool:
@@ -325,11 +328,21 @@ class Payment:
         return next((operation for operation in self.operations if operation.operation_id == operation_id), None)
 
     @property
-    def refundable_minor(self) -> int:
+    def unrefunded_minor(self) -> int:
         """The captured amount, less completed refunds and open ones."""
         refunds = [refund for refund in self.operations if refund.type == "refund" and refund.charge_id is None]
         reserved = sum(refund.amount_minor or 0 for refund in refunds if refund.is_open)
         return self.captured_minor - self.refunded_minor - reserved
+
+    @property
+    def disputed_minor(self) -> int:
+        """What disputes hold now or have cost, and so nobody may refund."""
+        return held_minor(self.disputes)
+
+    @property
+    def refundable_minor(self) -> int:
+        """What is neither refunded nor disputed. A cardholder may dispute what was refunded, too."""
+        return max(0, self.unrefunded_minor - self.disputed_minor)
 
     def reserve(self, request: OperationRequest, now: str) -> "Payment":
         """The next version, in which the operation is processing, or rejected if it is not allowed."""
@@ -398,6 +411,14 @@ class Payment:
         payment = self.end(operation, "rejected", "refund_failed", now)
         return payment if operation.charge_id else payment._refunded_by(-operation.amount_minor)
 
+    def dispute(self, dispute_id: str) -> Dispute | None:
+        return next((dispute for dispute in self.disputes if dispute.dispute_id == dispute_id), None)
+
+    def with_dispute(self, dispute: Dispute, now: str) -> "Payment":
+        """The next version with the dispute, updated or added as the newest."""
+        by_id = {other.dispute_id: other for other in self.disputes} | {dispute.dispute_id: dispute}
+        return replace(self.next_version(now), disputes=tuple(by_id.values()))
+
     def end(
         self, operation: Operation, status: OperationStatus, error: str | None, now: str, *, pending: bool = False
     ) -> "Payment":
@@ -413,7 +434,10 @@ class Payment:
         if request.type == "refund":
             if self.status not in ("captured", "partially_refunded", "refunded"):
                 return "invalid_state"
-            return "amount_exceeds_captured" if not 0 < (amount_minor or 1) <= self.refundable_minor else None
+            if 0 < (amount_minor or 1) <= self.refundable_minor:
+                return None
+            is_disputed = self.disputed_minor and 0 < (amount_minor or 1) <= self.unrefunded_minor
+            return "payment_disputed" if is_disputed else "amount_exceeds_captured"
         # A capture or a void needs an authorization without any open operation.
         if self.status != "authorized" or any(operation.is_open for operation in self.operations):
             return "invalid_state"

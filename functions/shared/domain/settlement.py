@@ -8,7 +8,7 @@ from functions.shared.domain.adoption import adopted_id
 from functions.shared.domain.ledger import JournalEntry, PostedEntry
 from functions.shared.domain.payment import Payment
 
-LineType = Literal["charge", "refund", "refund_failed"]
+LineType = Literal["charge", "refund", "refund_failed", "dispute", "dispute_reversal"]
 """The types of report lines that our books contain. A person has to look at a line of any other type."""
 
 BreakType = Literal["missing_in_ledger", "missing_at_gateway", "amount_differs", "status_differs", "duplicate"]
@@ -18,8 +18,8 @@ BreakType = Literal["missing_in_ledger", "missing_at_gateway", "amount_differs",
 class SettlementLine:
     """One movement of money at the gateway. Amounts are in the currency's minor unit, times are ISO 8601.
 
-    `line_id` is the gateway's id of the charge or refund, `reference` our payment's id, and `refund_reference` our
-    operation's id. `type` is a LineType or a term of the gateway's; a line with such a term may concern no charge.
+    `line_id` is the gateway's id of the charge, refund or dispute, `reference` our payment's id, and `refund_reference`
+    our operation's id. `type` is a LineType or a term of the gateway's; a line with such a term may concern no charge.
     Amounts that go to the card are negative. The line is final once `settled_at` has passed.
 
     A `paid` movement has reached the bank. If a gateway pays out later than it moves the money, each movement has two
@@ -105,6 +105,9 @@ def entry_of(line: SettlementLine, payment: Payment, journal: tuple[PostedEntry,
                 found = entry.kind == "capture" and entry.source == line.charge_id
             case "charge":
                 found = entry.kind == "capture" and entry.source not in other_charge_ids
+            case "dispute" | "dispute_reversal":
+                kind = "dispute" if line.type == "dispute" else "dispute_won"
+                found = (entry.kind, entry.source) == (kind, line.line_id)
             case _ if entry.kind == "refund":
                 found = entry.source in refunds
             case _:

@@ -1,6 +1,5 @@
 """Undo a second charge that the gateway made beside the payment's own."""
 
-from functions.shared.domain.adoption import is_undone
 from functions.shared.domain.charge import Charge
 from functions.shared.domain.errors import UNCONFIRMED, ReversalUnconfirmed
 from functions.shared.domain.operation import Operation
@@ -25,7 +24,7 @@ def undo_other_charge(
             performed = Performed(read_charge(reserved.charge_id, gateway=gateways.of(payment)))
         else:
             performed = perform_operation(reserved, gateways=gateways, ledger=ledger)
-        if performed.charge and not is_undone(performed.charge) and not _is_pending(performed.charge, operation):
+        if performed.charge and not performed.charge.is_undone and not _is_pending(performed.charge, operation):
             # The charge still stands, and a person has to find out why.
             performed = Performed(reason=performed.reason or "refund_failed")
     except UNCONFIRMED as error:

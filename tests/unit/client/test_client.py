@@ -166,6 +166,16 @@ def test_a_payment_shows_what_became_of_3_d_secure(api: ScriptedApi, payments: P
     assert payments.payment(KEY).authentication is None
 
 
+def test_a_payment_shows_what_is_disputed(api: ScriptedApi, payments: PaymentsClient) -> None:
+    dispute = {"dispute_id": "dp_1", "status": "lost", "amount_minor": 700, "reason": "fraudulent"}
+    times = {"opened_at": "2026-11-23T09:00:00.000Z", "ended_at": "2026-11-24T09:00:00.000Z"}
+    api.script(shown(disputes=[dispute | times | {"more": 1}], disputed_minor=700), shown())
+    payment = payments.payment(KEY)
+    [lost] = payment.disputes
+    assert (payment.disputed_minor, lost.status, lost.ended_at) == (700, "lost", datetime(2026, 11, 24, 9, tzinfo=UTC))
+    assert payments.payment(KEY).disputes == ()
+
+
 @pytest.mark.parametrize(("verify", "sent"), [(None, {}), (True, {"verify": True}), (False, {"verify": False})])
 def test_a_card_to_be_stored_is_verified_if_that_is_asked_for(
     api: ScriptedApi, payments: PaymentsClient, verify: bool | None, sent: dict[str, bool]

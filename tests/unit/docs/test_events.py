@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
 from functions.shared.domain.charge import Authentication
+from functions.shared.domain.dispute import Dispute
 from functions.shared.domain.event import EVENT_TYPES, Event, break_found, card_erased, payment_event
 from functions.shared.domain.ledger import settlement_entry
 from functions.shared.domain.operation import MAX_OPERATIONS_IN_RECORD
@@ -64,6 +65,12 @@ def payment_events() -> dict[str, Event]:
     settled, _ = captured().next_version(LATER).post(settlement_entry("sparkle", 1999, 59, "USD", "charge:ch_1"))
     doubtful = captured(status="in_doubt", error="GatewayOutcomeUnknown", charge_id=None)
     [operation] = reserved.operations
+    dispute = Dispute("dp_1", "open", 1999, "fraudulent", NOW)
+    disputed = captured().with_dispute(dispute, LATER)
+    ended = {
+        status: disputed.with_dispute(replace(dispute, status=status, ended_at=LATER), LATER)
+        for status in ("won", "lost")
+    }
     many = tuple(replace(operation, operation_id=f"{n:08}{REFUND_ID[8:]}") for n in range(MAX_OPERATIONS_IN_RECORD + 3))
     merchants = PaymentRequest(1999, "USD", initiator="merchant", reason="recurring")
     shown = captured(metadata={"table": "12"}, authentication=Authentication("authenticated", "2.2.0", True))
@@ -83,6 +90,9 @@ def payment_events() -> dict[str, Event]:
         "refunded in part": payment_event(part, reserved),
         "refunded": payment_event(rest, part),
         "a refund failed": payment_event(rest.fail_refund(rest.operations[0], LATER), rest),
+        "a dispute opened": payment_event(disputed, captured()),
+        "a dispute won": payment_event(ended["won"], disputed),
+        "a dispute lost": payment_event(ended["lost"], disputed),
         "settled": payment_event(settled, captured()),
     }
 

@@ -35,12 +35,14 @@ def serve(port: int, data_dir: Path, operator: tuple[str, str]) -> None:
         encryption,
         executions,
         iam,
+        memory,
         packages,
         runtime,
         sources,
     )
 
-    for patch in (runtime, packages, apigateway, encryption, executions, callbacks, iam, sources, alarms, account):
+    patches = (runtime, packages, apigateway, encryption, executions, callbacks, iam, sources, alarms, account, memory)
+    for patch in patches:
         patch.install()
     access.install(access.Operator(*operator))
     hypercorn_compat.install()

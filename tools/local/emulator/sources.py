@@ -1,13 +1,11 @@
 """What calls a function with messages or records, and what fills its queue: MiniStack 1.5.33 asks nobody's permission.
 
-- Event source mappings take messages and stream records under the function's role. For a queue, the role needs
-  `sqs:ReceiveMessage`, `sqs:DeleteMessage` and `sqs:GetQueueAttributes` ("Creating and configuring an Amazon SQS event
-  source mapping", Lambda developer guide), and for an encrypted queue `kms:Decrypt` ("Configuring an Amazon SQS queue to
-  trigger an AWS Lambda function", SQS developer guide); for a stream `dynamodb:DescribeStream`, `dynamodb:GetRecords`,
-  `dynamodb:GetShardIterator` and `dynamodb:ListStreams` ("Using AWS Lambda with Amazon DynamoDB", Lambda developer
-  guide). Without them, nothing arrives.
-- EventBridge sends to a queue only if the queue's policy allows that rule, and the policy of its key EventBridge ("Using
-  resource-based policies for Amazon EventBridge", user guide; encryption.py).
+- Event source mappings take messages and stream records under the function's role, which needs QUEUE_ACTIONS
+  ("Creating and configuring an Amazon SQS event source mapping", Lambda developer guide), and for an encrypted queue
+  `kms:Decrypt` ("Configuring an Amazon SQS queue to trigger an AWS Lambda function", SQS developer guide), or
+  STREAM_ACTIONS ("Using AWS Lambda with Amazon DynamoDB", Lambda developer guide). Without them, nothing arrives.
+- EventBridge sends to a queue only if the queue's policy allows it to that rule, and the policy of the queue's key to
+  EventBridge ("Using resource-based policies for Amazon EventBridge", user guide; encryption.py).
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""The routes: `POST /webhooks` for the deployment, `GET /events` for those who listen.
+"""The routes: `POST /webhooks` for the deployment, `GET /events` for those who listen, `POST /refusals` for a try.
 
 An event is kept as it arrived, so that whoever listens can verify it again, and forward it.
 """
@@ -23,6 +23,7 @@ def create_app(api_key: str) -> Flask:
     app, verifier = Flask(__name__), Webhook(signing_secret(api_key))
     app.json.sort_keys = False  # type: ignore[attr-defined]
     received: deque[dict[str, Any]] = deque(maxlen=KEPT)
+    refusals: deque[int] = deque()
     arrived = Condition()
     count = 0
 
@@ -39,10 +40,20 @@ def create_app(api_key: str) -> Flask:
             verifier.verify(body, headers, json_parse=False)
         except WebhookVerificationError as error:
             return {"error": {"code": "invalid_signature", "message": str(error)}}, 400
+        if refusals:
+            return "", refusals.popleft()
         with arrived:
             count += 1
             received.append({"number": count, "headers": headers, "body": body})
             arrived.notify_all()
+        return "", 204
+
+    @app.post("/refusals")
+    def refuse() -> ResponseReturnValue:
+        """Answer the next events with these statuses, for a try: `{"statuses": [500, 410]}`."""
+        if request.headers.get("Authorization") != f"Bearer {api_key}":
+            return {"error": {"code": "unauthorized"}}, 401
+        refusals.extend(request.get_json()["statuses"])
         return "", 204
 
     @app.get("/events")

@@ -247,6 +247,20 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
     def fail_refund(refund_id: str) -> dict[str, Any]:
         return asdict(book.fail_refund(refund_id))
 
+    @app.post("/sandbox/charges/<charge_id>/disputes")
+    def open_dispute(charge_id: str) -> tuple[dict[str, Any], int]:
+        body = _body("DisputeRequest")
+        check_amount(body.get("amount_minor"), book.get(charge_id).currency)
+        return asdict(book.open_dispute(charge_id, **body)), 201
+
+    @app.post("/sandbox/disputes/<dispute_id>/win")
+    def win_dispute(dispute_id: str) -> dict[str, Any]:
+        return asdict(book.end_dispute(dispute_id, won=True))
+
+    @app.post("/sandbox/disputes/<dispute_id>/lose")
+    def lose_dispute(dispute_id: str) -> dict[str, Any]:
+        return asdict(book.end_dispute(dispute_id, won=False))
+
     @app.put("/sandbox/settlements/<date>")
     def replace_report(date: str) -> tuple[str, int]:
         replaced_reports[_day(date)] = request.get_data()

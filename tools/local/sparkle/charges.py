@@ -23,7 +23,9 @@ from tools.local.sandbox.challenge import Challenge, amount_for_people
 from tools.local.sparkle.errors import (
     AmountExceedsAuthorized,
     AmountExceedsCaptured,
+    ChargeDisputed,
     ChargeNotFound,
+    DisputeNotFound,
     InvalidRequest,
     InvalidState,
     ReferenceAlreadyCharged,
@@ -40,6 +42,8 @@ Clock = Callable[[], datetime]
 Event = dict[str, Any]
 
 _AUTHORIZED_FOR = timedelta(days=7)
+DISPUTE_FEE_MINOR = 1500
+"""Whatever the currency; 15 whole units where these are counted in hundredths."""
 
 _TEST_CARDS: dict[str, dict[str, str]] = json.loads(
     (Path(__file__).parents[3] / "functions" / "shared" / "contracts" / "test_cards.json").read_text()
@@ -106,6 +110,18 @@ class ChargeRefund:
 
 
 @dataclass(frozen=True, slots=True)
+class ChargeDispute:
+    """A dispute as its charge lists it. While it is `open`, and once it is `lost`, the amount is not the caller's."""
+
+    id: str
+    status: str
+    amount_minor: int
+    reason: str
+    opened_at: str
+    ended_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Charge:
     """A charge at one moment, with the API's fields. A change creates a new value.
 
@@ -120,6 +136,8 @@ class Charge:
     captured_minor: int
     refunded_minor: int
     refunds: tuple[ChargeRefund, ...]
+    disputed_minor: int
+    disputes: tuple[ChargeDispute, ...]
     fee_minor: int | None
     card_brand: str | None
     card_last4: str
@@ -134,9 +152,20 @@ class Charge:
     authentication: Mapping[str, Any] | None
 
     @property
-    def refundable_minor(self) -> int:
-        """The amount that can still be refunded: the captured amount less all refunds that have not failed."""
+    def unrefunded_minor(self) -> int:
+        """The captured amount less all refunds that have not failed."""
         return self.captured_minor - sum(each.amount_minor for each in self.refunds if each.status != "failed")
+
+    @property
+    def refundable_minor(self) -> int:
+        """The amount that can still be refunded: what is neither refunded nor disputed."""
+        return self.unrefunded_minor - self.disputed_minor
+
+    def with_dispute(self, dispute: ChargeDispute) -> "Charge":
+        """Return the charge with the dispute added or replaced."""
+        disputes = {each.id: each for each in self.disputes} | {dispute.id: dispute}
+        disputed_minor = sum(each.amount_minor for each in disputes.values() if each.status != "won")
+        return replace(self, disputes=tuple(disputes.values()), disputed_minor=disputed_minor)
 
     def with_refund(self, refund: ChargeRefund) -> "Charge":
         """Return the charge with the refund added or replaced. Only refunds that succeeded count as refunded."""
@@ -216,6 +245,8 @@ class ChargeBook:
     """The attempts that a customer was asked about, by the id of the charge."""
     _refunded: dict[str, str] = field(default_factory=dict)
     """Maps a refund's id to the id of its charge."""
+    _disputed: dict[str, str] = field(default_factory=dict)
+    """Maps a dispute's id to the id of its charge."""
     _reversals: dict[str, str] = field(default_factory=dict)
     _lines: defaultdict[str, dict[tuple[str, str], SettlementLine]] = field(default_factory=lambda: defaultdict(dict))
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -258,6 +289,8 @@ class ChargeBook:
                 captured_minor=0,
                 refunded_minor=0,
                 refunds=(),
+                disputed_minor=0,
+                disputes=(),
                 fee_minor=None,
                 card_brand=card.brand,
                 card_last4=card.last4,
@@ -422,7 +455,7 @@ class ChargeBook:
 
         With the status `pending` it stays so until `succeed_refund` or `fail_refund`; with `failed` it fails at once.
 
-        Raises ChargeNotFound, RefundReferenceUsed, InvalidState, AmountExceedsCaptured.
+        Raises ChargeNotFound, RefundReferenceUsed, InvalidState, ChargeDisputed, AmountExceedsCaptured.
         """
         with self._lock:
             charge = self.get(charge_id)
@@ -432,7 +465,8 @@ class ChargeBook:
                 raise InvalidState(f"A charge that is {charge.status} can't be refunded.")
             refund_minor = charge.refundable_minor if amount_minor is None else amount_minor
             if not 0 < refund_minor <= charge.refundable_minor:
-                raise AmountExceedsCaptured
+                is_disputed = charge.disputed_minor and max(1, refund_minor) <= charge.unrefunded_minor
+                raise ChargeDisputed if is_disputed else AmountExceedsCaptured
             refund = ChargeRefund(_new_id("re"), refund_reference, status, refund_minor, created_at=self.now())
             self._refunded[refund.id] = charge.id
             return self._put_refund(charge, refund)
@@ -458,10 +492,54 @@ class ChargeBook:
             matching = [each for each in charge.refunds if refund_reference in (None, each.refund_reference)]
             return [Refund.of(charge, refund) for refund in matching]
 
+    def open_dispute(self, charge_id: str, amount_minor: int | None = None, reason: str = "fraudulent") -> Charge:
+        """Let the cardholder dispute the rest of the captured amount, or a part of it: the money is taken back.
+
+        Raises ChargeNotFound, InvalidState, AmountExceedsCaptured.
+        """
+        with self._lock:
+            charge = self.get(charge_id)
+            if charge.status not in ("captured", "partially_refunded", "refunded"):
+                raise InvalidState(f"A charge that is {charge.status} can't be disputed.")
+            disputed_minor = charge.refundable_minor if amount_minor is None else amount_minor
+            if not 0 < disputed_minor <= charge.refundable_minor:
+                raise AmountExceedsCaptured
+            dispute = ChargeDispute(_new_id("dp"), "open", disputed_minor, reason, self.now(), ended_at=None)
+            self._disputed[dispute.id] = charge.id
+            charge = self._put(charge.with_dispute(dispute))
+            fee_minor = DISPUTE_FEE_MINOR
+            self._add_line("dispute", charge, -disputed_minor, self.now(), fee_minor=fee_minor, dispute=dispute)
+            self._report("dispute.opened", charge, dispute_id=dispute.id)
+            return charge
+
+    def end_dispute(self, dispute_id: str, *, won: bool) -> Charge:
+        """Let the bank decide an open dispute. If it is won, the money returns, and the fee does not.
+
+        Raises DisputeNotFound, InvalidState.
+        """
+        with self._lock:
+            if dispute_id not in self._disputed:
+                raise DisputeNotFound
+            charge = self.get(self._disputed[dispute_id])
+            dispute = next(each for each in charge.disputes if each.id == dispute_id)
+            if dispute.status != "open":
+                raise InvalidState(f"A dispute that is {dispute.status} has ended.")
+            ended = replace(dispute, status="won" if won else "lost", ended_at=self.now())
+            charge = self._put(charge.with_dispute(ended))
+            if won:
+                self._add_line("dispute_reversal", charge, dispute.amount_minor, self.now(), dispute=ended)
+            self._report(f"dispute.{ended.status}", charge, dispute_id=dispute_id)
+            return charge
+
     def reverse(self, reference: str) -> Reversal:
-        """Ensure that a reference moves no money, now or later. A repeated reversal returns the same result."""
+        """Ensure that a reference moves no money, now or later. A repeated reversal returns the same result.
+
+        Raises ChargeDisputed while a dispute of the charge is open.
+        """
         with self._lock:
             charge = self.find(reference)
+            if reference not in self._reversals and charge and any(each.status == "open" for each in charge.disputes):
+                raise ChargeDisputed
             if reference not in self._reversals:
                 self._reversals[reference] = self._undo(charge)
             elif charge and charge.refundable_minor:
@@ -493,7 +571,7 @@ class ChargeBook:
             self.void(charge.id)
             return "voided"
         captured_on = _day(charge.captured_at or "")
-        if charge.refundable_minor == charge.captured_minor and captured_on >= _day(self.now()):
+        if not charge.disputes and charge.refundable_minor == charge.captured_minor and captured_on >= _day(self.now()):
             del self._lines[captured_on]["charge", charge.id]
             voided = replace(charge, status="voided", captured_minor=0, fee_minor=None, captured_at=None)
             self._put(voided, "charge.voided")
@@ -529,7 +607,7 @@ class ChargeBook:
             self._report(event_type, charge)
         return charge
 
-    def _report(self, type: str, charge: Charge, refund_id: str | None = None) -> None:
+    def _report(self, type: str, charge: Charge, refund_id: str | None = None, dispute_id: str | None = None) -> None:
         if self.report is None:
             return
         self.report(
@@ -541,6 +619,7 @@ class ChargeBook:
                 "charge_created_at": charge.created_at,
                 "reference": charge.reference,
                 "refund_id": refund_id,
+                "dispute_id": dispute_id,
             }
         )
 
@@ -553,8 +632,9 @@ class ChargeBook:
         *,
         fee_minor: int = 0,
         refund: ChargeRefund | None = None,
+        dispute: ChargeDispute | None = None,
     ) -> None:
-        subject, day = refund or charge, _day(moved_at)
+        subject, day = refund or dispute or charge, _day(moved_at)
         self._lines[day][kind, subject.id] = SettlementLine(
             id=subject.id,
             charge_id=charge.id,

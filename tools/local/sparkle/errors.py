@@ -4,11 +4,13 @@ GatewayError
 ├── InvalidApiKey           401
 ├── ChargeNotFound          404
 ├── RefundNotFound          404
+├── DisputeNotFound         404
 ├── RequestInProgress       409  a request with the same key is being processed
 ├── ReferenceReversed       409  the reference was reversed, before or after it was charged
 ├── ReferenceAlreadyCharged 409  a reference can have only one charge
 ├── RefundReferenceUsed     409  a charge can have only one refund with the same refund_reference
-├── InvalidState            409  the charge or refund does not allow the operation, or no longer does
+├── ChargeDisputed          409  a dispute holds the money, or has cost it
+├── InvalidState            409  the charge, refund or dispute does not allow the operation, or no longer does
 ├── InvalidRequest          422  `reason` says what kind
 ├── IdempotencyKeyReused    422  for another request
 ├── AmountExceedsAuthorized 422
@@ -59,6 +61,11 @@ class RefundNotFound(GatewayError):
     message = "There is no refund with this id."
 
 
+class DisputeNotFound(GatewayError):
+    status = 404
+    message = "There is no dispute with this id."
+
+
 class RequestInProgress(GatewayError):
     status = 409
     message = "A request with this Idempotency-Key is still being worked on."
@@ -77,6 +84,11 @@ class ReferenceAlreadyCharged(GatewayError):
 class RefundReferenceUsed(GatewayError):
     status = 409
     message = "This charge has a refund with this refund_reference, made under another Idempotency-Key."
+
+
+class ChargeDisputed(GatewayError):
+    status = 409
+    message = "The cardholder has disputed the charge."
 
 
 class InvalidState(GatewayError):

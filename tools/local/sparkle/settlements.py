@@ -9,7 +9,8 @@ from tools.local.sparkle.errors import InvalidRequest
 
 @dataclass(frozen=True, slots=True)
 class SettlementLine:
-    """One movement of a day's settlement. `id` is the charge's or refund's; the amount of a refund is negative."""
+    """One movement of a day's settlement. `id` is the charge's, refund's or dispute's; the amount of a refund, and of a
+    dispute that is opened, is negative."""
 
     id: str
     charge_id: str

@@ -29,11 +29,14 @@ _KINDS = {
     "re": "refund",
     "txn": "balance_transaction",
     "po": "payout",
+    "dp": "dispute",
     "seti": "setup_intent",
     "pm": "payment_method",
 }
 _ALL = "1000000"
 _AUTHORIZED_FOR = timedelta(days=7)
+DISPUTE_FEE = 1500
+"""In Stripe it depends on the country."""
 _IN_HUNDREDTHS = ("isk", "ugx")
 """Counted in hundredths, though only whole units can be paid: https://docs.stripe.com/currencies (seen 2026-11-29)."""
 
@@ -71,7 +74,7 @@ class Account:
         self._seen: dict[str, Object] = {}
         """What localstripe last said: it looks at all that it has to show a charge."""
         self._own: dict[str, Object] = {}
-        """Payouts and balance transactions that localstripe doesn't make."""
+        """Disputes, payouts and balance transactions that localstripe doesn't make."""
         self._paid_out: dict[str, str] = {}
         """The payout of each balance transaction."""
 
@@ -304,6 +307,8 @@ class Account:
             charge = charge_id and self.get(charge_id)
             if not charge or not charge["captured"] or charge["status"] != "succeeded":
                 raise StripeError(400, "This PaymentIntent does not have a successful charge to refund.")
+            if any(each["status"] != "won" for each in self._disputes_of(charge["id"])):
+                raise StripeError(400, f"Charge {charge_id} has been charged back.", code="charge_disputed")
             left = charge["amount_captured"] - charge["amount_refunded"]
             if not left:
                 message = f"Charge {charge_id} has already been refunded."
@@ -352,14 +357,58 @@ class Account:
             }
             return self._change(id, "failed")
 
-    def dispute(self, id: str) -> Object:
-        """Let the holder of the card dispute the charge of an intent: the account loses the money meanwhile."""
+    def open_dispute(self, id: str, amount: int | None = None, reason: str = "fraudulent") -> Object:
+        """Let the cardholder dispute an intent's charge or a part of it: the account loses the money, and a fee."""
         with self._lock:
-            charge = self.get(self.get(id)["latest_charge"])
+            intent = self._in_state(id, "dispute", "succeeded")
+            charge = self.get(intent["latest_charge"])
+            left = charge["amount_captured"] - charge["amount_refunded"]
+            left -= sum(each["amount"] for each in self._disputes_of(charge["id"]) if each["status"] != "won")
+            amount = left if amount is None else amount
+            if not 0 < amount <= left:
+                raise StripeError(422, "The amount is more than is left of what was captured.")
             self._more[charge["id"]]["disputed"] = True
-            self._transact("adjustment", "dispute", -charge["amount_captured"], charge["currency"], charge["id"])
-            self._changed("charge.dispute.created", self.get(charge["id"]))
-            return self.get(id)
+            made = f"dp_{secrets.token_hex(7)}"
+            dispute = self._own[made] = {
+                "id": made,
+                "object": "dispute",
+                "amount": amount,
+                "balance_transactions": [],
+                "charge": charge["id"],
+                "created": self.now(),
+                "currency": charge["currency"],
+                "is_charge_refundable": False,
+                "livemode": False,
+                "metadata": {},
+                "payment_intent": id,
+                "reason": reason,
+                "status": "needs_response",
+            }
+            self._changed("charge.dispute.created", dispute)
+            return self._move_disputed(made, "dispute", -amount, "charge.dispute.funds_withdrawn", DISPUTE_FEE)
+
+    def end_dispute(self, id: str, *, won: bool) -> Object:
+        """Let the bank decide a dispute: https://docs.stripe.com/disputes/how-disputes-work (seen 2026-11-29)."""
+        with self._lock:
+            dispute = self.get(id)
+            if dispute["status"] != "needs_response":
+                raise StripeError(409, "This dispute has ended.")
+            self._own[id] = dispute | {"status": "won" if won else "lost"}
+            self._changed("charge.dispute.closed", self._own[id])
+            if won:
+                self._move_disputed(id, "dispute_reversal", dispute["amount"], "charge.dispute.funds_reinstated", 0)
+            return self._own[id]
+
+    def _move_disputed(self, id: str, category: str, amount: int, event: str, fee: int) -> Object:
+        dispute = self._own[id]
+        transaction = self._own[self._transact("adjustment", category, amount, dispute["currency"], id)]
+        transaction |= {"fee": fee, "net": amount - fee}
+        self._own[id] = dispute | {"balance_transactions": [*dispute["balance_transactions"], transaction]}
+        self._changed(event, self._own[id])
+        return self._own[id]
+
+    def _disputes_of(self, charge_id: str) -> list[Object]:
+        return [each for each in self._own.values() if each["object"] == "dispute" and each["charge"] == charge_id]
 
     def forget(self, reference: str) -> None:
         """Let search no longer find the intents with this `metadata.payment_id`."""
@@ -424,6 +473,7 @@ class Account:
             status = {0: "captured", captured: "refunded"}.get(refunded, "partially_refunded")
         elif intent["status"] == "canceled" and charge and charge["status"] == "succeeded":
             status = "voided"
+        disputes = self._disputes_of(charge["id"]) if charge else []
         action = intent["next_action"] or {}
         card = charge["payment_method_details"]["card"] if charge else {}
         return {
@@ -443,6 +493,18 @@ class Account:
                     "created_at": _iso(each["created"]),
                 }
                 for each in refunds
+            ],
+            "disputed_minor": sum(each["amount"] for each in disputes if each["status"] != "won"),
+            "disputes": [
+                {
+                    "id": each["id"],
+                    "status": each["status"].replace("needs_response", "open"),
+                    "amount_minor": each["amount"],
+                    "reason": each["reason"],
+                    "opened_at": _iso(each["created"]),
+                    "ended_at": _iso(each["balance_transactions"][-1]["created"]) if each["status"] == "won" else None,
+                }
+                for each in disputes
             ],
             "fee_minor": self.get(charge["balance_transaction"])["fee"] if captured else None,
             "card_brand": card.get("brand"),

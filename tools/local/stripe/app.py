@@ -6,7 +6,7 @@ Faults are set for these operations, about the payment with the reference in `me
 |---|---|
 | `create` | create a PaymentIntent, the first time or again |
 | `charge` | confirm it |
-| `find` | get or search PaymentIntents, charges and refunds |
+| `find` | get or search PaymentIntents, charges, refunds and disputes |
 | `cancel_authentication` | cancel a PaymentIntent that waits for its customer, or whose customer has failed |
 | `reverse` | cancel any other PaymentIntent that is not held, or refund without a `metadata.refund_reference` |
 | `void` | cancel one that is held, for the reason `requested_by_customer` |
@@ -267,6 +267,7 @@ def create_app(api_key: str, account: Account) -> Flask:
     @app.get("/v1/payment_intents")
     @app.get("/v1/charges")
     @app.get("/v1/refunds")
+    @app.get("/v1/disputes")
     @app.get("/v1/balance_transactions")
     @app.get("/v1/payouts")
     def list_all() -> Response:
@@ -301,9 +302,19 @@ def create_app(api_key: str, account: Account) -> Flask:
             raise StripeError(409, "This payment does not wait for a customer.")
         return account.summary(account.get(id))
 
-    @app.post("/sandbox/charges/<id>/<any(expire, dispute):what>")
-    def change_charge(id: str, what: str) -> Object:
-        return account.summary(account.expire(id) if what == "expire" else account.dispute(id))
+    @app.post("/sandbox/charges/<id>/expire")
+    def expire(id: str) -> Object:
+        return account.summary(account.expire(id))
+
+    @app.post("/sandbox/charges/<id>/disputes")
+    def open_dispute(id: str) -> tuple[Object, int]:
+        fields = request.get_json(force=True, silent=True) or {}
+        account.open_dispute(id, fields.get("amount_minor"), fields.get("reason", "fraudulent"))
+        return account.summary(account.get(id)), 201
+
+    @app.post("/sandbox/disputes/<id>/<any(win, lose):end>")
+    def end_dispute(id: str, end: str) -> Object:
+        return account.summary(account.get(account.end_dispute(id, won=end == "win")["payment_intent"]))
 
     @app.post("/sandbox/refunds/<id>/<any(succeed, fail):what>")
     def end_refund(id: str, what: str) -> Object:

@@ -24,6 +24,7 @@ from functions.shared.adapters.table.items import (
 )
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.charge import Authentication
+from functions.shared.domain.dispute import Dispute
 from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, LedgerConflict, LedgerUnavailable
 from functions.shared.domain.event import payment_event
 from functions.shared.domain.ledger import JournalEntry, PostedEntry, Posting
@@ -194,6 +195,8 @@ class DynamoDbLedger:
         record["operations"] = [
             _operation_item(operation) for operation in payment.operations if operation.kept_apart is None
         ]
+        # A payment without disputes is written as before there were any.
+        record["disputes"] = [asdict(dispute) for dispute in payment.disputes] or None
         if older := [
             _older_operation_item(payment, operation)
             for operation in payment.operations
@@ -279,6 +282,7 @@ def _to_payment(item: Item, older: Sequence[Operation] = ()) -> Payment:
             "card": CardSummary.from_dict(item["card"]) if "card" in item else None,
             "flags": tuple(item["flags"]),
             "authentication": Authentication(**item["authentication"]) if "authentication" in item else None,
+            "disputes": tuple(Dispute(**dispute) for dispute in item.get("disputes", ())),
             "operations": in_order([*older, *map(_to_operation, item["operations"])]),
         }
     )

@@ -617,6 +617,102 @@ class TestWhatNobodyAskedUsFor:
         assert broken.found.startswith(found)
 
 
+class TestDisputes:
+    """What a dispute moves is adopted, compared with its lines, and settled with its fee."""
+
+    def disputed(self, world: World, won: bool | None = None) -> None:
+        """A payment that was disputed on the day; perhaps the bank has decided that since. The report has all of it."""
+        world.paid()
+        self.dispute(world)
+        if won is not None:
+            self.dispute(world, won=won)
+
+    def dispute(self, world: World, won: bool | None = None) -> None:
+        dispute = world.gateway.dispute("pay-1", 700, won=won).disputes[-1]
+        line = replace(world.report[0], line_id=dispute.dispute_id, fee_minor=0)
+        if won is None:
+            world.report.append(replace(line, type="dispute", amount_minor=-700, fee_minor=1500))
+        elif won:
+            world.report.append(replace(line, type="dispute_reversal", amount_minor=700))
+
+    def adopt(self, world: World) -> None:
+        adopt_charge(world.ledger.records["pay-1"], gateways=only(world.gateway), ledger=world.ledger, now=LATER)
+
+    @pytest.mark.parametrize("told", [True, False])
+    @pytest.mark.parametrize(("won", "held", "earned"), [(None, 700, -1999), (True, 0, -1999), (False, 0, 700 - 1999)])
+    def test_one_is_adopted_and_settled(
+        self, world: World, told: bool, won: bool | None, held: int, earned: int
+    ) -> None:
+        self.disputed(world, won)
+        if told:
+            self.adopt(world)
+        assert world.reconcile() == []
+        bank = 1999 - 58 - 1500 - (700 if won is not True else 0)
+        sums = {
+            BANK: bank,
+            FEES: 58 + 1500,
+            ("asset:disputed:sparkle", "USD"): held,
+            ("liability:merchant", "USD"): earned,
+        }
+        assert totals(world) == {account: amount for account, amount in sums.items() if amount}
+        before = dict(world.ledger.records)
+        assert world.reconcile() == []
+        assert world.ledger.records == before
+
+    def test_one_that_is_open_is_looked_at_every_day_until_it_has_ended(self, world: World) -> None:
+        self.disputed(world)
+        world.reconcile()
+        self.dispute(world, won=False)
+        world.report.clear()  # a lost dispute has no line
+        world.reconcile()
+        assert [each.status for each in world.ledger.records["pay-1"].payment.disputes] == ["lost"]
+
+    @pytest.mark.parametrize(
+        ("n", "changes"), [(1, {"amount_minor": -699}), (2, {"amount_minor": 699}), (2, {"currency": "EUR"})]
+    )
+    def test_a_line_of_another_amount_differs_and_is_not_settled(
+        self, world: World, n: int, changes: dict[str, Any]
+    ) -> None:
+        self.disputed(world, won=True)
+        world.spoil(n, **changes)
+        assert world.types() == [("amount_differs", "pay-1")]
+        assert sum(posted.kind == "settlement" for posted in world.ledger.records["pay-1"].journal) == 2
+
+    @pytest.mark.parametrize("type", ["dispute", "dispute_reversal"])
+    def test_a_line_of_a_dispute_that_the_charge_does_not_show_differs_by_status(self, world: World, type: str) -> None:
+        world.paid()
+        world.report.append(replace(world.report[0], type=type, line_id="dp_1", amount_minor=-700))
+        assert world.types() == [("status_differs", "pay-1")]
+
+    @pytest.mark.parametrize(("n", "what"), [(1, "dispute"), (2, "dispute_won")])
+    def test_an_entry_without_a_line_is_missing_at_the_gateway(self, world: World, n: int, what: str) -> None:
+        self.disputed(world, won=True)
+        dispute = world.gateway.charges["pay-1"].disputes[0]
+        world.gateway.show("pay-1", disputes=(replace(dispute, ended_at=NOW),))
+        self.adopt(world)
+        del world.report[n]
+        (found,) = world.reconcile()
+        assert (found.type, found.item, found.found) == ("missing_at_gateway", f"entry {n + 1}", "one won")
+        assert found.expected == f"a line for the {what} of 700 USD"
+
+    def test_one_that_moved_on_another_day_is_in_another_report(self, world: World) -> None:
+        self.disputed(world, won=True)
+        dispute = world.gateway.charges["pay-1"].disputes[0]
+        earlier = replace(dispute, opened_at="2026-11-20T09:00:00.000Z", ended_at="2026-11-22T09:00:00.000Z")
+        world.gateway.show("pay-1", disputes=(earlier,))
+        self.adopt(world)
+        del world.report[1:]
+        assert world.reconcile() == []
+
+    def test_of_a_payment_that_was_reversed_it_is_for_a_person(self, world: World) -> None:
+        self.disputed(world)
+        known = world.ledger.records["pay-1"].payment
+        reversed_ = replace(known, status="reversed", captured_minor=0, version=2)
+        world.ledger.record(*reversed_.post(capture_entry("sparkle", 1999, "USD").reverse(1)))
+        world.executions.executions["pay-1"] = replace(ENDED, error="PaymentReversed")
+        assert ("status_differs", "pay-1") in world.types()
+
+
 class TestSeveralGateways:
     def test_each_report_is_compared_with_the_payments_of_its_gateway(self, world: World) -> None:
         world.paid("pay-1")

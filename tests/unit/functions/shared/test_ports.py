@@ -863,6 +863,8 @@ class GatewayUnderTest:
     """Whether a verification has the network's id."""
     asked_if_required: Card = field(default_factory=card)
     """A card whose holder is authenticated only on request."""
+    dispute: Callable[[Charge, bool | None], object] = lambda charge, won: None
+    """The cardholder disputes the charge (None), and the bank then decides."""
 
 
 @pytest.fixture(params=["fake", "sparkle", "stripe"])
@@ -879,6 +881,7 @@ def bank(request: pytest.FixtureRequest) -> GatewayUnderTest:
             fake,
             lambda operation, fault, reference: faults[fault](operation),
             lambda charge, passed: fake.answer_challenge(charge.reference, approve=passed),
+            dispute=lambda charge, won: fake.dispute(charge.reference, won=won),
         )
     url: str = request.getfixturevalue({"sparkle": "sandbox_url", "stripe": "stripe_url"}[request.param])
 
@@ -891,6 +894,14 @@ def bank(request: pytest.FixtureRequest) -> GatewayUnderTest:
         answer = f"{url}/sandbox/charges/{charge.charge_id}/challenge"
         requests.post(answer, json=body, headers=AUTHORIZATION, timeout=5).raise_for_status()
 
+    def dispute(charge: Charge, won: bool | None) -> None:
+        path = f"charges/{charge.charge_id}/disputes"
+        if won is not None:
+            shown = gateway.find(charge.charge_id)
+            assert shown is not None
+            path = f"disputes/{shown.disputes[-1].dispute_id}/{'win' if won else 'lose'}"
+        requests.post(f"{url}/sandbox/{path}", json={}, headers=AUTHORIZATION, timeout=5).raise_for_status()
+
     gateway = adapter(request.param).connect(
         url,
         lambda: API_KEY,
@@ -902,7 +913,7 @@ def bank(request: pytest.FixtureRequest) -> GatewayUnderTest:
         observe=lambda operation, seconds, succeeded: None,
     )
     if request.param == "sparkle":
-        return GatewayUnderTest(gateway, break_next, answer_challenge)
+        return GatewayUnderTest(gateway, break_next, answer_challenge, dispute=dispute)
     return GatewayUnderTest(
         gateway,
         break_next,
@@ -910,6 +921,7 @@ def bank(request: pytest.FixtureRequest) -> GatewayUnderTest:
         WRONG_CODE_AT_STRIPE,
         discloses_verifications=False,
         asked_if_required=AUTHENTICATED_ON_REQUEST_AT_STRIPE,
+        dispute=dispute,
     )
 
 
@@ -1229,6 +1241,52 @@ OPERATIONS: list[tuple[str, bool, Ask]] = [
 every_operation = pytest.mark.parametrize(
     ("operation", "captured", "ask"), OPERATIONS, ids=[name for name, _, _ in OPERATIONS]
 )
+
+
+class TestDisputesAtTheGateway:
+    @pytest.mark.parametrize("won", [True, False])
+    def test_a_charge_shows_what_is_disputed_and_how_that_ended(self, bank: GatewayUnderTest, won: bool) -> None:
+        charge = held(bank, CHARGE)
+        bank.dispute(charge, None)
+        disputed = bank.gateway.find(charge.charge_id)
+        assert disputed is not None
+        (dispute,) = disputed.disputes
+        assert (dispute.status, dispute.amount_minor, dispute.reason) == ("open", 1999, "fraudulent")
+        assert dispute.opened_at
+        assert replace(disputed, disputes=()) == charge
+        assert bank.gateway.find_by_reference(order(charge.reference)) == disputed
+        bank.dispute(charge, won)
+        ended = bank.gateway.find(charge.charge_id)
+        assert ended is not None
+        (end,) = ended.disputes
+        assert replace(end, ended_at=None) == replace(dispute, status="won" if won else "lost")
+        assert end.ended_at or not won
+        assert ended.is_undone != won
+
+    def test_what_is_disputed_is_not_refunded_until_it_is_won(self, bank: GatewayUnderTest) -> None:
+        charge = held(bank, CHARGE)
+        bank.dispute(charge, None)
+        assert refund(bank.gateway, charge) == Refused("payment_disputed")
+        bank.dispute(charge, True)
+        assert isinstance(refund(bank.gateway, charge, n=2), Charge)
+
+    def test_what_is_lost_is_never_refunded(self, bank: GatewayUnderTest) -> None:
+        charge = held(bank, CHARGE)
+        bank.dispute(charge, None)
+        bank.dispute(charge, False)
+        assert refund(bank.gateway, charge) == Refused("payment_disputed")
+
+    @pytest.mark.parametrize("won", [True, False])
+    def test_a_reversal_waits_until_the_dispute_has_ended(self, bank: GatewayUnderTest, won: bool) -> None:
+        charge = held(bank, CHARGE)
+        bank.dispute(charge, None)
+        with pytest.raises(GatewayOutcomeUnknown):
+            bank.gateway.reverse(order(charge.reference))
+        bank.dispute(charge, won)
+        reversal = bank.gateway.reverse(order(charge.reference))
+        assert reversal.charge
+        assert (reversal.result, reversal.charge.is_undone) == ("refunded", True)
+        assert len(reversal.charge.refunds) == won
 
 
 class TestOperationsAtTheGateway:

@@ -24,6 +24,8 @@ from functions.shared.domain.ledger import (
     JournalEntry,
     PostedEntry,
     capture_entry,
+    dispute_entry,
+    dispute_lost_entry,
     in_doubt_entry,
     refund_entry,
     refund_in_doubt_entry,
@@ -67,7 +69,8 @@ def parsed(text: str) -> list[Any]:
 
 
 def journal(dice: random.Random, amount: int, currency: str) -> list[list[JournalEntry]]:
-    """A payment's entries in groups that are posted together: doubts, failed refunds, settlements with fees."""
+    """A payment's entries in groups that are posted together: doubts, failed refunds, disputes, settlements with
+    fees."""
     captured, refunded = capture_entry("sparkle", amount, currency), dice.randint(1, amount)
     steps = [[captured]]
     if dice.random() < 0.3:
@@ -79,6 +82,11 @@ def journal(dice: random.Random, amount: int, currency: str) -> list[list[Journa
     elif dice.random() < 0.5:
         refund, number = refund_entry("sparkle", refunded, currency, "op-2"), sum(map(len, steps)) + 1
         steps += [[refund], [refund.reverse(number, "refund_failed")]]
+    elif dice.random() < 0.7:
+        taken, number = dispute_entry("sparkle", amount, currency, "dp_1"), sum(map(len, steps)) + 1
+        lost = dispute_lost_entry("sparkle", amount, currency, "dp_1")
+        steps += [[taken, settlement_entry("sparkle", -amount, 1500, currency, "dispute:dp_1@2026")]]
+        steps += [dice.choice(([lost], [taken.reverse(number, "dispute_won")]))]
     fee = dice.choice((0, amount // 30, amount))
     return [*steps, [settlement_entry("sparkle", amount, fee, currency, f'charge:ch_"{amount}"\\@2026')]]
 
@@ -169,6 +177,7 @@ class TestBeancount:
         assert {type(each) for each in directives} == {Open}
         assert sorted(each.account for each in directives) == [
             "Assets:Bank",
+            "Assets:Disputed:Sparkle",
             "Assets:Gateway:Sparkle",
             "Assets:Suspense:InDoubt",
             "Expenses:Fees",

@@ -406,6 +406,7 @@ def audited(books: Books) -> list[Finding]:
     """The audit's findings, given the true executions and charges."""
     evidence = {name: Evidence(name, {"status": "SUCCEEDED"}) for name in ("pay-1", "pay-2", "pay-4")}
     charge = {"id": "ch_1", "gateway": "sparkle", "currency": "USD", "amount_minor": 1999, "void_reason": None}
+    charge |= {"disputed_minor": 0, "disputes": []}
     refund = {"id": "re_1", "refund_reference": "op-1", "status": "succeeded", "amount_minor": 500}
     paid = {"status": "partially_refunded", "captured_minor": 1999, "refunded_minor": 500, "refunds": [refund]}
     held = {"status": "authorized", "captured_minor": 0, "refunded_minor": 0, "refunds": []}

@@ -170,7 +170,7 @@ class TestAStatement:
         assert run.status == ExitCode.FAILED
         assert " ".join(run.output.split()) == (
             "LedgerError: There is no account 'asset:gateway:sprakle'. The accounts are asset:gateway:sparkle, "
-            "asset:bank, liability:merchant, suspense:in_doubt, expense:fees."
+            "asset:disputed:sparkle, asset:bank, liability:merchant, suspense:in_doubt, expense:fees."
         )
 
 

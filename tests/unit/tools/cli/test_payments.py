@@ -11,7 +11,7 @@ import pytest
 from joserfc import jwe
 from typer.testing import CliRunner, Result
 
-from client import Authentication, CardSummary, NextAction, NotFound, Operation, Payment
+from client import Authentication, CardSummary, Dispute, NextAction, NotFound, Operation, Payment
 from tests.samples import HOLDER, PAN
 from tests.scripted_api import ScriptedApi
 from tests.scripted_api import api as api
@@ -129,6 +129,13 @@ def test_a_payment_is_paid_and_shown_as_people_read_it(client: FakeClient) -> No
         "op-1  refund  5.00 USD  succeeded",
     ]
     assert done.stderr.split() == ["Idempotency-Key", "k" * 16]
+
+
+def test_a_disputed_payment_says_what_is_disputed_and_why(client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    dispute = Dispute(dispute_id="dp_1", status="open", amount_minor=700, reason="fraudulent")
+    disputed = replace(client.payment("pay-1"), disputes=(dispute,), disputed_minor=700)
+    monkeypatch.setattr(client, "payment", lambda payment_id: disputed)
+    assert run("get", "pay-1").stdout.splitlines()[2] == "dp_1  disputed  7.00 USD  open  fraudulent"
 
 
 def test_a_payment_in_json_is_what_the_api_shows(client: FakeClient) -> None:

@@ -99,7 +99,7 @@ def test_no_payment_makes_the_list_wider_than_the_window(
     browser: Browser, running: ExitStack, monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
     payments = longest_payments()
-    sums = [Money(currency, MOST_MINOR * 1000, MOST_MINOR * 999) for currency in CURRENCIES]
+    sums = [Money(currency, MOST_MINOR * 1000, MOST_MINOR * 999, MOST_MINOR) for currency in CURRENCIES]
     listed = Page(payments, payments[-1].position, None, None, Counter(dict.fromkeys(STATUSES, 100_000)), sums)
     monkeypatch.setattr(Payments, "page", lambda *_: listed)
     monkeypatch.setattr(Payments, "doubt_count", lambda _: 200)

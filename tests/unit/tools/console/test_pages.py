@@ -222,6 +222,19 @@ def test_operations_are_listed() -> None:
     assert "amount exceeds captured" in text
 
 
+def test_disputes_are_listed_and_no_part_of_what_is_left() -> None:
+    dispute = {"dispute_id": "dp_1", "status": "open", "amount_minor": 700, "reason": "product_not_received"}
+    dispute |= {"opened_at": iso(10), "ended_at": None}
+    shown = details(history(CAUGHT), record={"disputes": [dispute]})
+    assert shown.summary
+    summary = replace(shown.summary, captured_minor=1999, refunded_minor=500, disputed_minor=700)
+    text = pages.single_page(replace(shown, summary=summary))
+    assert "product not received" in text
+    for what, amount in (("Disputed", "7.00"), ("Net", "7.99 USD")):
+        assert f"<dt>{what}</dt><dd>{amount}</dd>" in text
+    assert "Disputed" not in pages.single_page(details(history(CAUGHT)))
+
+
 def test_an_unknown_state_in_a_history_spoils_nothing() -> None:
     definition = Definition.from_asl(ASL.replace("Compensate", "Undo"))
     assert "Compensate" in pages.single_page(details(history(CAUGHT), definition=definition))

@@ -49,7 +49,7 @@ def test_a_payment_is_as_the_ledger_has_it_or_else_as_its_execution_ended(bench:
     assert (by_id[rejected].reason, by_id[rejected].amount_minor) == ("expired_card", 1999)
     assert (by_id[lost].reason, by_id[running].reason) == ("states_runtime", None)
     assert page.counts == {"captured": 1, "rejected": 1, "in_doubt": 1, "processing": 1}
-    assert page.money == [Money("USD", 1999, 0)]
+    assert page.money == [Money("USD", 1999, 0, 0)]
 
 
 def test_a_payment_whose_bank_asks_the_customer_is_shown_with_card_and_time(bench: Bench, known: Payments) -> None:

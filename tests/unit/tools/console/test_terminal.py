@@ -79,11 +79,13 @@ def test_it_says_who_asked_for_the_payment_and_for_what_was_done_to_it() -> None
         "currency": "USD",
         "caller": "arn:aws:sts::123456789012:assumed-role/shop",
         "operations": [refund | {"caller": "arn:aws:iam::123456789012:user/support"}, by_hand],
+        "disputes": [{"dispute_id": "dp_1", "status": "lost", "amount_minor": 700, "reason": "fraudulent"}],
     }
     lines = shown(details(history(CAUGHT), record=record)).splitlines()
     assert "asked for by arn:aws:sts::123456789012:assumed-role/shop" in lines
     assert "refund 5.00 USD · succeeded · asked for by arn:aws:iam::123456789012:user/support" in lines
     assert "refund 5.00 USD · succeeded" in lines
+    assert "dispute 7.00 USD · lost · fraudulent · dp_1" in lines
 
 
 def test_the_way_of_each_refund_capture_and_void_is_drawn_too() -> None:

@@ -17,6 +17,8 @@ from functions.shared.domain.ledger import (
     JournalEntry,
     PostedEntry,
     capture_entry,
+    dispute_entry,
+    dispute_lost_entry,
     in_doubt_entry,
     refund_entry,
     refund_in_doubt_entry,
@@ -117,6 +119,8 @@ def charge(status: str, captured_minor: int, refunded_minor: int = 0) -> dict[st
         "currency": "USD",
         "captured_minor": captured_minor,
         "refunded_minor": refunded_minor,
+        "disputed_minor": 0,
+        "disputes": [],
     }
 
 
@@ -202,6 +206,18 @@ def settled() -> Evidence:
     return payment("captured", CAPTURE, SETTLEMENT, charged="captured", version=2)
 
 
+def disputed(status: str) -> Evidence:
+    """A part of the payment is disputed; the gateway's fee is none of the charge's amounts."""
+    opened, lost = dispute_entry("sparkle", 700, "USD", "dp_1"), dispute_lost_entry("sparkle", 700, "USD", "dp_1")
+    ends = {"open": (), "lost": (lost,), "won": (opened.reverse(2, "dispute_won"),)}[status]
+    known = payment("captured", CAPTURE, opened, *ends, charged="captured", version=2)
+    dispute: dict[str, Any] = {"status": status, "amount_minor": 700}
+    known.items["PAYMENT"] = {**known.items["PAYMENT"], "disputes": [dispute | {"dispute_id": "dp_1"}]}
+    at_gateway = {"disputes": [dispute | {"id": "dp_1"}], "disputed_minor": 700 * (status != "won")}
+    known.charges[0] = {**known.charges[0], **at_gateway}
+    return known
+
+
 def found(evidence: Evidence) -> list[Finding]:
     """The findings about the payment itself."""
     return [finding for finding in findings({"p-1": evidence}, with_gateway=True) if finding.payment_id]
@@ -235,6 +251,7 @@ def found(evidence: Evidence) -> list[Finding]:
         payment("authorized", charged="voided", version=2, operations=(operation("void", 1999, "processing"),)),
         adopted(),
         pending(),
+        *map(disputed, ("open", "won", "lost")),
         payment(
             "voided", CAPTURE, CAPTURE.reverse(1), charged="voided", version=2, operations=(THEIR_VOID,), theirs=True
         ),
@@ -312,6 +329,22 @@ def undo_again(evidence: Evidence) -> None:
         (Kind.NOT_ADOPTED, broken(refunded, set_charge(refunds=[refund_shown("failed")], refunded_minor=0))),
         (Kind.NOT_ADOPTED, broken(adopted, set_record(operations=[]))),
         (Kind.NOT_ADOPTED, broken(pending, set_charge(refunds=[refund_shown()], refunded_minor=500))),
+        (Kind.NOT_ADOPTED, broken(lambda: disputed("open"), set_record(disputes=[]))),
+        (
+            Kind.NOT_ADOPTED,
+            broken(
+                lambda: disputed("open"),
+                set_charge(disputes=[{"id": "dp_1", "status": "lost", "amount_minor": 700}]),
+            ),
+        ),
+        (Kind.MONEY, broken(lambda: disputed("won"), set_charge(disputed_minor=700))),
+        (
+            Kind.RECORD,
+            broken(
+                lambda: disputed("open"),
+                set_record(disputes=[{"dispute_id": "dp_1", "status": "open", "amount_minor": 600}]),
+            ),
+        ),
         (Kind.CHARGE, payment("stored", charged="declined")),
         (
             Kind.CHARGE,

@@ -17,6 +17,9 @@ TYPES: dict[str, ChargeStatus | None] = {
     "charge.expired": "voided",
     "refund.succeeded": None,
     "refund.failed": None,
+    "dispute.opened": None,
+    "dispute.won": None,
+    "dispute.lost": None,
 }
 
 

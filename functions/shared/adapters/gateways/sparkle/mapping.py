@@ -26,6 +26,7 @@ from functions.shared.domain.charge import (
     ReversalResult,
     Verification,
 )
+from functions.shared.domain.dispute import Dispute, DisputeReason, DisputeStatus, held_minor
 from functions.shared.domain.errors import GatewayMismatch, GatewayOutcomeUnknown, SettlementUnreadable
 from functions.shared.domain.operation import Refusal
 from functions.shared.domain.settlement import LineType, SettlementLine, SettlementPage
@@ -38,6 +39,7 @@ NAME = "sparkle"
 REFUSALS: dict[str, Refusal] = {
     "amount_exceeds_authorized": "amount_exceeds_authorized",
     "amount_exceeds_captured": "amount_exceeds_captured",
+    "charge_disputed": "payment_disputed",
     "invalid_state": "invalid_state",
 }
 
@@ -137,14 +139,18 @@ class SparkleMapping:
                 network_transaction_id=network_transaction_id(charge.get("network_transaction_id")),
                 redirect_url=redirect_url(next_action["redirect_url"]) if next_action else None,
                 authentication=_authentication(charge.get("authentication")),
+                disputes=tuple(self._dispute(dispute, currency) for dispute in charge["disputes"]),
             )
             refunded_minor = self.amounts.to_minor(charge["refunded_minor"], currency)
+            disputed_minor = self.amounts.to_minor(charge["disputed_minor"], currency)
         except (KeyError, TypeError, AttributeError, ValueError):
             raise GatewayOutcomeUnknown("Sparkle answered with a charge that is not as documented.") from None
         if (parsed.status == "action_required") != bool(next_action):
             raise GatewayOutcomeUnknown("Sparkle's answer does not say what the customer must do.")
         if refunded_minor != sum(refund.amount_minor for refund in parsed.refunds if refund.status == "succeeded"):
             raise GatewayMismatch("Sparkle answered with a charge whose refunds don't come to what is refunded.")
+        if disputed_minor != held_minor(parsed.disputes):
+            raise GatewayMismatch("Sparkle answered with a charge whose disputes don't come to what is disputed.")
         return parsed
 
     def refunded_charge(self, refund: Mapping[str, Any]) -> Charge:
@@ -159,6 +165,16 @@ class SparkleMapping:
             status=text(refund["status"], get_args(RefundStatus).__contains__),
             amount_minor=self.amounts.to_minor(refund["amount_minor"], currency),
             created_at=text(refund["created_at"], _is_time),
+        )
+
+    def _dispute(self, dispute: Mapping[str, Any], currency: str) -> Dispute:
+        return Dispute(
+            dispute_id=text(dispute["id"], is_gateway_id),
+            status=text(dispute["status"], get_args(DisputeStatus).__contains__),
+            amount_minor=self.amounts.to_minor(dispute["amount_minor"], currency),
+            reason=dispute["reason"] if dispute["reason"] in get_args(DisputeReason) else "other",
+            opened_at=text(dispute["opened_at"], _is_time),
+            ended_at=text(dispute["ended_at"], _is_time, optional=True),
         )
 
     def settlement(self, answer: Mapping[str, Any]) -> SettlementPage:

@@ -37,7 +37,10 @@ AMOUNT_REFUSALS = ("amount_too_small", "amount_too_large")
 """https://docs.stripe.com/error-codes (seen 2026-11-29): amounts below the equivalent of half a dollar, and those with
 more digits than Stripe counts in that currency."""
 
-_REVERSED: dict[str, ReversalResult] = {"declined": "declined", "voided": "voided", "refunded": "refunded"}
+CHARGE_DISPUTED = "charge_disputed"
+"""https://docs.stripe.com/error-codes (seen 2026-11-29): a refund of what has been charged back."""
+
+_REVERSED: dict[str, ReversalResult] = {"declined": "declined", "voided": "voided"}
 
 
 class Stripe:
@@ -146,6 +149,8 @@ class Stripe:
             raise GatewayOutcomeUnknown("Stripe does not show the charge of the refund.")
         if status == requests.codes.ok:
             return charge
+        if _code(answer) == CHARGE_DISPUTED:
+            return Refused("payment_disputed")
         left = charge.captured_minor - sum(each.amount_minor for each in charge.refunds if each.status != "failed")
         if left <= 0:
             return Refused("invalid_state" if charge.status in ("voided", "refunded") else "amount_exceeds_captured")
@@ -290,8 +295,12 @@ class Stripe:
         """The intent as a charge, with its refunds. A declined one is canceled: nobody may try another card."""
         if intent.get("status") == "requires_payment_method" and (intent.get("latest_charge") or cancellation(intent)):
             intent = self._canceled(intent)
-        refunds = self._refunds(_id(intent)) if intent.get("status") == "succeeded" else ()
-        return self._mapping.charge(intent, refunds)
+        if intent.get("status") != "succeeded":
+            return self._mapping.charge(intent)
+        paid = intent.get("latest_charge")
+        is_disputed = isinstance(paid, dict) and paid.get("disputed")
+        disputes = self._listed("/v1/disputes", _id(intent)) if is_disputed else ()
+        return self._mapping.charge(intent, self._listed("/v1/refunds", _id(intent)), disputes)
 
     def _canceled(self, intent: Object) -> Object:
         """The intent after its cancellation, or as it is if it can't be canceled any more."""
@@ -305,12 +314,12 @@ class Stripe:
             raise GatewayOutcomeUnknown(f"Stripe answered {status}.")
         return found
 
-    def _refunds(self, intent_id: str) -> Iterator[Object]:
-        """The refunds, oldest first."""
+    def _listed(self, path: str, intent_id: str) -> Iterator[Object]:
+        """The intent's refunds or disputes, oldest first."""
         found: list[Object] = []
         query: Object = {"payment_intent": intent_id, "limit": MAX_PER_PAGE}
         while True:
-            listed = self._get("find", "/v1/refunds", query)
+            listed = self._get("find", path, query)
             found += _data(listed)
             if not listed["has_more"]:
                 return reversed(found)
@@ -325,7 +334,7 @@ class Stripe:
         status = intent.get("status")
         if status == "succeeded":
             shown = self._shown(intent)
-            if shown and shown.status != "refunded":
+            if shown and not shown.is_undone:
                 self._done("reverse", "/v1/refunds", {"payment_intent": intent_id}, refusable=False)
         elif status != "canceled":
             path = f"/v1/payment_intents/{intent_id}/cancel"
@@ -333,9 +342,9 @@ class Stripe:
         charge = self.find(intent_id)
         if charge is None:
             return Reversal("tombstoned", None)
-        if charge.status not in _REVERSED:
+        if charge.status != "declined" and not charge.is_undone:
             raise GatewayOutcomeUnknown("Stripe has not returned the money yet.")
-        return Reversal(_REVERSED[charge.status], charge)
+        return Reversal(_REVERSED.get(charge.status, "refunded"), charge)
 
     def _operate(
         self,

@@ -16,8 +16,14 @@ INTENT_TYPES: Mapping[str, ChargeStatus] = {
     "payment_intent.payment_failed": "declined",
     "payment_intent.canceled": "voided",
 }
-# Those whose object names its PaymentIntent. Disputes are not among them: nothing of a dispute is recorded yet.
-OTHER_TYPES = frozenset({"charge.refunded", "refund.created", "refund.updated", "refund.failed"})
+# Those whose object names its PaymentIntent. A dispute's funds move when it is created and closed, or later.
+OTHER_TYPES = frozenset(
+    {
+        *("charge.refunded", "refund.created", "refund.updated", "refund.failed"),
+        *(f"charge.dispute.{step}" for step in ("created", "updated", "closed")),
+        *(f"charge.dispute.funds_{step}" for step in ("withdrawn", "reinstated")),
+    }
+)
 TYPES = frozenset(INTENT_TYPES) | OTHER_TYPES
 """The types to select for the endpoint; others are ignored."""
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from functions.shared.adapters.gateways.reading import (
     Amounts,
@@ -26,6 +26,7 @@ from functions.shared.domain.charge import (
     RefundStatus,
     Verification,
 )
+from functions.shared.domain.dispute import Dispute, DisputeReason
 from functions.shared.domain.errors import GatewayMismatch, GatewayOutcomeUnknown, GatewayRefused, SettlementUnreadable
 from functions.shared.domain.settlement import LineType, SettlementLine
 from functions.shared.domain.shapes import is_code, is_gateway_id
@@ -68,6 +69,10 @@ LINE_TYPES: dict[str, LineType] = {
     "refund_failure": "refund_failed",
     "payment_failure_refund": "refund_failed",
 }
+
+ADJUSTMENTS: dict[str, LineType] = {"dispute": "dispute", "dispute_reversal": "dispute_reversal"}
+"""Of a transaction whose type is `adjustment`, the reporting category says more:
+https://docs.stripe.com/reports/reporting-categories (seen 2026-11-29)."""
 
 _ID = re.compile("[a-z]{2,12}_[A-Za-z0-9_]{3,60}")
 
@@ -163,17 +168,17 @@ class StripeMapping:
             raise GatewayOutcomeUnknown("Stripe's answer does not say whether the card is good.")
         return Verification(text(_payment_id(intent), is_gateway_id), declined, None)
 
-    def charge(self, intent: Object, refunds: Iterable[Object] = ()) -> Charge | None:
+    def charge(self, intent: Object, refunds: Iterable[Object] = (), disputes: Iterable[Object] = ()) -> Charge | None:
         """The charge of an intent, or None if the intent was never confirmed or is being processed.
 
-        The intent must be expanded by EXPAND; `refunds` are those of its latest charge.
+        The intent must be expanded by EXPAND; `refunds` and `disputes` are those of its latest charge.
         """
         try:
-            return self._charge(intent, refunds)
+            return self._charge(intent, refunds, disputes)
         except (LookupError, TypeError, AttributeError, ValueError, OverflowError, OSError):
             raise GatewayOutcomeUnknown("Stripe answered with an intent that is not as documented.") from None
 
-    def _charge(self, intent: Object, refunds: Iterable[Object]) -> Charge | None:
+    def _charge(self, intent: Object, refunds: Iterable[Object], disputes: Iterable[Object]) -> Charge | None:
         status, error = intent["status"], intent["last_payment_error"]
         paid = intent["latest_charge"] or {}
         approved = bool(paid) and paid["status"] == "succeeded"
@@ -226,6 +231,7 @@ class StripeMapping:
             network_transaction_id=network_transaction_id(card.get("network_transaction_id")) if approved else None,
             redirect_url=address,
             authentication=_authentication(card.get("three_d_secure"), declined),
+            disputes=tuple(filter(None, (self._dispute(each, currency) for each in disputes))),
         )
 
     def _refund(self, refund: Object, currency: str) -> Refund:
@@ -237,6 +243,35 @@ class StripeMapping:
             status=REFUND_STATUSES[refund["status"]],
             amount_minor=self.amounts.to_minor(refund["amount"], currency),
             created_at=_time(refund["created"]),
+        )
+
+    def _dispute(self, dispute: Object, currency: str) -> Dispute | None:
+        """The dispute, by what it has moved; None if it has moved nothing: it is an inquiry (`warning_…`) or was
+        `prevented`, or Stripe has not taken the money yet.
+
+        A dispute under appeal is still open. https://docs.stripe.com/api/disputes/object and
+        https://docs.stripe.com/disputes/how-disputes-work (seen 2026-11-29).
+        """
+        transactions = dispute["balance_transactions"]
+        if {each["currency"].upper() for each in transactions} - {currency}:
+            raise GatewayMismatch("Stripe has taken what is disputed in another currency.")
+        taken = [each for each in transactions if each["amount"] < 0]
+        returned = [each for each in transactions if each["amount"] > 0]
+        if not taken:
+            return None
+        taken_minor, returned_minor = (
+            abs(self.amounts.to_minor(sum(each["amount"] for each in moved), currency)) for moved in (taken, returned)
+        )
+        if returned_minor not in (0, taken_minor):
+            raise GatewayMismatch("Stripe has returned only a part of what was disputed.")
+        has_lost = dispute["status"] == "lost"
+        return Dispute(
+            dispute_id=_id(dispute["id"]),
+            status="won" if returned else "lost" if has_lost else "open",
+            amount_minor=taken_minor,
+            reason=dispute["reason"] if dispute["reason"] in get_args(DisputeReason) else "other",
+            opened_at=_time(taken[0]["created"]),
+            ended_at=_time(returned[-1]["created"]) if returned else None,
         )
 
     def lines(self, transactions: Iterable[Object], *, arrived: int | None) -> Iterator[SettlementLine]:
@@ -255,6 +290,8 @@ class StripeMapping:
         source = transaction["source"] if isinstance(transaction["source"], dict) else {}
         intent = source.get("payment_intent") if isinstance(source.get("payment_intent"), dict) else None
         known = LINE_TYPES.get(transaction["type"])
+        if transaction["type"] == "adjustment":
+            known = ADJUSTMENTS.get(transaction["reporting_category"])
         # One of a type that our books don't contain may concern anything, and perhaps no charge at all.
         line_id = source["id"] if known else transaction["id"]
         currency = transaction["currency"].upper()

@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 
 from functions.shared.domain.adoption import adopt, adopted_id
 from functions.shared.domain.charge import REDACTED, Charge, Refund, RefundStatus
+from functions.shared.domain.dispute import Dispute, DisputeStatus, held_minor
 from functions.shared.domain.errors import GatewayMismatch
 from functions.shared.domain.ledger import (
     PostedEntry,
     capture_entry,
+    dispute_entry,
+    dispute_lost_entry,
     in_doubt_entry,
     refund_entry,
     refund_in_doubt_entry,
@@ -41,6 +44,16 @@ def refund(
     amount_minor: int, status: RefundStatus = "succeeded", reference: str | None = None, refund_id: str = "re_1"
 ) -> Refund:
     return Refund(refund_id, reference, status, amount_minor, NOW)
+
+
+def disputed(*disputes: Dispute, charge: Charge = TAKEN) -> Charge:
+    return replace(charge, disputes=disputes)
+
+
+def dispute(
+    amount_minor: int = 1999, status: DisputeStatus = "open", dispute_id: str = "dp_1", ended_at: str | None = None
+) -> Dispute:
+    return Dispute(dispute_id, status, amount_minor, "fraudulent", NOW, ended_at)
 
 
 @dataclass
@@ -268,6 +281,131 @@ class TestVoidsThere:
         assert (adopted.status, adopted.at_the_gateway) == (("voided", 0, 0), 0)
 
 
+DISPUTED, DEBT = ("asset:disputed:sparkle", "USD"), ("liability:merchant", "USD")
+
+
+class TestDisputes:
+    def test_one_that_is_opened_takes_the_money_and_nothing_of_it_can_be_refunded(self) -> None:
+        known = Recorded.captured().adopt(disputed(dispute()))
+        assert known.payment.disputes == (dispute(),)
+        assert known.journal[1].entry == dispute_entry("sparkle", 1999, "USD", "dp_1")
+        assert balances(posted.entry for posted in known.journal) == {DISPUTED: 1999, DEBT: -1999}
+        assert (known.status, known.payment.refundable_minor) == (("captured", 1999, 0), 0)
+        assert (known.payment.disputed_minor, known.payment.awaits_gateway) == (1999, True)
+        known.asked("refund")
+        assert known.operations == [("refund", None, "rejected", "payment_disputed", None)]
+
+    @pytest.mark.parametrize("seen_open", [True, False])
+    def test_one_that_is_won_has_returned_the_money(self, seen_open: bool) -> None:
+        known = Recorded.captured()
+        if seen_open:
+            known.adopt(disputed(dispute()))
+        known.adopt(disputed(dispute(status="won", ended_at=NOW)))
+        opened, won = known.journal[1:]
+        assert won.entry == opened.entry.reverse(2, "dispute_won")
+        assert (known.at_the_gateway, known.payment.refundable_minor) == (1999, 1999)
+        assert known.payment.disputes == (dispute(status="won", ended_at=NOW),)
+        assert (known.payment.disputed_minor, known.payment.awaits_gateway) == (0, False)
+
+    @pytest.mark.parametrize("seen_open", [True, False])
+    def test_one_that_is_lost_is_the_merchants_loss_since_we_know_of_it(self, seen_open: bool) -> None:
+        known = Recorded.captured()
+        if seen_open:
+            known.adopt(disputed(dispute()))
+        known.adopt(disputed(dispute(status="lost")))
+        assert known.journal[2].entry == dispute_lost_entry("sparkle", 1999, "USD", "dp_1")
+        assert balances(posted.entry for posted in known.journal) == {}
+        assert known.payment.disputes == (dispute(status="lost", ended_at=LATER),)
+        assert (known.payment.disputed_minor, known.payment.awaits_gateway) == (1999, False)
+        known.asked("refund", 1)
+        assert known.operations == [("refund", 1, "rejected", "payment_disputed", None)]
+
+    def test_one_that_is_won_after_all_is_nobodys_loss(self) -> None:
+        known = Recorded.captured().adopt(disputed(dispute(status="lost")))
+        known.adopt(disputed(dispute(status="won")))
+        assert [posted.entry.kind for posted in known.journal[3:]] == ["dispute_won", "reversal"]
+        assert balances(posted.entry for posted in known.journal) == balances([CAPTURE])
+
+    def test_of_a_part_the_rest_can_be_refunded(self) -> None:
+        known = Recorded.captured().adopt(disputed(dispute(1500))).asked("refund", 500).asked("refund", None, "op-2")
+        known.asked("refund", 2000, "op-3")
+        assert known.operations == [
+            ("refund", 500, "rejected", "payment_disputed", None),
+            ("refund", 499, "processing", None, None),
+            ("refund", 2000, "rejected", "amount_exceeds_captured", None),
+        ]
+
+    def test_several_are_several(self) -> None:
+        known = Recorded.captured().adopt(disputed(dispute(500), dispute(1000, "won", "dp_2")))
+        known.adopt(disputed(dispute(500, "lost"), dispute(1000, "won", "dp_2")))
+        assert [(each.dispute_id, each.status) for each in known.payment.disputes] == [
+            ("dp_1", "lost"),
+            ("dp_2", "won"),
+        ]
+        assert (known.at_the_gateway, known.payment.disputed_minor) == (1499, 500)
+
+    def test_what_was_refunded_may_be_disputed_too(self) -> None:
+        known = Recorded.captured().adopt(disputed(dispute(), charge=shown([refund(1000)])))
+        assert (known.at_the_gateway, known.payment.refundable_minor) == (-1000, 0)
+
+    def test_a_refund_that_was_reserved_before_stays_until_the_gateway_says_what_became_of_it(self) -> None:
+        known = Recorded.captured().asked("refund", 500).adopt(disputed(dispute()))
+        assert known.operations == [("refund", 500, "processing", None, None)]
+
+    def test_a_refund_that_fails_meanwhile_is_back(self) -> None:
+        known = Recorded.captured().adopt(shown([refund(500)]))
+        known.adopt(disputed(dispute(1499), charge=shown([refund(500, "failed")])))
+        assert (known.at_the_gateway, known.payment.refundable_minor) == (500, 500)
+
+    @pytest.mark.parametrize("status", ["open", "lost"])
+    def test_an_older_look_changes_nothing(self, status: DisputeStatus) -> None:
+        known = Recorded.captured().adopt(disputed(dispute(status="won")))
+        for old in (TAKEN, disputed(dispute(status=status))):
+            assert adopt(known.payment, known.journal, old, LATER) == (known.payment, ())
+
+    @pytest.mark.parametrize(
+        "charge",
+        [
+            disputed(dispute(2000)),
+            disputed(dispute(1000), dispute(1000, dispute_id="dp_2")),
+            disputed(dispute(dispute_id=REDACTED)),
+            disputed(dispute(500, dispute_id="dp_0")),
+            disputed(dispute(500, "won", "dp_0")),
+            disputed(charge=VOIDED),
+        ],
+    )
+    def test_what_can_not_be_is_not_adopted(self, charge: Charge) -> None:
+        known = Recorded.captured().adopt(disputed(dispute(600, dispute_id="dp_0")))
+        with pytest.raises(GatewayMismatch):
+            adopt(known.payment, known.journal, charge, LATER)
+
+
+@pytest.mark.parametrize(
+    ("charge", "undone"),
+    [
+        (HELD, False),
+        (VOIDED, True),
+        (TAKEN, False),
+        (shown([refund(1999)]), True),
+        (disputed(dispute()), False),
+        (disputed(dispute(status="won")), False),
+        (disputed(dispute(status="lost")), True),
+        (disputed(dispute(1000, "lost"), charge=shown([refund(999)])), True),
+        (disputed(dispute(1000, "lost"), charge=shown([refund(999, "pending")])), False),
+    ],
+)
+def test_a_charge_is_undone_once_the_cardholder_has_everything_back(charge: Charge, undone: bool) -> None:
+    assert charge.is_undone == undone
+
+
+@pytest.mark.parametrize("charge", [TAKEN, disputed(dispute())])
+def test_the_next_state_gets_the_disputes(charge: Charge) -> None:
+    passed_on = charge.to_dict()
+    assert ("disputes" in passed_on) == bool(charge.disputes)
+    nothing: dict[str, None] = {"network_transaction_id": None, "redirect_url": None}
+    assert Charge.from_dict(passed_on | nothing) == charge
+
+
 class TestLooksThatAreOld:
     """A movement that the gateway doesn't show is not undone, since the gateway may show it late."""
 
@@ -340,11 +478,22 @@ class Gateway:
             ended: RefundStatus = "succeeded" if type == "succeed" else "failed"
             refunds = [replace(each, status=ended) if each.status in before else each for each in charge.refunds]
             self.looks.append(shown(refunds, charge))
-        elif type == "reverse" and left == charge.captured_minor > 0:
+        elif type == "dispute" and amount_minor <= left - held_minor(charge.disputes):
+            made_up = dispute(amount_minor, dispute_id=f"dp_{len(charge.disputes)}")
+            self.looks.append(replace(charge, disputes=(*charge.disputes, made_up)))
+        elif type in ("win", "lose") and charge.disputes:
+            before = ("open", "lost") if type == "win" else ("open",)
+            decided: DisputeStatus = "won" if type == "win" else "lost"
+            disputes = [replace(each, status=decided) if each.status in before else each for each in charge.disputes]
+            self.looks.append(replace(charge, disputes=tuple(disputes)))
+        elif type == "reverse" and not charge.disputes and left == charge.captured_minor > 0:
             self.looks.append(replace(charge, status="voided", captured_minor=0))
 
 
-MOVES = ("capture", "void", "expire", "refund", "refund", "pend", "succeed", "fail", "reverse")
+MOVES = (
+    *("capture", "void", "expire", "refund", "refund", "pend", "succeed", "fail", "reverse"),
+    *("dispute", "win", "lose"),
+)
 
 
 @settings(max_examples=500)
@@ -363,7 +512,12 @@ def test_whatever_looks_come_in_whatever_order_the_books_end_where_the_gateway_i
     charge = gateway.charge
     refunded = sum(each.amount_minor for each in charge.refunds if each.status == "succeeded")
     assert known.status == (charge.status, charge.captured_minor, refunded)
-    assert known.at_the_gateway == charge.captured_minor - refunded
+    assert known.at_the_gateway == charge.captured_minor - refunded - known.payment.disputed_minor
+    assert [(each.dispute_id, each.status) for each in known.payment.disputes] == [
+        (each.dispute_id, each.status) for each in charge.disputes
+    ]
+    held = sum(each.amount_minor for each in charge.disputes if each.status == "open")
+    assert balances(posted.entry for posted in known.journal).get(DISPUTED, 0) == held
     assert known.payment.error == charge.void_reason
     assert all(_is_ended(operation, charge) for operation in known.payment.operations)
 

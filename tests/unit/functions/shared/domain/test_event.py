@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from functions.shared.domain import event
+from functions.shared.domain.dispute import Dispute
 from functions.shared.domain.event import EVENT_TYPES, Event, break_found, card_erased, payment_event
 from functions.shared.domain.ledger import capture_entry, refund_entry, settlement_entry
 from functions.shared.domain.operation import MAX_OPERATIONS_IN_RECORD
@@ -51,6 +52,18 @@ class TestType:
         failed = refunded.fail_refund(refunded.operations[0], LATER)
         assert failed.status == "captured"
         assert payment_event(failed, refunded).type == "payment.refund_failed"
+
+    def test_a_dispute_is_told_at_each_of_its_steps_unless_there_is_more_to_tell(self) -> None:
+        captured, _, refunded = refunding()
+        dispute = Dispute("dp_1", "open", 500, "fraudulent", NOW)
+        other = replace(dispute, dispute_id="dp_2")
+        opened = captured.with_dispute(dispute, LATER)
+        assert payment_event(opened, captured).type == "payment.dispute_opened"
+        for status in ("won", "lost"):
+            ended = opened.with_dispute(replace(dispute, status=status), LATER)
+            assert payment_event(ended, opened).type == f"payment.dispute_{status}"
+            assert payment_event(ended.with_dispute(other, LATER), opened).type == "payment.dispute_opened"
+        assert payment_event(refunded.with_dispute(dispute, LATER), captured).type == "payment.partially_refunded"
 
     def test_a_settlement_changes_nothing_that_is_shown(self) -> None:
         captured, _, _ = refunding()

@@ -82,6 +82,54 @@ def test_a_second_charge_that_compensate_could_not_undo_is_undone(gateway: FakeG
     assert ledger.records["pay-1"].payment.in_doubt_since is None
 
 
+@pytest.mark.parametrize("won", [True, False])
+def test_a_reversal_of_what_is_disputed_waits_until_the_bank_has_decided(
+    gateway: FakeGateway, ledger: Books, won: bool
+) -> None:
+    gateway.charge(order(), card(), "pay-1-charge")
+    gateway.dispute("pay-1")
+    ledger.record(*payment(status="in_doubt", reversing=True).post(DOUBT))
+    with pytest.raises(ReversalUnconfirmed):
+        resolve(gateway, ledger, ended())
+    assert ledger.records["pay-1"].payment.status == "in_doubt"
+    gateway.dispute("pay-1", won=won)
+    assert resolve(gateway, ledger, ended()) == "reversed"
+    assert ledger.balances() == {}
+    assert gateway.charges["pay-1"].is_undone
+
+
+def test_what_was_disputed_while_a_payment_was_in_doubt_is_recorded_with_its_charge(
+    gateway: FakeGateway, ledger: Books
+) -> None:
+    gateway.charge(order(), card(), "pay-1-charge")
+    gateway.dispute("pay-1", 700)
+    ledger.record(*payment(status="in_doubt").post(DOUBT))
+    assert resolve(gateway, ledger, ended()) == "captured"
+    assert ledger.records["pay-1"].payment.disputed_minor == 700
+    assert ledger.balances() == {
+        "asset:gateway:sparkle": 1299,
+        "asset:disputed:sparkle": 700,
+        "liability:merchant": -1999,
+    }
+
+
+def test_a_second_charge_that_was_lost_in_a_dispute_needs_no_refund(gateway: FakeGateway, ledger: Books) -> None:
+    first = payment(charge_id=gateway.charge(order(), card(), "pay-1-charge").charge_id)
+    gateway.forget("pay-1")
+    second = gateway.charge(order(), card(), "pay-1-charge")
+    ledger.record(*first.post(CAPTURE))
+    left = first.undo_other_charge(second.charge_id, "refund", NOW)
+    taken = capture_entry("sparkle", 1999, "USD", second.charge_id)
+    ledger.record(*replace(left, entry_count=1, journal_hash=ledger.records["pay-1"].entries[0].hash).post(taken))
+    gateway.dispute("pay-1")
+    with pytest.raises(ReversalUnconfirmed):
+        resolve(gateway, ledger, FakeExecutions())
+    gateway.dispute("pay-1", won=False)
+    assert resolve(gateway, ledger, FakeExecutions()) == "captured"
+    assert ledger.balances() == {"asset:gateway:sparkle": 1999, "liability:merchant": -1999}
+    assert gateway.charges["pay-1"].refunds == ()
+
+
 def test_a_running_execution_is_left_alone(gateway: FakeGateway, ledger: Books) -> None:
     assert resolve(gateway, ledger, ended(running=True)) == "processing"
     assert (gateway.calls, ledger.records) == ([], {})

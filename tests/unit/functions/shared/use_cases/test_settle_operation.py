@@ -331,6 +331,25 @@ class TestWhatElseTheChargeShows:
         assert settled.refundable_minor == 1499
         assert settle(ledger, UNKNOWN) == settle(ledger, pending) == settled
 
+    @pytest.mark.parametrize("doubted", [False, True])
+    def test_a_refund_that_meets_a_dispute_is_rejected_whether_it_was_in_doubt_or_not(
+        self, gateway: FakeGateway, ledger: FakeLedger, doubted: bool
+    ) -> None:
+        charge = charged(gateway, "refund")
+        first = payment(charge_id=charge.charge_id)
+        ledger.record(*first.post(capture_entry("sparkle", 1999, "USD")))
+        known = ledger.records["pay-1"].payment
+        ledger.record(known.reserve(operation_request(known, "refund", 500, "op-1"), LATER))
+        if doubted:
+            settle(ledger, UNKNOWN)
+        gateway.dispute("pay-1")
+        performed = perform_operation(reserved(charge, "refund"), gateways=only(gateway), ledger=ledger)
+        settled = settle(ledger, performed)
+        assert [(each.status, each.error) for each in settled.operations] == [("rejected", "payment_disputed")]
+        assert [each.status for each in settled.disputes] == ["open"]
+        totals = balances(ledger.records["pay-1"].journal)
+        assert totals == {("asset:disputed:sparkle", "USD"): 1999, ("liability:merchant", "USD"): -1999}
+
     def test_a_charge_that_is_not_the_payments_leaves_the_operation_in_doubt(self, ledger: FakeLedger) -> None:
         asked(ledger, "refund")
         settled = settle(ledger, Performed(shown(payment(), amount_minor=2000)))

@@ -15,6 +15,7 @@ import uuid
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ ROOT = Path(__file__).resolve().parents[5]
 OPERATOR = Credentials("AKIA" + secrets.token_hex(8).upper(), secrets.token_hex(20))
 OPERATOR_KEYS: dict[str, Any] = {"aws_access_key_id": OPERATOR.access_key, "aws_secret_access_key": OPERATOR.secret_key}
 
+# To make a client takes longer than most calls.
+_client: Any = cache(boto3.client)
+
 
 @dataclass(frozen=True)
 class Emulator:
@@ -40,7 +44,7 @@ class Emulator:
     process: subprocess.Popen[bytes]
 
     def client(self, service: Any, credentials: dict[str, Any] | None = None, url: str | None = None) -> Any:
-        return boto3.client(service, endpoint_url=url or self.url, region_name=REGION, **(credentials or OPERATOR_KEYS))
+        return _client(service, endpoint_url=url or self.url, region_name=REGION, **(credentials or OPERATOR_KEYS))
 
     def role(self, service: str, *statements: dict[str, Any]) -> str:
         """A new role that the service may assume; its ARN."""

@@ -4,10 +4,11 @@ import time
 import uuid
 from typing import Any
 
+import boto3
 import pytest
 
 from tests.aws_facts import facts
-from tests.unit.tools.local.emulator.conftest import Emulator
+from tests.unit.tools.local.emulator.conftest import OPERATOR_KEYS, REGION, Emulator
 from tools.local.emulator.alarms import state
 from tools.local.emulator.metric_math import Interpretation
 
@@ -46,7 +47,7 @@ def client(emulator: Emulator, protocol: str, monkeypatch: pytest.MonkeyPatch) -
     from botocore.model import ServiceModel
 
     monkeypatch.setattr(ServiceModel, "resolved_protocol", protocol)
-    return emulator.client("cloudwatch")
+    return boto3.client("cloudwatch", endpoint_url=emulator.url, region_name=REGION, **OPERATOR_KEYS)
 
 
 @pytest.mark.parametrize("asked_by", ["query", "json"])

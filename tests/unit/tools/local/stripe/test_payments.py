@@ -183,7 +183,22 @@ def test_lists_come_in_pages(stripe: Stripe, payment: str) -> None:
     assert stripe.get("balance_transactions", created__lt=1).json()["data"] == []
 
 
-def test_a_disputed_charge_takes_its_money_along(stripe: Stripe, payment: str) -> None:
+@pytest.mark.parametrize(("end", "status"), [("win", "won"), ("lose", "lost")])
+def test_a_disputed_charge_takes_its_money_along_until_the_dispute_is_won(
+    stripe: Stripe, payment: str, end: str, status: str
+) -> None:
     intent = stripe.charge(payment)
-    stripe.sandbox("POST", f"charges/{intent['id']}/dispute")
+    assert stripe.get("disputes", payment_intent=intent["id"]).json()["data"] == []
+    shown = stripe.sandbox("POST", f"charges/{intent['id']}/disputes", {"amount_minor": 700})
     assert stripe.get(f"charges/{intent['latest_charge']}").json()["disputed"]
+    [dispute] = stripe.get("disputes", payment_intent=intent["id"]).json()["data"]
+    [taken] = dispute["balance_transactions"]
+    assert (dispute["status"], taken["reporting_category"], taken["net"]) == ("needs_response", "dispute", -700 - 1500)
+    assert shown["disputed_minor"] == 700
+    refused = stripe.post("refunds", payment_intent=intent["id"], amount=1)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "charge_disputed")
+    stripe.sandbox("POST", f"disputes/{dispute['id']}/{end}")
+    [dispute] = stripe.get("disputes", payment_intent=intent["id"]).json()["data"]
+    assert dispute["status"] == status
+    assert [each["net"] for each in dispute["balance_transactions"][1:]] == [700] * (status == "won")
+    assert stripe.post("refunds", payment_intent=intent["id"], amount=1).status_code == (400, 200)[status == "won"]

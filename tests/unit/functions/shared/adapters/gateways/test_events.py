@@ -60,9 +60,9 @@ def test_stripe_s_events(type: str) -> None:
     ("gateway", "event"),
     [
         ("sparkle", {"id": "ev_1", "type": "payout.paid"}),
-        ("sparkle", sparkle_event("dispute.opened")),
+        ("sparkle", sparkle_event("dispute.inquiry")),
         ("stripe", {"id": "ev_1", "type": "payout.paid"}),
-        ("stripe", stripe_event("charge.dispute.created")),
+        ("stripe", stripe_event("charge.pending")),
         ("stripe", stripe_event("refund.updated", payment_intent=None)),
     ],
 )

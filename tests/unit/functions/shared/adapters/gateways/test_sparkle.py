@@ -41,6 +41,8 @@ CHARGE: dict[str, Any] = {
     "captured_minor": 1999,
     "refunded_minor": 0,
     "refunds": [],
+    "disputed_minor": 0,
+    "disputes": [],
     "decline_code": None,
 }
 

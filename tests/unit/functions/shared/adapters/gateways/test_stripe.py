@@ -18,6 +18,7 @@ from functions.shared.adapters.gateways.stripe.client import API_VERSION, Stripe
 from functions.shared.adapters.gateways.stripe.declines import DECLINE_CODES, GENERIC, decline_code
 from functions.shared.adapters.gateways.stripe.mapping import StripeMapping
 from functions.shared.domain.charge import REDACTED, Authentication, Charge, Reversal, StoredCredential
+from functions.shared.domain.dispute import Dispute
 from functions.shared.domain.errors import (
     GatewayBusy,
     GatewayMismatch,
@@ -278,6 +279,84 @@ class TestAfterADay:
         )
         assert gateway.reverse(order("pay-1")).result == "refunded"
         assert len(script.requests) == 9
+
+
+TAKEN: dict[str, Any] = {"amount": -700, "currency": "usd", "created": SECONDS}
+RETURNED = TAKEN | {"amount": 700, "created": SECONDS + 60}
+DISPUTE: dict[str, Any] = {
+    "id": "dp_3Qabc",
+    "status": "needs_response",
+    "currency": "usd",
+    "reason": "fraudulent",
+    "balance_transactions": [TAKEN],
+}
+
+
+class TestDisputes:
+    mapping = StripeMapping(minor_unit)
+
+    def shown(self, **changes: Any) -> tuple[Dispute, ...]:
+        charge = self.mapping.charge(INTENT, (), [DISPUTE | changes])
+        assert charge is not None
+        return charge.disputes
+
+    @pytest.mark.parametrize(
+        ("status", "transactions", "expected"),
+        [
+            ("needs_response", [TAKEN], "open"),
+            ("under_review", [TAKEN], "open"),
+            ("appeal_under_review", [TAKEN], "open"),
+            ("won", [TAKEN], "open"),  # and its money has not returned yet
+            ("won", [TAKEN, RETURNED], "won"),
+            ("lost", [TAKEN], "lost"),
+        ],
+    )
+    def test_one_is_what_it_has_moved(self, status: str, transactions: list[Any], expected: str) -> None:
+        (dispute,) = self.shown(status=status, balance_transactions=transactions)
+        assert (dispute.status, dispute.amount_minor, dispute.opened_at) == (expected, 700, NOW)
+        assert bool(dispute.ended_at) == (expected == "won")
+
+    @pytest.mark.parametrize("status", ["warning_needs_response", "warning_closed", "prevented", "needs_response"])
+    def test_one_that_has_moved_nothing_is_none(self, status: str) -> None:
+        assert self.shown(status=status, balance_transactions=[]) == ()
+
+    @pytest.mark.parametrize(("reason", "ours"), [("duplicate", "duplicate"), ("noncompliant", "other")])
+    def test_its_reason_is_one_of_ours(self, reason: str, ours: str) -> None:
+        assert [dispute.reason for dispute in self.shown(reason=reason)] == [ours]
+
+    @pytest.mark.parametrize(
+        "transactions",
+        [[TAKEN | {"currency": "eur"}], [TAKEN, RETURNED | {"amount": 699}], [TAKEN, RETURNED, RETURNED]],
+    )
+    def test_what_the_books_can_not_have_is_a_mismatch(self, transactions: list[Any]) -> None:
+        with pytest.raises(GatewayMismatch):
+            self.shown(balance_transactions=transactions)
+
+    @pytest.mark.parametrize("changes", [{"balance_transactions": None}, {"balance_transactions": [{}]}])
+    def test_one_that_is_not_as_documented_leaves_the_charge_unknown(self, changes: Any) -> None:
+        with pytest.raises(GatewayOutcomeUnknown):
+            self.shown(**changes)
+
+    @pytest.mark.parametrize(("disputed", "asked"), [(False, 0), (True, 1)])
+    def test_only_a_disputed_charge_costs_a_further_call(self, disputed: bool, asked: int) -> None:
+        intent = INTENT | {"latest_charge": PAID | {"disputed": disputed}}
+        disputes: tuple[int, Any] = (200, {"data": [DISPUTE], "has_more": False})
+        nothing: tuple[int, Any] = (200, {"data": [], "has_more": False})
+        gateway, script = scripted((200, intent), *[disputes] * asked, nothing)
+        charge = gateway.find("pi_3Qabc")
+        assert charge is not None
+        assert (len(charge.disputes), len(script.requests)) == (asked, 2 + asked)
+
+    def test_its_money_is_reported_with_its_fee(self, stripe: Stripe, sandbox: Callable[..., Any]) -> None:
+        charge = stripe.charge(order(reference := new_id()), card(), f"{reference}-charge")
+        [dispute] = sandbox("POST", f"charges/{charge.charge_id}/disputes", {"amount_minor": 700})["disputes"]
+        sandbox("POST", f"disputes/{dispute['id']}/win")
+        day = dispute["opened_at"][:10]
+        lines = [line for line in pages(stripe, day) if line.reference == reference and line.type != "charge"]
+        assert sorted((line.type, line.line_id, line.amount_minor, line.fee_minor) for line in lines) == [
+            ("dispute", dispute["id"], -700, 1500),
+            ("dispute_reversal", dispute["id"], 700, 0),
+        ]
 
 
 class TestReversals:
@@ -642,16 +721,22 @@ class TestNames:
 
     def test_fields(self) -> None:
         read: dict[type, set[str]] = {
-            each: set() for each in (sdk.PaymentIntent, sdk.Charge, sdk.Refund, sdk.BalanceTransaction)
+            each: set() for each in (sdk.PaymentIntent, sdk.Charge, sdk.Refund, sdk.Dispute, sdk.BalanceTransaction)
         }
         paid = Seen(PAID, read[sdk.Charge])
         intent = Seen(INTENT | {"latest_charge": paid}, read[sdk.PaymentIntent])
-        self.mapping.charge(intent, [Seen(REFUND, read[sdk.Refund])])
+        taken = Seen(TAKEN, read[sdk.BalanceTransaction])
+        dispute = Seen(DISPUTE | {"balance_transactions": [taken]}, read[sdk.Dispute])
+        self.mapping.charge(intent, [Seen(REFUND, read[sdk.Refund])], [dispute])
         self.mapping.charge(Seen(WAITING, read[sdk.PaymentIntent]))
         failed = Seen(PAID | {"status": "failed", "failure_code": None, "outcome": None}, read[sdk.Charge])
         self.mapping.charge(INTENT | {"status": "canceled", "latest_charge": failed})
         transaction = {"id": "txn_1", "type": "charge", "amount": 1, "fee": 0, "net": 1, "currency": "usd"}
-        transaction |= {"created": SECONDS, "source": paid | {"payment_intent": intent, "metadata": {}}}
+        transaction |= {
+            "reporting_category": "charge",
+            "created": SECONDS,
+            "source": paid | {"payment_intent": intent, "metadata": {}},
+        }
         list(self.mapping.lines([Seen(transaction, read[sdk.BalanceTransaction])], arrived=None))
         for kind, seen in read.items():
             assert seen

@@ -17,6 +17,7 @@ from functions.shared.adapters.table.items import unmarshal
 from functions.shared.adapters.table.keys import ACCOUNT_SHARDS
 from functions.shared.adapters.table.ledger import DynamoDbLedger, sealed
 from functions.shared.domain import payment as domain
+from functions.shared.domain.dispute import Dispute
 from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, LedgerConflict, LedgerUnavailable
 from functions.shared.domain.ledger import GENESIS_HASH, capture_entry, in_doubt_entry
 from functions.shared.domain.payment import Payment
@@ -84,6 +85,21 @@ def test_a_record_is_sealed_by_a_mac_over_all_of_it(aws: MockedAws) -> None:
     for name in without:
         assert not check(digest("record", without | {name: "another"}), mac), name
     assert (record["written_at"], record["written_shard"][:10]) == (NOW, NOW[:10])
+
+
+def test_only_a_payment_with_disputes_lists_them(aws: MockedAws) -> None:
+    first = payment(new_id())
+    dispute = Dispute("dp_1", "open", 1999, "fraudulent", NOW)
+    disputed = first.with_dispute(dispute, LATER)
+    for version in (first, disputed):
+        aws.ledger().record(version)
+        record = items(aws, f"PAYMENT#{first.payment_id}")["PAYMENT"]
+        assert ("disputes" in record, "open_shard" in record) == (version == disputed, version == disputed)
+        assert aws.ledger().payment(first.payment_id) == version
+    ended = disputed.with_dispute(replace(dispute, status="lost", ended_at=LATER), LATER)
+    aws.ledger().record(ended)
+    assert "open_shard" not in items(aws, f"PAYMENT#{first.payment_id}")["PAYMENT"]
+    assert aws.ledger().payment(first.payment_id) == ended
 
 
 @pytest.mark.parametrize("error", [KeyServiceUnavailable("KMS: down"), KeyUnusable("KMS: disabled")], ids=repr)
