@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from functions.anchor.anchor_day import MAX_PART_LINES
+from functions.deliver.deliver_event import LOOKS_BACK, PAUSES_SECONDS
 from functions.doubts import look_after
 from functions.receive_event.handler import MAX_BODY_BYTES
 from functions.reconcile.reconcile_day import LINES_PER_STEP
 from functions.screen.rules import CHECK_TIMEOUT_SECONDS, load_rules
 from functions.search.search_payments import MAX_DAYS, MAX_DAYS_READ, MAX_LIMIT, MAX_RECORDS_READ
-from functions.shared.adapters import secrets
+from functions.shared.adapters import secrets, webhooks
 from functions.shared.adapters.gateways import signatures
 from functions.shared.adapters.table import held_cards, sealing_keys, velocity
 from functions.shared.adapters.table.keys import ACCOUNT_SHARDS, DOUBT_SHARDS, WRITTEN_SHARDS
@@ -131,6 +132,19 @@ LIMITS = {
         f"at most {found('follow_event_trials  = ([0-9]+)', QUEUE)} times"
     ),
     "gateways' events that are followed at once": found("maximum_concurrency = ([0-9]+)", QUEUE),
+    "a webhook's endpoint": "connects within {:g} seconds, and answers within {:g}".format(*webhooks.TIMEOUTS_SECONDS),
+    "an event that an endpoint has not accepted comes again": "after {}, then {} times after {} seconds".format(
+        ", ".join(map(str, sorted({*PAUSES_SECONDS})[:-1])),
+        PAUSES_SECONDS.count(PAUSES_SECONDS[-1]),
+        PAUSES_SECONDS[-1],
+    ),
+    "how old the earlier events are that an event takes along": f"at most {LOOKS_BACK.days} days",
+    "events that are delivered to one endpoint at once": found(
+        r'mapping" "webhook" \{[\s\S]+?maximum_concurrency = (\d+)', QUEUE
+    ),
+    "an event that an endpoint has not accepted is kept": "{:g} days, and then as long among its dead letters".format(
+        int(found(r'"webhook(?:_dead_letters)?" \{[\s\S]+?message_retention_seconds += (\d+)', QUEUE)) / 86_400
+    ),
     "a stored card is kept": f"{default('card_retention_days')} days after it was last used",
     "logs are kept": f"{default('log_retention_days')} days",
     "a deleted key can be brought back": f"{default('kms_deletion_window_days')} days",
