@@ -61,6 +61,14 @@ QUICK_MUTANTS = {
     "a task token is kept after the payment's end": 12,
     "a payment waits and does not say so": 5,
     "what the customer's authentication came to is not kept": 5,
+    "a version is recorded without its event": 1,
+    "an adopted movement is told as if it were the first version": 7,
+    "a card is erased without its event": 21,
+    "what the bus refused is taken for published": 7,
+    "an event that was not accepted is not sent again": 2,
+    "an endpoint that is gone is forgotten": 20,
+    "events are delivered in the queue's order": 2,
+    "an event counts as delivered before it is": 2,
 }
 """Mutants by name, and the seed where each was found last: a hunt that begins there is short. Changes to the product
 move it, and then the hunt takes a little longer."""

@@ -1,4 +1,4 @@
-"""Flaws of a payment in the ledger: in its journal, in its record's seal, and against the anchors."""
+"""Flaws of a payment in the ledger: in its journal, in its events, in its record's seal, and against the anchors."""
 
 import re
 from base64 import b64decode
@@ -6,17 +6,26 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 from functions.shared.adapters.table import keys
+from functions.shared.adapters.table.events import event_item, to_event
 from functions.shared.adapters.table.ledger import apart_hash, entry_items, to_entry
 from functions.shared.domain.anchor import UNSEALED, Anchor, Line, without_mac
+from functions.shared.domain.event import EVENT_TYPES, Event
 from functions.shared.domain.ledger import GENESIS_HASH, PostedEntry, chart_of_accounts
+from functions.shared.domain.payment import Status
 from functions.shared.domain.seal import digest
 from tools.books.reading import Item
 
 # The sort key of an entry or of a posting, with the entry's number.
 _ENTRY_KEY = re.compile(rf"(?:{keys.FIRST_ENTRY}|{keys.FIRST_POSTING})(\d{{4,}})(?:#\d+)?")
+
+# What an event shows as the record has it. The rest of an event may be shown otherwise by a later version of the code.
+_SHOWN_AS_RECORDED = (
+    *("payment_id", "status", "amount_minor", "currency", "captured_minor", "refunded_minor"),
+    *("charge_id", "gateway", "merchant_reference", "created_at", "updated_at"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +42,7 @@ def first_flaw(payment_id: str, items: Mapping[str, Item]) -> Flaw | None:
 
     Entries must be numbered without gaps, balance, carry the hash of the entry before and a correct hash of their own,
     and have exactly their posting items. The record must count the entries and hold the last one's hash. The same holds
-    for operations in items of their own.
+    for operations in items of their own. From its first event on, each version of the record must have its event.
     """
     if keys.RECORD not in items:
         return Flaw(payment_id, "its record is missing")
@@ -41,7 +50,10 @@ def first_flaw(payment_id: str, items: Mapping[str, Item]) -> Flaw | None:
     separate = {key for key in items if key.startswith(keys.FIRST_OPERATION)}
     if flaw := _flaw_of_separate_operations(items[keys.RECORD], [items[key] for key in separate]):
         return Flaw(payment_id, flaw)
-    for key in items.keys() - {keys.RECORD} - separate:
+    events = {key for key in items if key.startswith(keys.FIRST_EVENT)}
+    if flaw := _flaw_of_events(items[keys.RECORD], [items[key] for key in sorted(events)]):
+        return Flaw(payment_id, flaw)
+    for key in items.keys() - {keys.RECORD} - separate - events:
         match = _ENTRY_KEY.fullmatch(key)
         if match is None:
             return Flaw(payment_id, f"{key} is no item of the ledger")
@@ -71,6 +83,51 @@ def _flaw_of_separate_operations(record: Item, separate: Sequence[Item]) -> str 
     if separate and apart_hash(map(_plain, separate)) != record.get("apart_hash"):
         return "an operation beside its record is not as it was written"
     return None
+
+
+def _flaw_of_events(record: Item, items: Sequence[Item]) -> str | None:
+    """What is wrong with the events, which are in the order of their keys. Versions from before events were introduced
+    have none."""
+    for item in items:
+        if flaw := flaw_of_event(item):
+            return f"{item['sk']} {flaw}"
+    events = [to_event(_plain(item)) for item in items]
+    if not events:
+        return None
+    told, version = [event.data["version"] for event in events], int(record["version"])
+    if missing := set(range(told[0], version + 1)).difference(told):
+        return f"its event of version {min(missing)} is missing"
+    if told[-1] > version:
+        return f"has an event of version {told[-1]}, and its record is of version {version}"
+    shown = events[-1].data["payment"]
+    for name in _SHOWN_AS_RECORDED:
+        if shown.get(name) != _plain(record.get(name)):
+            return f"its event of version {version} has {name} {shown.get(name)}, and its record {record.get(name)}"
+    return None
+
+
+def flaw_of_event(item: Item) -> str | None:
+    """What is wrong with an event's item by itself, of whatever it is."""
+    try:
+        event = to_event(_plain(item))
+        is_whole = event_item(event) == _plain(item) and event.type in EVENT_TYPES
+        is_of_its_content = (event.type, event.subject, event.sequence, event.at) == _by_content(event)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return f"can't be read: {error!r}"
+    return None if is_whole and is_of_its_content else "is not as it was written"
+
+
+def _by_content(event: Event) -> tuple[str, str, str, str]:
+    """The type, the subject, the sequence and the time that an event with this content has."""
+    family, _, change = event.type.partition(".")
+    if family == "payment":
+        payment = event.data["payment"]
+        type_ = f"payment.{payment['status']}" if change in get_args(Status) else event.type
+        return type_, payment["payment_id"], f"{event.data['version']:06}", payment["updated_at"]
+    if family == "card":
+        return event.type, event.data["token"], event.at, event.at
+    found = (event.data[name] for name in ("type", "payment_id", "item"))
+    return event.type, event.data["day"], "#".join([event.at, *found]), event.at
 
 
 def flaw_of_seal(

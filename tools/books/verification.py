@@ -19,7 +19,7 @@ from functions.shared.adapters.table import keys
 from functions.shared.ports import DayTotals
 from tools.books.anchors import TrustedAnchors, read_anchors
 from tools.books.findings import Evidence, record_findings
-from tools.books.flaws import Flaw, first_flaw, flaw_of_anchors, flaw_of_seal
+from tools.books.flaws import Flaw, first_flaw, flaw_of_anchors, flaw_of_event, flaw_of_seal
 from tools.books.money import money
 from tools.books.reading import BooksReader, Item, Totals, add_day_totals, day_before, items_of_payment, now, read_items
 from tools.deployment.stack import Stack
@@ -35,6 +35,7 @@ REREAD_PAUSES_SECONDS = (0.0, 1.0)
 # The key attributes of the indexes. Only a payment's items may have them.
 _INDEX_KEYS = {"account_day", "posted_at", "doubt_shard", "doubt_since", "open_shard", "written_shard", "written_at"}
 _MOVED_KINDS = ("CARD", "VELOCITY", "ENDED")  # to other tables
+_FIRST_EVENT = keys.event_sk("000001")
 _CARD_ATTRIBUTES = {"pk", "sk", "token", "fingerprint", "brand", "bin", "last4", "expiry", "expires_at"}
 
 
@@ -42,13 +43,14 @@ _CARD_ATTRIBUTES = {"pk", "sk", "token", "fingerprint", "brand", "bin", "last4",
 class VerificationResult:
     """How much was read, the flaws, and the sums of each day's postings.
 
-    `payments_written` counts payments by the day of their last version, `unsealed` counts those from before seals were
-    introduced, and `payment_ids` are all that have a record.
+    `payments_written` counts payments by the day of their last version, `unsealed` and `without_events` those from
+    before seals and events were introduced, and `payment_ids` are all that have a record.
     """
 
     payments: int = 0
     entries: int = 0
     unsealed: int = 0
+    without_events: int = 0
     cards: int = 0
     flaws: list[Flaw] = field(default_factory=list)
     by_day: dict[str, Totals] = field(default_factory=dict)
@@ -72,6 +74,7 @@ class VerificationResult:
         self.payments += other.payments
         self.entries += other.entries
         self.unsealed += other.unsealed
+        self.without_events += other.without_events
         self.cards += other.cards
         self.flaws += other.flaws
         self.payments_written.update(other.payments_written)
@@ -121,6 +124,9 @@ def _show(flaws: list[Flaw], total: VerificationResult, closed: int, trusted: Tr
     if total.unsealed:
         unsealed = counted(total.unsealed, "payment is", "payments are")
         console.print(f"{unsealed} from before seals were introduced.", highlight=False)
+    if total.without_events:
+        without_events = counted(total.without_events, "payment is", "payments are")
+        console.print(f"{without_events} from before events were introduced.", highlight=False)
     if trusted.anchors:
         last = trusted.anchors[-1]
         console.print(
@@ -164,14 +170,16 @@ def flaws_of_closes(closed: Mapping[str, DayTotals], by_day: Mapping[str, Totals
 
 
 def flaw_outside_payments(item: Item, today: str) -> Flaw | None:
-    """The flaw of an item outside payments: of a closed day, of a break, or of an item that doesn't belong in the
-    table."""
+    """The flaw of an item outside payments: of a closed day, of a break, of a break's or a card's event, or of an item
+    that doesn't belong in the table."""
     kind, _, year = item["pk"].partition("#")
     where = f"{item['pk']} {item['sk']}"
     if kind in _MOVED_KINDS and not item.keys() & _INDEX_KEYS:
         return Flaw(where, "is from before it had a table of its own: make upgrade-ledger moves it")
-    if item.keys() & _INDEX_KEYS or kind not in ("CLOSE", "BREAK"):
+    if item.keys() & _INDEX_KEYS or kind not in ("CLOSE", "BREAK", "EVENTS"):
         return Flaw(where, "is nothing of the ledger's")
+    if kind == "EVENTS" and (flaw := flaw_of_event(item)):
+        return Flaw(where, flaw)
     if kind == "CLOSE" and not (
         re.fullmatch(r"\d{4}-\d\d-\d\d", item["sk"]) and year == item["sk"][:4] and item["sk"] < today
     ):
@@ -203,6 +211,7 @@ class _Reader:
             payment_id, payment_items = keys.payment_id_of(pk), {item["sk"]: item for item in items}
             for item in payment_items.values():
                 result.count(item)
+            result.without_events += keys.RECORD in payment_items and _FIRST_EVENT not in payment_items
             if self._flaw(payment_id, payment_items) and (flaw := self._flaw_after_rereading(payment_id)):
                 result.flaws.append(flaw)
         return result

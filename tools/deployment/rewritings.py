@@ -60,6 +60,8 @@ REWRITINGS: tuple[Rewriting, ...] = (
         "a posting is moved to another day of its account",
         "a posting is added to an entry",
         "postings are made for a payment that does not exist",
+        "the newest event of a payment is changed",
+        "an event is invented",
     ),
     *_rewritings(
         ("write payments", "seal"),
@@ -89,6 +91,8 @@ REWRITINGS: tuple[Rewriting, ...] = (
         "an entry is deleted, with its postings",
         "a posting is deleted",
         "a record is deleted",
+        "an event between others is deleted",
+        "the newest event of a payment is deleted",
         "an operation beside a record is deleted",
     ),
     *_rewritings(

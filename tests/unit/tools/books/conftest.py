@@ -60,10 +60,9 @@ def post(ledger: Ledger, payment_id: str, currency: str, at: str, *entries: Jour
     recorded = ledger.find(payment_id)
     if recorded is None:
         request = PaymentRequest(1234, currency, merchant_reference="order-1001")
-        version = payment(payment_id, request=request, updated_at=at)
+        ledger.record(*payment(payment_id, request=request, updated_at=at).post(*entries))
     else:
-        version = recorded.payment.next_version(at)
-    ledger.record(*version.post(*entries))
+        ledger.record(*recorded.payment.next_version(at).post(*entries), previous=recorded.payment)
 
 
 @dataclass
@@ -90,17 +89,17 @@ class KnownBooks:
         self.record("pay-jpy", 1234, "JPY", f"{self.first}T10:00:00.000Z")
         at = f"{self.second}T00:00:00.000Z"
         reserved = usd.reserve(OperationRequest("op-1", "pay-usd", "refund", 3450, at), at)
-        self.ledger.record(reserved)
+        self.ledger.record(reserved, previous=usd)
         refunded, entries = reserved.settle(reserved.operations[0], at).post(
             refund_entry("sparkle", 3450, "USD", "op-1")
         )
-        self.ledger.record(refunded, entries)
+        self.ledger.record(refunded, entries, previous=reserved)
         settlement = settlement_entry("sparkle", 123450, 3580, "USD", f"charge:ch_1@{self.first}")
         self.post("pay-usd", "USD", f"{self.second}T23:59:59.999Z", settlement)
         kwd = self.record("pay-kwd", 1234, "KWD", f"{self.second}T12:00:00.000Z", "in_doubt")
         captured = kwd.moved_to("captured", captured_minor=1234, updated_at=f"{self.third}T09:00:00.000Z")
         in_doubt, capture = in_doubt_entry(1234, "KWD"), capture_entry("sparkle", 1234, "KWD")
-        self.ledger.record(*captured.post(in_doubt.reverse(1), capture))
+        self.ledger.record(*captured.post(in_doubt.reverse(1), capture), previous=kwd)
         self.close(self.first)
 
     def record(

@@ -53,8 +53,8 @@ class Books:
         refunded, more = reserved.settle(reserved.operations[0], REFUNDED_AT).post(
             refund_entry("sparkle", 500, "USD", "op-1")
         )
-        for version, posted in ((reserved, ()), (refunded, more)):
-            self.aws.ledger(lambda: REFUNDED_AT).record(version, posted)
+        for version, posted, previous in ((reserved, (), paid), (refunded, more, reserved)):
+            self.aws.ledger(lambda: REFUNDED_AT).record(version, posted, previous=previous)
         apart = replace(operation(PAID_AT), kept_apart=1)
         declined = replace(self._asked("pay-2"), status="declined", captured_minor=0, operations=(apart,))
         self.aws.ledger(lambda: PAID_AT).record(declined)
@@ -90,6 +90,15 @@ class Books:
     def next_version(self, at: str, pk: str = PAID, **changes: Any) -> None:
         record = self.take(pk, "PAYMENT")
         self.seal(record | {"version": record["version"] + 1} | changes, at)
+
+    @property
+    def event(self) -> Item:
+        """The newest event of the captured and refunded payment."""
+        return self.take(PAID, "EVENT#000003")
+
+    def tell(self, event: Item, version: int = 3, **payment: Any) -> None:
+        """Put an event that shows the payment like this."""
+        self.put(event | {"data": {"version": version, "payment": event["data"]["payment"] | payment}})
 
     def times_100(self) -> Item:
         """Multiply both entries and their postings by 100, recompute the chain, and return the matching record."""
@@ -258,6 +267,12 @@ HOW |= {
     "an entry is deleted, with its postings": lambda books: books.delete(
         "ENTRY#0002", "POSTING#0002#1", "POSTING#0002#2"
     ),
+    "the newest event of a payment is changed": lambda books: books.tell(books.event, status="refunded"),
+    "an event is invented": lambda books: books.tell(
+        books.event | {"sk": "EVENT#000004", "type": "payment.updated"}, version=4
+    ),
+    "an event between others is deleted": lambda books: books.delete("EVENT#000002"),
+    "the newest event of a payment is deleted": lambda books: books.delete("EVENT#000003"),
     "a posting is deleted": lambda books: books.delete("POSTING#0001#2"),
     "a record is deleted": lambda books: books.delete("PAYMENT"),
     "postings are written that have no payment's key": lambda books: books.put(
@@ -289,7 +304,7 @@ def mended_and_sealed(books: Books) -> None:
 
 @rewriting("an older version of a record is put back, and its later entry deleted")
 def put_back(books: Books) -> None:
-    books.delete("ENTRY#0002", "POSTING#0002#1", "POSTING#0002#2")
+    books.delete("ENTRY#0002", "POSTING#0002#1", "POSTING#0002#2", "EVENT#000002", "EVENT#000003")
     books.put(books.first_version)
 
 
@@ -298,7 +313,8 @@ HOW["an older version of a record is put back, and its later entry deleted, befo
 
 @rewriting("a payment is deleted before there is an anchor")
 def deleted(books: Books) -> None:
-    books.delete("PAYMENT", *(item["sk"] for posted in books.journal for item in entry_items(posted)))
+    events = (f"EVENT#{version:06}" for version in (1, 2, 3))
+    books.delete("PAYMENT", *(item["sk"] for posted in books.journal for item in entry_items(posted)), *events)
 
 
 @rewriting("an anchor is hidden by a delete marker")
@@ -374,8 +390,8 @@ def test_a_payment_with_a_pending_refund_is_intact_in_the_index_of_open_payments
     paid = ledger.payment("pay-1")
     assert paid
     reserved = paid.reserve(OperationRequest("op-2", "pay-1", "refund", 100, at), at)
-    ledger.record(reserved)
-    ledger.record(reserved.end(reserved.operations[-1], "processing", None, at, pending=True))
+    ledger.record(reserved, previous=paid)
+    ledger.record(reserved.end(reserved.operations[-1], "processing", None, at, pending=True), previous=reserved)
     assert "open_shard" in books.take(PAID, "PAYMENT")
     assert verified(books) == (True, verified(books)[1])
 

@@ -131,7 +131,7 @@ def test_the_next_version_of_such_a_record_has_a_seal(aws: MockedAws) -> None:
     anchored(aws, days_ago(0), f"{days_ago(0)}T00:00:00.000Z")
     known = aws.ledger().find("pay-1")
     assert known
-    aws.ledger().record(known.payment.next_version(f"{days_ago(0)}T00:00:00.000Z"))
+    aws.ledger().record(known.payment.next_version(f"{days_ago(0)}T00:00:00.000Z"), previous=known.payment)
     whole, said = verified(aws)
     assert whole, said
     assert "from before there were seals" not in said

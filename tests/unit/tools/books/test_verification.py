@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from functions.shared.adapters.table.events import event_item
 from functions.shared.adapters.table.items import marshal
 from functions.shared.adapters.table.ledger import apart_hash, entry_items
+from functions.shared.domain.event import Event, break_found, card_erased, payment_event
 from functions.shared.domain.ledger import GENESIS_HASH, PostedEntry, Posting, capture_entry, refund_entry
 from functions.shared.domain.payment import Payment
-from tests.samples import payment
+from functions.shared.domain.settlement import Break
+from tests.samples import LATER, payment
 from tests.unit.tools.books.conftest import KnownBooks, Run
 from tools.books import verification as verify
 from tools.books.flaws import Flaw, first_flaw
@@ -189,6 +192,87 @@ def test_every_tampering_is_found_and_named(
     assert what in flaw.what
 
 
+Tampering = Callable[[Items], object]
+
+
+@pytest.fixture
+def events(items: Items) -> Items:
+    """The same payment with its events."""
+    first, _ = payment().post(CAPTURE)
+    then, *_ = paid()
+    told = (payment_event(first, None), payment_event(then, first))
+    return items | {item["sk"]: number(item) for item in map(event_item, told)}
+
+
+def shows(key: str, **changes: Any) -> Tampering:
+    """Let an event show its payment like this."""
+    return lambda items: items[key]["data"]["payment"].update({name: number(to) for name, to in changes.items()})
+
+
+def moved_to_version_3(items: Items) -> None:
+    """Let the last event be that of another version, its key included."""
+    items["EVENT#000003"] = items.pop("EVENT#000002") | {"sk": "EVENT#000003"}
+    items["EVENT#000003"]["data"]["version"] = Decimal(3)
+
+
+def one_more(items: Items) -> None:
+    last = number(items["EVENT#000002"])
+    moved_to_version_3(items)
+    items["EVENT#000002"] = last
+
+
+def test_each_version_has_its_event(events: Items) -> None:
+    assert first_flaw("pay-1", events) is None
+
+
+def test_versions_of_before_events_were_introduced_have_none(events: Items, items: Items) -> None:
+    assert first_flaw("pay-1", items) is None
+    del events["EVENT#000001"]
+    assert first_flaw("pay-1", events) is None
+
+
+@pytest.mark.parametrize(
+    ("tamper", "what"),
+    [
+        (without("EVENT#000002"), "its event of version 2 is missing"),
+        (moved_to_version_3, "its event of version 2 is missing"),
+        (one_more, "has an event of version 3, and its record is of version 2"),
+        (shows("EVENT#000002", status="voided"), "its event of version 2 has status voided, and its record captured"),
+        (shows("EVENT#000002", captured_minor=1), "its event of version 2 has captured_minor 1, and its record 1999"),
+        (shows("EVENT#000002", currency="EUR"), "its event of version 2 has currency EUR, and its record USD"),
+        (shows("EVENT#000001", status="declined"), "EVENT#000001 is not as it was written"),
+        (shows("EVENT#000001", payment_id="pay-2"), "EVENT#000001 is not as it was written"),
+        (set_("EVENT#000001", at="2026-11-22T09:00:00.000Z"), "EVENT#000001 is not as it was written"),
+        (set_("EVENT#000001", subject="pay-2"), "EVENT#000001 is not as it was written"),
+        (set_("EVENT#000001", type="card.erased"), "EVENT#000001 can't be read: KeyError('token')"),
+        (set_("EVENT#000001", type="payment.made_up"), "EVENT#000001 is not as it was written"),
+        (set_("EVENT#000001", account_day="asset:bank#2026-11-23#00"), "EVENT#000001 is not as it was written"),
+        (set_("EVENT#000001", data="none"), "EVENT#000001 can't be read: TypeError"),
+        (lambda items: items["EVENT#000001"].pop("type"), "EVENT#000001 can't be read: KeyError('type')"),
+        (lambda items: items["EVENT#000001"]["data"].update(version=2), "EVENT#000001 is not as it was written"),
+        (without("PAYMENT"), "its record is missing"),
+    ],
+)  # fmt: skip
+def test_every_tampering_with_an_event_is_found_and_named(events: Items, tamper: Tampering, what: str) -> None:
+    tamper(events)
+    flaw = first_flaw("pay-1", events)
+    assert flaw is not None
+    assert flaw.where == "pay-1"
+    assert what in flaw.what
+
+
+BREAK = Break("2026-11-23", "missing_in_ledger", "pay-1", "charge:ch_1", "a payment", "nothing")
+
+
+@pytest.mark.parametrize("event", [card_erased("tok_1", LATER), break_found(BREAK, LATER)])
+@pytest.mark.parametrize("name", ["type", "subject", "at", "sk", "pk", "data", "posted_at"])
+def test_an_event_of_no_payment_is_as_it_was_written(event: Event, name: str) -> None:
+    item = event_item(event)
+    assert verify.flaw_outside_payments(item, "2026-11-24") is None
+    changed: Any = {"pk": "EVENTS#tok_2", "sk": "EVENT#1", "data": {}, "type": "payment.captured"}.get(name, "other")
+    assert verify.flaw_outside_payments(item | {name: changed}, "2026-11-24")
+
+
 class TestTheWholeLedger:
     @contextmanager
     def changed(self, books: KnownBooks, key: dict[str, str], **changes: dict[str, Any]) -> Iterator[None]:
@@ -213,6 +297,13 @@ class TestTheWholeLedger:
         assert run.status == 0
         said = "Verified: 3 payments with 7 entries, 0 stored cards, 1 closed day, and 0 anchors."
         assert run.output.endswith(f"{said}\n")
+        assert "from before events" not in run.output
+
+    def test_payments_without_events_are_counted(self, payments: Payments, books: KnownBooks) -> None:
+        with self.changed(books, {"pk": "PAYMENT#pay-jpy", "sk": "EVENT#000001"}):
+            run = payments("ledger", "verify")
+        assert run.status == 0
+        assert "1 payment is from before events were introduced." in run.output
 
     @pytest.mark.parametrize(
         ("key", "flaws"),
@@ -253,7 +344,7 @@ class TestTheWholeLedger:
 
     def test_a_removed_payment_shows_in_the_closed_day(self, payments: Payments, books: KnownBooks) -> None:
         with ExitStack() as taken_away:
-            for key in ("PAYMENT", "ENTRY#0001", "POSTING#0001#1", "POSTING#0001#2"):
+            for key in ("PAYMENT", "ENTRY#0001", "POSTING#0001#1", "POSTING#0001#2", "EVENT#000001"):
                 taken_away.enter_context(self.changed(books, {"pk": "PAYMENT#pay-jpy", "sk": key}))
             run = payments("ledger", "verify")
         assert run.status == 1
