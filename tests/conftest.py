@@ -103,10 +103,10 @@ LAST_ON_ITS_STACK = "tests/stack/test_history.py"
 LONG = (
     "tests/faults/test_simulated_matrix.py",
     "tests/simulation/test_simulation.py",
+    "tests/workflow/",
     *STACKS,
     *OWN_STACKS,
     *TOGETHER,
-    "tests/workflow/",
 )
 
 

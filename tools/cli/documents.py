@@ -2,6 +2,7 @@
 
 import typer
 
+from tools.cli.event_schemas import EVENT_SCHEMAS, event_schema_texts
 from tools.cli.frame import clear_errors, console
 from tools.cli.reference import REFERENCE, reference_text
 from tools.console import mermaid
@@ -25,10 +26,12 @@ def picture() -> None:
 
 @app.command()
 def reference() -> None:
-    """Generate docs/command.md from the command itself."""
+    """Generate docs/command.md from the command itself, and docs/events/ from the API description."""
     with clear_errors(needs_checkout=True):
         REFERENCE.write_text(reference_text())
-    console.print(f"Wrote {REFERENCE}", highlight=False)
+        for file, text in event_schema_texts().items():
+            file.write_text(text)
+    console.print(f"Wrote {REFERENCE} and {EVENT_SCHEMAS}", highlight=False)
 
 
 @app.command(name="permissions")

@@ -36,7 +36,7 @@ def examples_with_schemas(node: Any, where: str = "") -> Iterator[Any]:
             yield from examples_with_schemas(child, where)
 
 
-@pytest.mark.parametrize(("schema", "example"), list(examples_with_schemas(DOCUMENT["paths"])))
+@pytest.mark.parametrize(("schema", "example"), list(examples_with_schemas([DOCUMENT["paths"], DOCUMENT["webhooks"]])))
 def test_every_example_fits_its_schema(schema: dict[str, Any], example: Any) -> None:
     validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
     assert [error.message for error in validator.iter_errors(example)] == []

@@ -16,7 +16,8 @@ MiniStack has a Runtime API for custom runtimes (`ProvidedWorker`). Here Python 
 `awslambdaric` from the directory in the variable RUNTIME_CLIENT_DIR (`pip install --target`).
 
 On AWS a call whose function has no free execution environment gets a new one at once. Here a new one takes a second of
-a core that all the others share, so a call first waits a while for one to become free.
+a core that all the others share, so a call first waits a while for one to become free. If one is just being started,
+the call waits for that, too: a burst of short calls then needs few.
 """
 
 import functools
@@ -28,6 +29,7 @@ import shlex
 import sys
 import tempfile
 import threading
+import time
 import zipfile
 from collections.abc import Callable
 from http import HTTPStatus
@@ -45,6 +47,9 @@ from tools.local.emulator.search_path import search_path
 RUNTIME_CLIENT_DIR = "RUNTIME_CLIENT_DIR"
 _LOG_LIMIT_BYTES = 1024 * 1024
 _PATIENCE_SECONDS = 1.0
+# The longest that AWS lets an environment start ("Understanding the Lambda execution environment lifecycle").
+_INIT_SECONDS = 10.0
+_LOOKS_EVERY_SECONDS = 0.05
 _LONG_POLL_SECONDS = 5.0
 
 
@@ -109,7 +114,8 @@ def install() -> None:
 def _patient(
     acquire: Callable[..., Any], release: Callable[[Any], None]
 ) -> tuple[Callable[..., Any], Callable[..., None]]:
-    """Let `acquire` wait up to `_PATIENCE_SECONDS` for an environment that is in use, before it starts one."""
+    """Let `acquire` wait up to `_PATIENCE_SECONDS` for an environment in use, and for one that is starting, before it
+    starts another."""
     released = threading.Condition()
 
     @functools.wraps(acquire)
@@ -122,8 +128,15 @@ def _patient(
             environments = lambda_runtime._workers.get(key)
             return not environments or not all(environment.in_use for environment in environments)
 
+        def one_is_starting() -> bool:
+            environments = lambda_runtime._workers.get(key) or ()
+            return any(isinstance(each, PythonWorker) and not each._init_settled.is_set() for each in environments)
+
         with released:
-            released.wait_for(may_have_one, _PATIENCE_SECONDS)
+            may_start_at = time.monotonic() + _PATIENCE_SECONDS
+            must_start_at = may_start_at + _INIT_SECONDS
+            while not may_have_one() and time.monotonic() < (must_start_at if one_is_starting() else may_start_at):
+                released.wait(_LOOKS_EVERY_SECONDS)
             return acquire(function, config, code_zip, qualifier, **options)
 
     @functools.wraps(release)

