@@ -25,6 +25,10 @@ CARD = {"pk": {"S": "CARD#tok_1"}, "sk": {"S": "CARD"}}
 REQUEST = {"pk": {"S": "REQUEST#card-request-of-ours"}, "sk": {"S": "REQUEST"}}
 PAYMENT = {"pk": {"S": "PAYMENT#payment-1"}, "sk": {"S": "PAYMENT"}}
 ENDED = {"pk": {"S": "ENDED#payment#payment-of-ours-1"}, "sk": {"S": "ATTENDED"}}
+EVENT = {"pk": {"S": "PAYMENT#payment-1"}, "sk": {"S": "EVENT#000001"}}
+ERASED = {"pk": {"S": "EVENTS#tok_1"}, "sk": {"S": "EVENT#2026-11-23T09:00:00.000Z"}}
+DELIVERED = {"pk": {"S": "DELIVERED#listener#PAYMENT#payment-1"}, "sk": {"S": "DELIVERED"}}
+WEBHOOK, DEAD_LETTERS = "webhook-listener", "webhook-listener-dead-letters"
 VELOCITY = {"pk": {"S": "VELOCITY#tok_1"}, "sk": {"S": "2026-11-23T09:00:00.000Z"}}
 # If a write is allowed, this condition stops it, since other tests read the whole table.
 NEVER = {"ConditionExpression": "attribute_exists(never)"}
@@ -201,6 +205,15 @@ class Caller:
         url = self.stack.client("sqs").get_queue_url(QueueName=self.prefix + name)["QueueUrl"]
         return getattr(self.client("sqs"), action)(QueueUrl=url, **arguments)
 
+    def signing_secrets(self, action: str, **arguments: Any) -> Any:
+        name = f"{self.prefix.rstrip('-')}/webhook/listener/signing-secrets"
+        return getattr(self.client("secretsmanager"), action)(SecretId=name, **arguments)
+
+    def publish(self, bus: str) -> Any:
+        """Of no source that a rule takes."""
+        entry = {"EventBusName": bus, "Source": "test", "DetailType": "test", "Detail": "{}"}
+        return self.client("events").put_events(Entries=[entry])
+
     def execution(self, action: str, machine: str = "payment") -> Any:
         arn = self.stack.execution_arn("no-such-payment", machine)
         return getattr(self.client("stepfunctions"), action)(executionArn=arn)
@@ -368,6 +381,7 @@ ALLOWED: dict[str, dict[str, Call]] = {
         "look at an account's postings": lambda as_role: as_role.query("account_day", "suspense#2026", "by_account"),
         "find what the gateway may yet end": lambda as_role: as_role.query("open_shard", "open#00", "open"),
         "write a break": lambda as_role: as_role.write({"pk": {"S": "BREAK#2026-11-23"}, "sk": {"S": "x"}}),
+        "tell of a break": lambda as_role: as_role.write({"pk": {"S": "EVENTS#2026-11-23"}, "sk": {"S": "x"}}),
         "read closed days": lambda as_role: as_role.query("pk", "CLOSE#2026"),
         "list the executions": lambda as_role: as_role.list_executions(),
         "look at an execution": lambda as_role: as_role.execution("describe_execution"),
@@ -396,6 +410,7 @@ ALLOWED: dict[str, dict[str, Call]] = {
     "cards": {
         "read a card's last four digits": lambda as_role: as_role.read(CARD, "last4"),
         "erase a card": lambda as_role: as_role.table("delete_item", Key=CARD),
+        "record that a card is erased": lambda as_role: as_role.write(ERASED),
     },
     "resolve": {
         "seal a record": lambda as_role: as_role.seal(),
@@ -420,6 +435,23 @@ ALLOWED: dict[str, dict[str, Call]] = {
         "read a task token": lambda as_role: as_role.read_ephemeral("customer_wait", "task_token"),
         "decrypt a task token": lambda as_role: as_role.decrypt("ephemeral", TASK_TOKEN),
         "let an execution go on": lambda as_role: as_role.resume(),
+    },
+    "publish": {
+        "read events": lambda as_role: as_role.read_many(EVENT),
+        "publish an event": lambda as_role: as_role.publish(f"{as_role.prefix}events"),
+    },
+    "deliver": {
+        "read earlier events": lambda as_role: as_role.query("pk", "PAYMENT#payment-1"),
+        "see what was delivered": lambda as_role: as_role.read(DELIVERED),
+        "keep what was delivered": lambda as_role: as_role.table(
+            "update_item",
+            Key=DELIVERED,
+            UpdateExpression="SET delivered = :d",
+            ExpressionAttributeValues={":d": {"S": "1"}},
+            **NEVER,
+        ),
+        "take an event": lambda as_role: as_role.queue("delete_message", WEBHOOK, ReceiptHandle="x"),
+        "read what signs events": lambda as_role: as_role.signing_secrets("get_secret_value"),
     },
     "doubts": {
         "look at the payments in doubt": lambda as_role: as_role.doubts(),
@@ -698,6 +730,7 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "read all of a card": lambda as_role: as_role.read(CARD),
         "read a card's ciphertext": lambda as_role: as_role.read(CARD, "last4", "ciphertext"),
         "see what it erases": lambda as_role: as_role.table("delete_item", Key=CARD, ReturnValues="ALL_OLD"),
+        "write a payment": lambda as_role: as_role.write(PAYMENT),
         "read a payment": lambda as_role: as_role.read(PAYMENT, "last4"),
         "delete a payment": lambda as_role: as_role.table("delete_item", Key=PAYMENT),
         "write a card": lambda as_role: as_role.write(CARD),
@@ -741,6 +774,33 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "delete a payment": lambda as_role: as_role.table("delete_item", Key=PAYMENT),
         "start a payment": lambda as_role: as_role.start(),
         "stop a payment": lambda as_role: as_role.execution("stop_execution"),
+    },
+    "publish": {
+        "write a payment": lambda as_role: as_role.write(PAYMENT),
+        "write an event": lambda as_role: as_role.write(EVENT),
+        "read all of the table": lambda as_role: as_role.table("scan"),
+        "read a stored card": lambda as_role: as_role.read_many(CARD),
+        "seal a record": lambda as_role: as_role.seal(),
+        "publish on the account's own bus": lambda as_role: as_role.publish("default"),
+        "take an event": lambda as_role: as_role.queue("receive_message", WEBHOOK),
+    },
+    "deliver": {
+        "write a payment": lambda as_role: as_role.write(PAYMENT),
+        "read a stored card": lambda as_role: as_role.read(CARD),
+        "read all of the table": lambda as_role: as_role.table("scan"),
+        "count a payment": lambda as_role: as_role.table(
+            "update_item",
+            Key=VELOCITY,
+            UpdateExpression="SET payments = :p",
+            ExpressionAttributeValues={":p": {"N": "1"}},
+            **NEVER,
+        ),
+        "publish an event": lambda as_role: as_role.publish(f"{as_role.prefix}events"),
+        "queue an event": lambda as_role: as_role.queue("send_message", WEBHOOK, MessageBody="x"),
+        "take a dead letter": lambda as_role: as_role.queue("receive_message", DEAD_LETTERS),
+        "take a gateway's event": lambda as_role: as_role.queue("receive_message"),
+        "change what signs events": lambda as_role: as_role.signing_secrets("put_secret_value", SecretString="x"),
+        "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
     },
     "doubts": {
         "seal a record": lambda as_role: as_role.seal(),

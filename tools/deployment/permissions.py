@@ -112,8 +112,12 @@ class _PolicyReader:
     def __init__(self, resources: Resources) -> None:
         arns: dict[str, str] = {}
         for address, values in resources.items():
+            if address.startswith("aws_cloudwatch_event_target."):
+                continue  # it has the ARN of what it calls
             for arn in filter(None, (values.get("arn"), values.get("execution_arn"))):
                 arns.setdefault(arn, address)  # a secret's version has the secret's ARN
+            if stream := values.get("stream_arn"):
+                arns[stream] = f"{address}/stream"  # whose ARN has the time of its making
         _, _, _, region, account, *_ = resources["aws_dynamodb_table.ledger"]["arn"].split(":")
         # The longest first, as one ARN may be the beginning of another.
         self._names = [(arn, arns[arn]) for arn in sorted(arns, key=len, reverse=True)]
