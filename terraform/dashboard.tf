@@ -150,7 +150,41 @@ locals {
       ]
     },
     {
-      title = "## 6. What it stands on"
+      title = "## 6. Who is told"
+      graphs = concat(
+        [
+          {
+            title   = "Events"
+            metrics = [for name in ["EventsPublished", "EventsMissing"] : [local.prefix, name, "service", var.name]]
+          },
+          {
+            title = "The age of what is published (ms)"
+            stat  = "Maximum"
+            metrics = [
+              concat(["AWS/Lambda", "IteratorAge"], flatten([for key, value in local.function_dimensions["publish"] : [key, value]])),
+            ]
+            annotations = {
+              horizontal = [{ value = local.alarms.events-late.above, label = "alarm" }]
+            }
+          },
+          {
+            title   = "Deliveries to webhooks"
+            metrics = [for name in ["WebhooksDelivered", "WebhooksFailed"] : [local.prefix, name, "service", var.name]]
+          },
+        ],
+        [
+          for metrics in [flatten([
+            for name, queue in local.webhook_queue_names : [
+              for label, waiting in { waiting = queue, "dead letters" = "${queue}-dead-letters" } :
+              { metric = ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", waiting, { label = "${name}: ${label}", stat = "Maximum" }] }
+            ]
+          ])] :
+          { title = "Webhooks' queues", metrics = metrics[*].metric } if length(metrics) > 0
+        ],
+      )
+    },
+    {
+      title = "## 7. What it stands on"
       graphs = [
         {
           title = "A payment's time (p50, p99, ms)"

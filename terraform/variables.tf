@@ -223,8 +223,8 @@ variable "webhooks" {
   default = {}
 
   validation {
-    condition     = alltrue([for name in keys(var.webhooks) : can(regex("^[a-z][a-z0-9-]{0,19}$", name))])
-    error_message = "A webhook's name is up to 20 lower-case letters, digits and dashes, beginning with a letter."
+    condition     = alltrue([for name in keys(var.webhooks) : can(regex("^[a-z][a-z0-9-]{0,17}$", name))])
+    error_message = "A webhook's name is up to 18 lower-case letters, digits and dashes, beginning with a letter."
   }
 
   validation {

@@ -15,7 +15,7 @@ from functions.screen.rules import CHECK_TIMEOUT_SECONDS, load_rules
 from functions.search.search_payments import MAX_DAYS, MAX_DAYS_READ, MAX_LIMIT, MAX_RECORDS_READ
 from functions.shared.adapters import secrets, webhooks
 from functions.shared.adapters.gateways import signatures
-from functions.shared.adapters.table import held_cards, sealing_keys, velocity
+from functions.shared.adapters.table import events, held_cards, sealing_keys, velocity
 from functions.shared.adapters.table.keys import ACCOUNT_SHARDS, DOUBT_SHARDS, WRITTEN_SHARDS
 from functions.shared.adapters.table.ledger import MAX_DOUBTS_COUNTED
 from functions.shared.contracts import load
@@ -132,19 +132,22 @@ LIMITS = {
         f"at most {found('follow_event_trials  = ([0-9]+)', QUEUE)} times"
     ),
     "gateways' events that are followed at once": found("maximum_concurrency = ([0-9]+)", QUEUE),
-    "a webhook's endpoint": "connects within {:g} seconds, and answers within {:g}".format(*webhooks.TIMEOUTS_SECONDS),
-    "an event that an endpoint has not accepted comes again": "after {}, then {} times after {} seconds".format(
-        ", ".join(map(str, sorted({*PAUSES_SECONDS})[:-1])),
-        PAUSES_SECONDS.count(PAUSES_SECONDS[-1]),
-        PAUSES_SECONDS[-1],
+    "a webhook's endpoint must be connected to, and go on answering": "within {:g} and {:g} seconds".format(
+        *webhooks.TIMEOUTS_SECONDS
     ),
-    "how old the earlier events are that an event takes along": f"at most {LOOKS_BACK.days} days",
-    "events that are delivered to one endpoint at once": found(
-        r'mapping" "webhook" \{[\s\S]+?maximum_concurrency = (\d+)', QUEUE
+    "an event that a webhook has not accepted is delivered again": (
+        "after {}, {}, {}, {}, {}, then every {} seconds, ".format(*dict.fromkeys(PAUSES_SECONDS))
+        + f"{found('deliver_trials  = ([0-9]+)', QUEUE)} times in all"
     ),
-    "an event that an endpoint has not accepted is kept": "{:g} days, and then as long among its dead letters".format(
-        int(found(r'"webhook(?:_dead_letters)?" \{[\s\S]+?message_retention_seconds += (\d+)', QUEUE)) / 86_400
+    "events that are delivered to a webhook at once": found(
+        r'"webhook" \{[^}]+[^{]+scaling_config \{\s+maximum_concurrency = ([0-9]+)', QUEUE
     ),
+    "an event, and a webhook's dead letter, wait in a queue": (
+        f"{int(found('message_retention_seconds += ([0-9]+) # 14 days', QUEUE)) // 86400} days"
+    ),
+    "earlier events that a webhook has not accepted go along with a later one": f"for {LOOKS_BACK.days} days",
+    "what a webhook has accepted is remembered": f"for {events.DELIVERED_RETENTION.days} days",
+    "what signs a webhook's events is picked up": f"within {secrets.MAX_AGE_SECONDS} seconds",
     "a stored card is kept": f"{default('card_retention_days')} days after it was last used",
     "logs are kept": f"{default('log_retention_days')} days",
     "a deleted key can be brought back": f"{default('kms_deletion_window_days')} days",
@@ -185,6 +188,11 @@ def test_the_limits_for_card_testing_are_those_of_the_rules() -> None:
     assert velocity.CARDS_BUCKET.total_seconds() == 20 * 60
     assert "Limits up to 150 can be asked for" in document("operating").text
     assert velocity.EARLIER_BUCKETS * velocity.MAX_ELEMENTS == 150
+
+
+def test_an_event_becomes_a_dead_letter_after_its_last_pause() -> None:
+    assert int(found("deliver_trials  = ([0-9]+)", QUEUE)) == len(PAUSES_SECONDS) + 1
+    assert 3 * 86400 < sum(PAUSES_SECONDS) < 14 * 86400
 
 
 def test_a_step_of_the_reconciliation_has_the_stated_timeout() -> None:

@@ -28,7 +28,7 @@ from tools.deployment.paths import BUILD, FUNCTIONS, REQUIREMENTS, ROOT
 # The AWS APIs that the functions call. botocore's data for the other four hundred services stays out of the layer.
 AWS_SERVICES = ("dynamodb", "events", "kms", "s3", "secretsmanager", "sqs", "stepfunctions")
 # The beginnings of these services' endpoint names.
-_ENDPOINT_PREFIXES = ("dynamodb", "kms", "s3", "secretsmanager", "sqs", "states")
+_ENDPOINT_PREFIXES = ("dynamodb", "events", "kms", "s3", "secretsmanager", "sqs", "states")
 
 # Wheels for Amazon Linux 2023 (glibc 2.34). pip has no "or older", so every tag is listed.
 _GLIBC_TAGS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")

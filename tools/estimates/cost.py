@@ -1,7 +1,7 @@
 """Estimate what captured payments cost on AWS by service, and what other designs would cost.
 
 Units come from footprint.py, prices from prices.json. A payment's cost covers everything until it is settled the day
-after, and a year of storage. Free tiers and discounts are left out.
+after, and a year of storage. Its events are priced by themselves. Free tiers and discounts are left out.
 """
 
 import json
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from functions.shared.adapters.table import customer_waits
+from functions.shared.adapters.table.events import DELIVERED_RETENTION
 from functions.shared.adapters.table.keys import DOUBT_SHARDS
 from tools.deployment.paths import FUNCTIONS
 from tools.estimates import footprint
@@ -26,7 +27,11 @@ MILLION = 1_000_000
 _GB = 2**30
 _MONTH_SECONDS = 730 * 3600
 _MONTHS_KEPT = 12  # of logs and ledger; after it, the ledger still costs its storage
-METRICS_IN_ALARMS = 161  # a metric in two alarms is billed twice; terraform/alarms.tf
+_DELIVERED_MONTHS = DELIVERED_RETENTION.days / 30
+METRICS_IN_ALARMS = 168  # a metric in two alarms is billed twice; terraform/alarms.tf
+# Lambda polls an empty queue. Its guide ("Using Lambda with Amazon SQS") doesn't say how often: assumed are five
+# connections, each of which waits for twenty seconds, the longest that SQS allows.
+_POLLS_PER_MONTH = 5 * _MONTH_SECONDS / 20
 _COMPRESSED = 0.15  # stored size of a log over its written size
 _COLD_STARTS = 0.01  # share of a function's calls, as in AWS's pricing example for SnapStart
 
@@ -94,7 +99,7 @@ def load_prices() -> dict[str, Price]:
 
 def this_design(reads: int, per_month: int) -> Design:
     """The workflow as it is deployed."""
-    calls, writes = footprint.calls(reads), [*footprint.captured_writes(), *footprint.settled_writes()]
+    calls, writes = footprint.calls(reads), footprint.payment_writes()
     symmetric = sum(calls[f"kms:{action}"] for action in ("GenerateMac", "Encrypt", "Decrypt"))
     requests = footprint.requests(reads)
     table_bytes, index_bytes = footprint.stored_bytes()
@@ -223,6 +228,54 @@ def gateway_event() -> tuple[Line, ...]:
     )
 
 
+def payment_events(reads: int, per_month: int, endpoints: int) -> tuple[Line, ...]:
+    """What a payment's events cost: to record and publish them, and to deliver them to this many webhooks.
+
+    Lambda reads the table's stream for nothing ("Evaluate your Streams usage", DynamoDB developer guide: read requests
+    by Lambda-based consumers are free), and a rule's target in the same account costs nothing either (EventBridge
+    pricing). Each event is assumed to come in a batch of its own, and to be accepted at once.
+    """
+    events, writes = len(footprint.event_writes()), footprint.event_writes()
+    runs = {"publish": events, "deliver": events * endpoints}
+    gb_seconds = sum(
+        count * footprint.MILLISECONDS[name] / 1000 * footprint.memory_mb()[name] / 1024 for name, count in runs.items()
+    )
+    # The first event of a payment has none before it that `deliver` would look for.
+    delivery_reads = events * footprint.CALLS["deliver"]["dynamodb:GetItem"] + events - 1
+    stored = sum(write.size + footprint.ITEM_OVERHEAD for write in writes)
+    delivered = footprint.delivered_write()
+    delivered_stored = endpoints * (delivered.size + footprint.ITEM_OVERHEAD)
+    logged = sum(count * (footprint.LOGGED_BYTES[name] + footprint.PLATFORM_LOG_BYTES) for name, count in runs.items())
+    log_gb = logged / _GB
+    requests = footprint.requests(reads) * per_month
+    traces = _traces(requests + sum(runs.values()) * per_month) - _traces(requests)
+    return (
+        Line("DynamoDB", "write_unit", sum(write.units for write in writes) + events * endpoints * delivered.units),
+        Line("DynamoDB", "read_unit", events + endpoints * delivery_reads),
+        Line("DynamoDB", "table_gb_month", (_MONTHS_KEPT * stored + _DELIVERED_MONTHS * delivered_stored) / _GB),
+        Line("DynamoDB", "recovery_gb_month", _MONTHS_KEPT * stored / _GB),
+        Line("EventBridge", "custom_event", events),
+        # Each is sent by EventBridge, received and deleted by Lambda, and postponed by `deliver`.
+        Line("SQS", "queue_request", 4 * events * endpoints),
+        Line("Lambda", "lambda_request", sum(runs.values())),
+        Line("Lambda", "lambda_gb_second", gb_seconds),
+        Line("Lambda", "transfer_gb", events * endpoints * footprint.event_bytes() / _GB),
+        Line("CloudWatch Logs", "log_gb", log_gb),
+        Line("CloudWatch Logs", "log_gb_month", _MONTHS_KEPT * _COMPRESSED * log_gb),
+        Line("X-Ray", "trace", traces / per_month),
+    )
+
+
+def webhook_monthly_costs() -> tuple[Line, ...]:
+    """A webhook's monthly cost without any event. Its queue is polled like that of gateway events."""
+    return (
+        Line("CloudWatch", "alarm_metric_month", 1),
+        Line("Secrets Manager", "secret_month", 1),
+        Line("Secrets Manager", "secret_request", _MONTH_SECONDS / 300),
+        Line("SQS", "queue_request", _POLLS_PER_MONTH),
+    )
+
+
 def challenge() -> tuple[Line, ...]:
     """What a payment costs more whose customer is asked, and resumed by the gateway's event: two states and their
     functions, the wait's begin and its end in the table and the index, and the token's encryption and decryption."""
@@ -252,9 +305,7 @@ def fixed_monthly_costs() -> tuple[Line, ...]:
         # What looks for doubts, and for payments that wait for their customers, reads an index, and takes a second.
         Line("DynamoDB", "read_unit", doubts * (DOUBT_SHARDS / 2 + 1) + sweeps * customer_waits.SHARDS / 2),
         Line("DynamoDB", "write_unit", doubts),
-        # Lambda polls an empty queue. Its guide ("Using Lambda with Amazon SQS") doesn't say how often: assumed are
-        # five connections, each of which waits for twenty seconds, the longest that SQS allows.
-        Line("SQS", "queue_request", 5 * _MONTH_SECONDS / 20),
+        Line("SQS", "queue_request", _POLLS_PER_MONTH),
         Line("Lambda", "lambda_request", doubts + sweeps),
         Line("Lambda", "lambda_gb_second", (doubts * functions["doubts"] + sweeps * functions["resume"]) / 1024),
     )
@@ -360,6 +411,17 @@ def show(per_month: int, reads: int, file: Path, console: Console) -> dict[str, 
     events_usd = MILLION * _total(gateway_event(), prices)
     console.print(f"A million events from gateways, where they are sent, cost ${events_usd:,.2f}.", highlight=False)
 
+    published, delivered = (payment_events(reads, per_month, endpoints) for endpoints in (0, 1))
+    published_usd, delivered_usd = (MILLION * _total(lines, prices) for lines in (published, delivered))
+    table = Table(title="A captured payment's two events, on top: $ per million payments", title_justify="left")
+    _columns(table, "service", "unit", "a payment", "recorded and published", "told to one endpoint")
+    for without, line in zip(published, delivered, strict=True):
+        both = (f"{MILLION * _total([each], prices):,.2f}" for each in (without, line))
+        table.add_row(line.service, prices[line.price].unit, f"{line.units:.4g}", *both)
+    table.add_section()
+    table.add_row("all", "", "", f"{published_usd:,.2f}", f"{delivered_usd:,.2f}", style="bold")
+    console.print(table)
+
     monthly = fixed_monthly_costs()
     table = Table(title="Each month, without any payment", title_justify="left")
     _columns(table, "service", "unit", "units", "$")
@@ -368,6 +430,8 @@ def show(per_month: int, reads: int, file: Path, console: Console) -> dict[str, 
         table.add_row(line.service, prices[line.price].unit, f"{line.units:,.0f}", f"{usd:,.2f}")
     table.add_section()
     table.add_row("all", "", "", f"{_total(monthly, prices):,.2f}", style="bold")
+    webhook_usd = _total(webhook_monthly_costs(), prices)
+    table.add_row("each webhook", "its queue, its secret and its alarm", "", f"{webhook_usd:,.2f}")
     firewall_usd = firewall(prices, footprint.requests(reads) * per_month)
     table.add_row("WAF", "where it is on, as in prod", "", f"{firewall_usd:,.2f}")
     table.add_row("Lambda", "SnapStart, where it is on", "", f"{_total(snapshots(per_month, reads), prices):,.2f}")
@@ -387,6 +451,11 @@ def show(per_month: int, reads: int, file: Path, console: Console) -> dict[str, 
         "ways": [asdict(each) | {"usd_per_million": MILLION * _total(each.lines, prices)} for each in designs],
         "base": {"lines": [asdict(line) for line in monthly], "usd_per_month": _total(monthly, prices)},
         "gateway_events": {"lines": [asdict(line) for line in gateway_event()], "usd_per_million": events_usd},
+        "payment_events": {
+            "published": {"lines": [asdict(line) for line in published], "usd_per_million": published_usd},
+            "told_to_one_endpoint": {"lines": [asdict(line) for line in delivered], "usd_per_million": delivered_usd},
+        },
+        "webhook": {"lines": [asdict(line) for line in webhook_monthly_costs()], "usd_per_month": webhook_usd},
         "savings": [asdict(saving) for saving in saved],
         "prices": {name: asdict(price) for name, price in prices.items()},
     }

@@ -15,12 +15,14 @@ from math import ceil
 from types import SimpleNamespace
 from typing import Any
 
+from functions.shared.adapters.table.events import DynamoDbDeliveries
 from functions.shared.adapters.table.held_cards import DynamoDbHeldCards
-from functions.shared.adapters.table.keys import is_of_payment
+from functions.shared.adapters.table.keys import FIRST_EVENT, is_of_payment
 from functions.shared.adapters.table.ledger import DynamoDbLedger, sealed
 from functions.shared.adapters.table.sealing_keys import DynamoDbSealingKeys
 from functions.shared.adapters.table.velocity import EARLIER_BUCKETS, MAX_REMEMBERED_PAYMENTS, DynamoDbVelocityCounter
 from functions.shared.domain.card import CardSummary
+from functions.shared.domain.event import payment_event
 from functions.shared.domain.ledger import capture_entry, settlement_entry
 from functions.shared.domain.payment import Payment, PaymentRequest
 from functions.shared.ports import Execution, HeldCard, StoredCard
@@ -34,7 +36,8 @@ Calls = Mapping[str, int]
 # Each function's AWS calls for one captured payment, whose card and security code are sealed to a single-use key, and
 # whose card is kept, with a reference and a caller. `status` reads a running payment once, `status_recorded` a
 # recorded one, and `reconcile` one line of the settlement report. Charge also reads its secret
-# every five minutes, which counts by the hour and not by the payment.
+# every five minutes, which counts by the hour and not by the payment. `publish` and `deliver` are for one event, with
+# an earlier one before it.
 CALLS: Mapping[str, Calls] = {
     "issue_key": {"dynamodb:BatchGetItem": 1, "dynamodb:GetItem": 1, "kms:Encrypt": 1, "dynamodb:UpdateItem": 1},
     "tokenize": {"dynamodb:GetItem": 1, "kms:Decrypt": 1, "kms:GenerateMac": 2},
@@ -48,12 +51,15 @@ CALLS: Mapping[str, Calls] = {
         "dynamodb:UpdateItem": 1,
     },
     "reconcile": {"dynamodb:Query": 1, "kms:GenerateMac": 1, "dynamodb:TransactWriteItems": 1},
+    "publish": {"dynamodb:BatchGetItem": 1, "events:PutEvents": 1},
+    "deliver": {"sqs:ChangeMessageVisibility": 1, "dynamodb:GetItem": 1, "dynamodb:Query": 1, "dynamodb:UpdateItem": 1},
     "status": {"dynamodb:Query": 1, "dynamodb:GetItem": 1, "states:DescribeExecution": 1},
     "status_recorded": {"dynamodb:Query": 1},
 }
 
 # Each function's warm duration in milliseconds; `reconcile` for one line of the report. Assumed: 5 for a DynamoDB call,
-# 15 for a transaction, 10 for KMS, 400 for the gateway, and a little for the function itself.
+# 15 for a transaction, 10 for KMS and for the bus or a queue, 400 for the gateway, 200 for a webhook's endpoint, and a
+# little for the function itself.
 MILLISECONDS: Mapping[str, int] = {
     "issue_key": 30,
     "tokenize": 40,
@@ -62,6 +68,8 @@ MILLISECONDS: Mapping[str, int] = {
     "charge": 425,
     "persist": 40,
     "reconcile": 40,
+    "publish": 20,
+    "deliver": 230,
     "status": 15,
 }
 
@@ -81,6 +89,8 @@ LOGGED_BYTES: Mapping[str, int] = {
     "encrypt": 285,
     "charge": 605,
     "persist": 525,
+    "publish": 285,
+    "deliver": 285,
     "status": 285,
 }
 
@@ -94,7 +104,7 @@ _TASK_EVENTS, _OTHER_EVENTS, _EXECUTION_EVENTS = 5, 2, 2
 _CAPTURED = {"$.status": "captured"}
 
 # DynamoDB bills writes by the KB, twice in a transaction, and reads by 4 KB. Storage adds 100 bytes per item.
-_WRITE_UNIT, _READ_UNIT, _ITEM_OVERHEAD = 1024, 4096, 100
+_WRITE_UNIT, _READ_UNIT, ITEM_OVERHEAD = 1024, 4096, 100
 
 # The indexes that contain a record, with its keys there. A posting is in by_account as a whole.
 _RECORD_INDEXES = {
@@ -125,6 +135,10 @@ class Write:
     units: int
     index_sizes: Mapping[str, int] = field(default_factory=dict)
     index_units: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def is_of_event(self) -> bool:
+        return self.sk.startswith(FIRST_EVENT)
 
 
 def happy_path(machine: str = "payment") -> list[tuple[str, str]]:
@@ -252,16 +266,41 @@ def settled_writes() -> tuple[Write, ...]:
     captured, _ = PAYMENT.post(capture_entry(GATEWAY, 1999, "USD"))
     entry = settlement_entry(GATEWAY, 1999, 59, "USD", f"charge:ch_{'0' * 24}@2026-11-23")
     settled, entries = captured.next_version(_SETTLED).post(entry)
-    DynamoDbLedger(client, "ledger", sealing(_SETTLED)).record(settled, entries)  # type: ignore[arg-type]
+    DynamoDbLedger(client, "ledger", sealing(_SETTLED)).record(settled, entries, previous=captured)  # type: ignore[arg-type]
     return tuple(client.writes)
 
 
+def payment_writes() -> list[Write]:
+    """What is written for a payment until it is settled, but its events."""
+    return [write for write in [*captured_writes(), *settled_writes()] if not write.is_of_event]
+
+
+def event_writes() -> list[Write]:
+    """A settled payment's events: that it is captured, and that it is settled."""
+    return [write for write in [*captured_writes(), *settled_writes()] if write.is_of_event]
+
+
+@cache
+def delivered_write() -> Write:
+    """The write by which `deliver` remembers how far it has told an endpoint of a payment."""
+    client = _Recorder()
+    deliveries = DynamoDbDeliveries(client, "counters")  # type: ignore[arg-type]
+    deliveries.delivered("my-shop", payment_event(PAYMENT, None), _RECORDED)
+    return client.writes[0]
+
+
+def event_bytes() -> int:
+    """The size of an event as it is published and delivered."""
+    return len(payment_event(PAYMENT, None).to_cloud_event())
+
+
 def stored_bytes() -> tuple[int, int]:
-    """Bytes that a settled payment keeps in the table and in its indexes. Cards and velocity expire."""
-    items = {(write.pk, write.sk): write for write in [*captured_writes(), *settled_writes()]}
+    """Bytes that a settled payment keeps in the table and in its indexes, without its events. Cards and velocity
+    expire."""
+    items = {(write.pk, write.sk): write for write in payment_writes()}
     stored = [write for (pk, _), write in items.items() if is_of_payment(pk)]
-    in_table = sum(write.size + _ITEM_OVERHEAD for write in stored)
-    return in_table, sum(size + _ITEM_OVERHEAD for write in stored for size in write.index_sizes.values())
+    in_table = sum(write.size + ITEM_OVERHEAD for write in stored)
+    return in_table, sum(size + ITEM_OVERHEAD for write in stored for size in write.index_sizes.values())
 
 
 def logged_bytes(reads: int) -> Counter[str]:
@@ -344,8 +383,8 @@ class _Recorder:
         return {}
 
     def update_item(self, **request: Any) -> dict[str, Any]:
-        """An update of what a payment has until it ends, or of velocity. Either item stays within one unit, except for
-        a card that pays again and again."""
+        """An update of what a payment has until it ends, of velocity, or of deliveries. Each item stays within one
+        unit, except for a card that pays again and again."""
         key = request["Key"]
         size = item_bytes(key | request["ExpressionAttributeValues"])
         pk, sk = key.get("pk", key.get("payment_id")), key.get("sk", {"S": ""})

@@ -122,11 +122,12 @@ def simulate(
         sum(write.units for write in writes if write.pk.startswith(kind))
         for kind in ("PAYMENT#", "CARD#", "VELOCITY#reference#")
     )
-    breaks = payments // _PAYMENTS_A_BREAK
+    # A break is written together with its event, under a key of the same day.
+    break_units = 2 * (payments // _PAYMENTS_A_BREAK)
     bin_units, caller_units = [bucket.units(retried_writes) for bucket in bins], caller.units(retried_writes)
     # A lookalike bucket, by first six and last four digits, is written as often as its card pays.
     velocity_total = payments * reference_units + sum(velocity_units_by_card) + payments + sum(bin_units) + caller_units
-    table_total = payments * (payment_units + card_units) + velocity_total + breaks + 1
+    table_total = payments * (payment_units + card_units) + velocity_total + 2 * break_units + 1
     accounts = {
         table_keys.account_day(account, _DAY, shard): count
         for shard, count in account_shards.items()
@@ -147,7 +148,7 @@ def simulate(
         keys("table", "VELOCITY#lookalike#{bin}#{last4}", payments_by_card, table_total),
         keys("table", "VELOCITY#bin#{bin}", bin_units, table_total),
         keys("table", "VELOCITY#caller#{hash}", [caller_units], table_total),
-        keys("table", "BREAK#{day}", [max(breaks, 1)], table_total),
+        keys("table", "BREAK#{day}", [max(break_units, 1)], table_total),
         keys("table", "CLOSE#{year}", [1], table_total),
         keys("by_account", "{account}#{day}#{shard}", accounts.values(), sum(accounts.values())),
         keys("by_day", "{day}#{shard}", day_shards.values(), payments),

@@ -12,7 +12,12 @@ from tests.mocked_terraform import Mocked, mocked, refused_by_provider
 RUNTIMES = facts("lambda_runtimes")
 ALLOWED = sorted({*RUNTIMES["supported"]} & {*RUNTIMES["known_to_provider"]})
 NEXT = ["python3.10", "python3.14", "python3.15"]
-LONGEST = {"name": "p" * 24, "environment": "e" * 12, "api_firewall": {"rate_limit": 100}}
+LONGEST = {
+    "name": "p" * 24,
+    "environment": "e" * 12,
+    "api_firewall": {"rate_limit": 100},
+    "webhooks": {"w" * 18: {"url": "https://shop.example"}},
+}
 SHORTEST = {"name": "pay", "environment": "qa", "sealing_keys": ["a"], "token_keys": ["A_-" * 10 + "zz"]}
 FULL_OF_TAGS = {"tags": {f"{'k' * 123}:{number:04}": "välue _.:/=+-@" + "v" * 242 for number in range(46)}}
 # API Gateway's documentation states no limit for an API's name.
@@ -30,6 +35,7 @@ CASES: dict[str, dict[str, Any]] = {
     "too_long_a_tag": {"tags": {"k" * 129: ""}},
     "too_long_a_value": {"tags": {"k": "v" * 257}},
     "too_long_a_generation": {"token_keys": ["g" * 33]},
+    "too_long_a_webhook": {"webhooks": {"w" * 19: {"url": "https://shop.example"}}},
     "logs_for_too_short": {"log_retention_days": 364},
 }
 # A plan takes seconds, so the plans of the runtimes also cover other variables.

@@ -91,10 +91,30 @@ def test_a_gateway_s_event_costs_two_short_runs_and_no_transition() -> None:
     assert by_price["lambda_gb_second"] < 0.5
 
 
+def test_a_payment_s_events_are_priced_by_themselves() -> None:
+    prices, usd = load_prices(), dict[int, dict[str, float]]()
+    for endpoints in (0, 1, 2):
+        lines = cost.payment_events(1, MILLION, endpoints)
+        usd[endpoints] = {line.price: MILLION * line.units * prices[line.price].each for line in lines}
+    # Two events, each published at $1 and written twice over in a transaction; SQS takes four requests for a delivery.
+    assert (usd[0]["custom_event"], usd[0]["write_unit"], usd[0]["lambda_request"]) == pytest.approx((2, 2.5, 0.4))
+    assert (usd[0]["queue_request"], usd[1]["queue_request"]) == pytest.approx((0, 8 * 0.4))
+    assert usd[1]["custom_event"] == usd[0]["custom_event"]
+    for price, of_one in usd[1].items():
+        assert usd[2][price] - of_one == pytest.approx(of_one - usd[0][price]), price
+    assert sum(usd[1].values()) < 30
+    assert not {"transition", "kms_request"} & usd[1].keys()
+
+
+def test_a_webhook_costs_less_than_a_dollar_a_month() -> None:
+    assert 0.5 < cost._total(cost.webhook_monthly_costs(), load_prices()) < 1
+
+
 def test_every_metric_that_the_functions_count_is_billed() -> None:
     assert {"PaymentCaptured", "PaymentDeclined", "GatewayLatency", "OldestDoubtSeconds", "CardStored"} <= (
         cost._own_metrics()
     )
+    assert {"EventsPublished", "EventsMissing", "WebhooksDelivered", "WebhooksFailed"} <= cost._own_metrics()
 
 
 def test_snapshots_cost_what_awss_own_example_says() -> None:
@@ -128,6 +148,12 @@ def test_the_tables_add_up_and_the_file_says_the_same(tmp_path: Path) -> None:
     assert f"{standard['usd_per_million']:,.2f}" in output.getvalue()
     assert f"{standard['usd_per_million'] / 2:,.2f}" in output.getvalue()
     assert f"{told['base']['usd_per_month']:,.2f}" in output.getvalue()
+    assert f"{told['webhook']['usd_per_month']:,.2f}" in output.getvalue()
+    for events in told["payment_events"].values():
+        prices = load_prices()
+        by_line = [MILLION * line["units"] * prices[line["price"]].each for line in events["lines"]]
+        assert events["usd_per_million"] == pytest.approx(sum(by_line))
+        assert f"{events['usd_per_million']:,.2f}" in output.getvalue()
     assert [design["name"] for design in told["ways"][1:]] == [
         "nine transitions, static key",
         "a static sealing key",

@@ -1,13 +1,28 @@
+from collections import Counter
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
+from functions.deliver.deliver_event import deliver_event
+from functions.shared.adapters.event_bus import EventBridgeBus
+from functions.shared.adapters.table.events import DynamoDbDeliveries, DynamoDbEvents, event_item
+from functions.shared.adapters.table.items import marshal
 from functions.shared.adapters.table.velocity import MAX_REMEMBERED_PAYMENTS
+from functions.shared.adapters.webhooks import SqsDeliveryQueue
+from functions.shared.domain.event import EVENT_TYPES, payment_event
+from tests.fakes import FakeWebhook
 from tools.estimates.footprint import (
+    CALLS,
+    PAYMENT,
     captured_writes,
+    delivered_write,
+    event_bytes,
+    event_writes,
     item_bytes,
     memory_mb,
     milliseconds,
+    payment_writes,
     settled_writes,
     stored_bytes,
     velocity_units,
@@ -57,9 +72,18 @@ def test_a_transaction_is_billed_twice_and_its_index_once() -> None:
     ]
 
 
+def test_the_events_of_a_payment_are_its_two_versions_and_no_part_of_its_own_writes() -> None:
+    assert [write.sk for write in event_writes()] == ["EVENT#000001", "EVENT#000002"]
+    assert [write.units for write in event_writes()] == [2, 2]
+    assert not any(write.is_of_event for write in payment_writes())
+    assert len(payment_writes()) + 2 == len(captured_writes()) + len(settled_writes())
+    assert delivered_write().units == 1
+    assert event_bytes() > delivered_write().size
+
+
 def test_the_payment_is_kept_once_however_often_it_was_written() -> None:
     in_table, in_index = stored_bytes()
-    kept = {write.sk: write for write in (*captured_writes(), *settled_writes()) if "PAYMENT#" in write.pk}
+    kept = {write.sk: write for write in payment_writes() if "PAYMENT#" in write.pk}
     assert in_table == sum(write.size + 100 for write in kept.values())
     by_account = sum(write.size + 100 for key, write in kept.items() if key.startswith("POSTING#"))
     time_and_id = "2026-11-23T09:00:00.000Z" + 36 * "-"
@@ -87,4 +111,39 @@ def test_most_waits_ask_the_ledger_some_times_and_step_functions_not_once() -> N
 def test_every_function_has_the_memory_that_terraform_gives_it() -> None:
     assert memory_mb()["charge"] == 512
     assert memory_mb()["reconcile"] == 1024
-    assert len(memory_mb()) == 24
+    assert len(memory_mb()) == 26
+
+
+def test_an_event_is_published_and_delivered_by_the_priced_calls() -> None:
+    earlier = payment_event(PAYMENT, None)
+    event = payment_event(PAYMENT.next_version("2026-11-24T02:00:00.000Z"), PAYMENT)
+    dynamodb, bus, sqs = MagicMock(), MagicMock(), MagicMock()
+    items = [marshal(event_item(each)) for each in (earlier, event)]
+    dynamodb.batch_get_item.return_value = {"Responses": {"ledger": items[1:]}, "UnprocessedKeys": {}}
+    dynamodb.get_item.return_value = {}
+    dynamodb.get_paginator.return_value.paginate.return_value = [{"Items": items}]
+    bus.put_events.return_value = {"Entries": [{}]}
+
+    def calls() -> Counter[str]:
+        made = Counter(name for client in (dynamodb, bus, sqs) for name, *_ in client.method_calls)
+        made.update(name for name, *_ in dynamodb.get_paginator.return_value.method_calls)
+        for client in (dynamodb, bus, sqs):
+            client.reset_mock()
+        return made
+
+    events, deliveries = DynamoDbEvents(dynamodb, "ledger"), DynamoDbDeliveries(dynamodb, "counters")
+    EventBridgeBus(bus, "events").publish(events.read([(items[1]["pk"]["S"], items[1]["sk"]["S"])]))
+    assert calls() == {"batch_get_item": 1, "put_events": 1}
+    assert CALLS["publish"] == {"dynamodb:BatchGetItem": 1, "events:PutEvents": 1}
+
+    accepted = {"delivered": {"S": earlier.sequence}}
+    dynamodb.get_item.return_value = {"Item": accepted}
+    SqsDeliveryQueue(sqs, "queue", "dead-letters").postpone("receipt", 60)
+    webhook = FakeWebhook()
+    told: Any = {"endpoint": "shop", "types": EVENT_TYPES, "webhook": webhook, "now": event.at}
+    assert deliver_event(event, events=events, deliveries=deliveries, **told) == 1
+    assert webhook.accepted == [event]
+    made = calls()
+    assert made.pop("paginate") == made.pop("get_paginator") == CALLS["deliver"]["dynamodb:Query"]
+    assert made == {"change_message_visibility": 1, "get_item": 1, "update_item": 1}
+    assert sum(CALLS["deliver"].values()) == made.total() + CALLS["deliver"]["dynamodb:Query"]
