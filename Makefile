@@ -236,7 +236,8 @@ lint-types: setup
 
 lint-terraform: setup $(CHECKOV)/requirements.sha
 	$(PAYMENTS) validate
-	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --framework terraform --directory terraform --directory examples/consumer --var-file terraform/environments/prod.tfvars --external-checks-dir terraform/checks
+	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --framework terraform --directory terraform --var-file terraform/environments/prod.tfvars --external-checks-dir terraform/checks
+	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --framework terraform --directory examples/consumer
 
 lock: setup ## Lock the version of every package anew
 	set -e; for name in dev checkov generators localstripe; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done

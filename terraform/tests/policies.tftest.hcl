@@ -8,6 +8,7 @@ mock_provider "aws" {
 variables {
   environment = "test"
   gateways    = { sparkle = { url = "https://sparkle.example" } }
+  webhooks    = { shop = { url = "https://shop.example" } }
 }
 
 # One run, since all of these look at the same deployment, and each run plans anew.
@@ -69,10 +70,24 @@ run "nobody_may_do_more_than_is_named" {
         for statement in document.statement :
         anytrue([for resource in statement.resources : strcontains(resource, "/index/")]) ||
         length(setintersection(["dynamodb:LeadingKeys", "dynamodb:Attributes"], [for condition in statement.condition : condition.variable])) > 0
-        if anytrue([for action in statement.actions : startswith(action, "dynamodb:")])
+        if anytrue([for action in statement.actions : startswith(action, "dynamodb:")]) && statement.sid != "FollowLedger"
       ]
     ]))
     error_message = "No function may read or write all of the table."
+  }
+
+  assert {
+    condition = aws_dynamodb_table.ledger.stream_view_type == "KEYS_ONLY" && {
+      for name, document in data.aws_iam_policy_document.function : name => [
+        for statement in document.statement : [statement.actions, statement.resources] if statement.sid == "FollowLedger"
+      ] if anytrue([for statement in document.statement : statement.sid == "FollowLedger"])
+      } == {
+      publish = [[
+        toset(["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"]),
+        toset([aws_dynamodb_table.ledger.stream_arn]),
+      ]]
+    }
+    error_message = "Only publish may follow the stream, in which there are no items but their keys."
   }
 
   assert {

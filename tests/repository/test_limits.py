@@ -132,20 +132,22 @@ LIMITS = {
         f"at most {found('follow_event_trials  = ([0-9]+)', QUEUE)} times"
     ),
     "gateways' events that are followed at once": found("maximum_concurrency = ([0-9]+)", QUEUE),
-    "a webhook's endpoint": "connects within {:g} seconds, and answers within {:g}".format(*webhooks.TIMEOUTS_SECONDS),
-    "an event that an endpoint has not accepted comes again": "after {}, then {} times after {} seconds".format(
-        ", ".join(map(str, sorted({*PAUSES_SECONDS})[:-1])),
-        PAUSES_SECONDS.count(PAUSES_SECONDS[-1]),
-        PAUSES_SECONDS[-1],
+    "a webhook's endpoint must be connected to, and go on answering": "within {:g} and {:g} seconds".format(
+        *webhooks.TIMEOUTS_SECONDS
     ),
-    "how old the earlier events are that an event takes along": f"at most {LOOKS_BACK.days} days",
-    "events that are delivered to one endpoint at once": found(
-        r'mapping" "webhook" \{[\s\S]+?maximum_concurrency = (\d+)', QUEUE
+    "an event that a webhook has not accepted is delivered again": (
+        "after {}, {}, {}, {}, {}, then every {} seconds, ".format(*dict.fromkeys(PAUSES_SECONDS))
+        + f"{found('deliver_trials  = ([0-9]+)', QUEUE)} times in all"
     ),
-    "an event that an endpoint has not accepted is kept": "{:g} days, and then as long among its dead letters".format(
-        int(found(r'"webhook(?:_dead_letters)?" \{[\s\S]+?message_retention_seconds += (\d+)', QUEUE)) / 86_400
+    "events that are delivered to a webhook at once": found(
+        r'"webhook" \{[^}]+[^{]+scaling_config \{\s+maximum_concurrency = ([0-9]+)', QUEUE
     ),
-    "what an endpoint has accepted is remembered": f"for {events.DELIVERED_RETENTION.days} days",
+    "an event, and a webhook's dead letter, wait in a queue": (
+        f"{int(found('message_retention_seconds += ([0-9]+) # 14 days', QUEUE)) // 86400} days"
+    ),
+    "earlier events that a webhook has not accepted go along with a later one": f"for {LOOKS_BACK.days} days",
+    "what a webhook has accepted is remembered": f"for {events.DELIVERED_RETENTION.days} days",
+    "what signs a webhook's events is picked up": f"within {secrets.MAX_AGE_SECONDS} seconds",
     "a stored card is kept": f"{default('card_retention_days')} days after it was last used",
     "logs are kept": f"{default('log_retention_days')} days",
     "a deleted key can be brought back": f"{default('kms_deletion_window_days')} days",
