@@ -155,7 +155,7 @@ resource "aws_lambda_event_source_mapping" "webhook" {
 
   # A slow endpoint must not take the concurrency that payments need.
   scaling_config {
-    maximum_concurrency = 10
+    maximum_concurrency = var.webhooks[each.key].concurrency
   }
 
   # As for gateway_events.

@@ -215,10 +215,11 @@ variable "gateway_event_secrets" {
 }
 
 variable "webhooks" {
-  description = "The endpoints that are told of events (docs/webhooks.md), by name: each event's JSON is posted to url, signed. events are the types that it wants, in functions/shared/domain/event_types.json; all if there are none. What an endpoint does not accept comes again for three days."
+  description = "The endpoints that are told of events (docs/webhooks.md), by name: each event's JSON is posted to url, signed. events are the types that it wants, in functions/shared/domain/event_types.json; all if there are none; concurrency is how many are delivered at once. What an endpoint does not accept comes again for three days."
   type = map(object({
-    url    = string
-    events = optional(list(string), [])
+    url         = string
+    events      = optional(list(string), [])
+    concurrency = optional(number, 10)
   }))
   default = {}
 
@@ -238,6 +239,13 @@ variable "webhooks" {
   validation {
     condition     = alltrue([for webhook in var.webhooks : alltrue([for type in webhook.events : contains(local.event_types, type)])])
     error_message = "A webhook's events must be among the types in functions/shared/domain/event_types.json."
+  }
+
+  validation {
+    condition = alltrue([
+      for webhook in var.webhooks : webhook.concurrency >= 2 && webhook.concurrency <= 1000 && floor(webhook.concurrency) == webhook.concurrency
+    ])
+    error_message = "A webhook's concurrency is a whole number of 2 to 1000, as Lambda takes it."
   }
 }
 

@@ -136,3 +136,8 @@ def operation_request(
 
 def refund_request(payment: Payment, amount_minor: int | None = None) -> OperationRequest:
     return operation_request(payment, "refund", amount_minor)
+
+
+WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # pragma: allowlist secret
+OLD_WEBHOOK_SECRET = "whsec_dGhlLW9uZS1iZWZvcmUtaXQtZHVyaW5nLXJvdGF0aW9u"  # pragma: allowlist secret
+"""The secrets that sign a webhook's events, during a rotation."""

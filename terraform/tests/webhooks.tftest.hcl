@@ -257,3 +257,17 @@ run "no_secret_is_no_list_of_secrets" {
 
   expect_failures = [var.webhook_secrets]
 }
+
+run "a_concurrency_that_lambda_does_not_take_is_refused" {
+  command = plan
+
+  plan_options {
+    target = [aws_cloudwatch_event_bus.events, aws_secretsmanager_secret_version.webhook]
+  }
+
+  variables {
+    webhooks = { shop = { url = "https://shop.example", concurrency = 1 } }
+  }
+
+  expect_failures = [var.webhooks]
+}

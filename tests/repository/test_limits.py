@@ -140,7 +140,7 @@ LIMITS = {
         + f"{found('deliver_trials  = ([0-9]+)', QUEUE)} times in all"
     ),
     "events that are delivered to a webhook at once": found(
-        r'"webhook" \{[^}]+[^{]+scaling_config \{\s+maximum_concurrency = ([0-9]+)', QUEUE
+        r"concurrency = optional\(number, ([0-9]+)\)", "terraform/variables.tf"
     ),
     "an event, and a webhook's dead letter, wait in a queue": (
         f"{int(found('message_retention_seconds += ([0-9]+) # 14 days', QUEUE)) // 86400} days"

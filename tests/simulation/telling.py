@@ -21,6 +21,7 @@ from functions.shared.adapters.event_bus import EventBridgeBus
 from functions.shared.adapters.table.events import DynamoDbDeliveries, DynamoDbEvents, to_event
 from functions.shared.adapters.webhooks import SqsDeliveryQueue, StandardWebhook, WebhookEndpoint
 from functions.shared.domain.event import EVENT_TYPES, Event
+from tests.samples import OLD_WEBHOOK_SECRET, WEBHOOK_SECRET
 from tests.simulation.clock import Clock
 from tests.simulation.lambdas import Functions, Reply
 from tests.simulation.network import FATES, Lost, Network, Outage, Refused, Weather
@@ -28,7 +29,7 @@ from tests.simulation.table import Item, Key, Table, TableClient
 
 QUEUE_ARN = "arn:aws:sqs:eu-west-1:123456789012:payments-test-webhook-shop"
 DEAD_LETTERS = "dead-letters"
-SECRETS = ["whsec_c2ltdWxhdGlvbi1vZi1hLXNpZ25pbmctc2VjcmV0", "whsec_dGhlLW9uZS1iZWZvcmUtaXQtZHVyaW5nLXJvdGF0aW9u"]
+SECRETS = [WEBHOOK_SECRET, OLD_WEBHOOK_SECRET]
 # terraform/sqs.tf
 VISIBILITY_SECONDS, TRIALS, DELIVER_SECONDS = 180, 12, 30
 PUBLISH_SECONDS, BATCH = 30, 5

@@ -12,11 +12,9 @@ from werkzeug.test import TestResponse
 from client import PaymentsClient
 from examples.checkout.app import create_app
 from functions.shared.domain.event import Event, card_erased, payment_event
-from tests.samples import LATER, NOW, TEST_CARDS, operation_request, payment
+from tests.samples import LATER, NOW, OLD_WEBHOOK_SECRET, TEST_CARDS, WEBHOOK_SECRET, operation_request, payment
 from tests.scripted_api import ScriptedApi
 from tests.unit.examples.test_checkout import NO_PAYMENT, Shop, paid
-
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 class ToldShop(Shop):
@@ -26,7 +24,7 @@ class ToldShop(Shop):
     def payment_id(self) -> str:
         return f"{self.order_id}-1"
 
-    def tell(self, event: Event, secret: str = SECRET, at: datetime | None = None) -> TestResponse:
+    def tell(self, event: Event, secret: str = WEBHOOK_SECRET, at: datetime | None = None) -> TestResponse:
         body, moment = event.to_cloud_event(), at or datetime.now(UTC)
         headers = {
             "webhook-id": event.event_id,
@@ -43,7 +41,7 @@ class ToldShop(Shop):
 
 @pytest.fixture
 def shop(payments: PaymentsClient) -> ToldShop:
-    return ToldShop(create_app(payments, TEST_CARDS, SECRET).test_client())
+    return ToldShop(create_app(payments, TEST_CARDS, WEBHOOK_SECRET).test_client())
 
 
 def test_once_told_the_shop_need_not_ask(api: ScriptedApi, shop: ToldShop) -> None:
@@ -85,7 +83,9 @@ def test_a_refund_is_processing_until_its_event_says_more(api: ScriptedApi, shop
 
 
 @pytest.mark.parametrize(
-    ("secret", "age"), [("whsec_" + "b" * 32, timedelta()), (SECRET, timedelta(minutes=6))], ids=["another's", "old"]
+    ("secret", "age"),
+    [(OLD_WEBHOOK_SECRET, timedelta()), (WEBHOOK_SECRET, timedelta(minutes=6))],
+    ids=["another's", "old"],
 )
 def test_what_is_not_signed_now_by_the_deployment_is_refused(
     api: ScriptedApi, shop: ToldShop, secret: str, age: timedelta

@@ -16,14 +16,14 @@ from standardwebhooks import Webhook
 from functions.shared.adapters.webhooks import StandardWebhook
 from functions.shared.domain.event import EndpointGone, NotDelivered, payment_event
 from functions.shared.domain.times import iso
-from tests.samples import payment
+from tests.samples import WEBHOOK_SECRET, payment
 from tests.sandbox import serving
-from tools.deployment.stack import Listener, Stack, StackError
+from tools.deployment.stack import Listener, Stack, StackError, new_payment_id
 from tools.local.events import signing_secret
 from tools.local.listener.app import create_app
 from tools.trials.listening import ReceivedEvent, forward, listen
 
-API_KEY = "a-key-of-the-listener"
+API_KEY = new_payment_id()
 EVENTS = [payment_event(replace(payment("pay-1"), version=version), None) for version in (1, 2, 3)]
 
 
@@ -54,7 +54,7 @@ class TestListener:
 
     def test_it_refuses_what_another_has_signed_or_what_is_old(self, listener: Listener) -> None:
         with pytest.raises(NotDelivered, match="400"):
-            deliver(listener, 0, secret="whsec_" + "b" * 64)
+            deliver(listener, 0, secret=WEBHOOK_SECRET)
         with pytest.raises(NotDelivered, match="400"):
             deliver(listener, 0, at=datetime.now(UTC) - timedelta(minutes=6))
         assert listener.events() == {"events": [], "last": 0}
@@ -78,7 +78,7 @@ class TestListener:
         answer = requests.request(method, listener.url + path, json={"statuses": [500]}, timeout=10)
         assert (answer.status_code, answer.json()) == (401, {"error": {"code": "unauthorized"}})
         with pytest.raises(StackError, match="HTTPError"):
-            replace(listener, api_key="another").events()
+            replace(listener, api_key=WEBHOOK_SECRET).events()
 
     def test_a_listener_that_is_gone_is_said_to_be(self, listener: Listener) -> None:
         with pytest.raises(StackError, match="Is the stack up"):

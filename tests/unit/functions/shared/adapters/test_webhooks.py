@@ -25,9 +25,10 @@ from functions.shared.domain.times import iso
 from tests.documents import document
 from tests.npm import by_npm
 from tests.samples import NOW, payment
+from tests.samples import OLD_WEBHOOK_SECRET as OLD_SECRET
+from tests.samples import WEBHOOK_SECRET as SECRET
 from tests.sandbox import serving
 
-SECRET, OLD_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_dGhlLW9uZS1iZWZvcmUtaXQtZHVyaW5nLXJvdGF0aW9u"
 EVENT = payment_event(payment("pay-1"), None)
 
 
