@@ -58,7 +58,6 @@ class Telling:
         clock: Clock,
         table: Table,
         weather: Weather,
-        functions: type[Functions],
         tell: Callable[[str], None],
         failed_unexpectedly: Callable[[str], None],
     ) -> None:
@@ -73,7 +72,7 @@ class Telling:
         # In some worlds it answers with errors, of which this is the probability, until the weather is calm.
         self._refuses = random.choice((0, 0, 0.2, 0.9))
         self._network = Network(clock, random, replace(weather, outages=[*weather.outages, *self._outages()]), tell)
-        self._functions = functions(clock, self._network, random, tell, failed_unexpectedly)
+        self._functions = Functions(clock, self._network, random, tell, failed_unexpectedly)
         client: Any = TableClient(table, self._network)
         webhook = StandardWebhook("https://shop.test/webhooks", lambda: SECRETS)
         webhook._session = SimpleNamespace(post=self._post)

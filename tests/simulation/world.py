@@ -210,9 +210,7 @@ class World:
         self.functions = functions(clock, carrier, random, self._tell, self._failed_unexpectedly)
         self._machines = Machines(clock, self.functions, random, self._tell, self._ended, self._gave_up)
 
-        self._telling = Telling(
-            seed, clock, self.table, carrier.weather, functions, self._tell, self._failed_unexpectedly
-        )
+        self._telling = Telling(seed, clock, self.table, carrier.weather, self._tell, self._failed_unexpectedly)
 
         client: Any = TableClient(self.table, carrier)
         states: Any = SimpleNamespace(
