@@ -41,7 +41,7 @@ def test_a_payment_is_accepted_with_its_location(driver: Driver) -> None:
 def test_a_declined_payment_is_recorded_and_moves_no_money(driver: Driver) -> None:
     payment = driver.paid(card_data=CARD_DATA | {"card_number": "4000000000009995"})
     assert (payment["status"], payment["decline_code"]) == ("declined", "insufficient_funds")
-    assert list(driver.payment_items(payment["payment_id"])) == ["PAYMENT"]
+    assert list(driver.payment_items(payment["payment_id"])) == ["EVENT#000001", "PAYMENT"]
     assert driver.states(payment["payment_id"])[-1] == "Persist"
 
 
