@@ -257,19 +257,29 @@ def task_answers(events: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 @contextmanager
 def _without_events(stack: Stack) -> Iterator[None]:
-    """Let the gateways' sandboxes send no events: what follows one happens after the payment, and only if a deployment
-    has an endpoint for them."""
+    """Let the gateways' sandboxes send no events, and let publish tell of none: what follows one happens after the
+    payment."""
     before = {
         name: sandbox.call("GET", "/sandbox/events").json()["endpoint"] for name, sandbox in stack.sandboxes.items()
     }
     for sandbox in stack.sandboxes.values():
         sandbox.call("DELETE", "/sandbox/events").raise_for_status()
+    switch_sources(stack, "publish", on=False)
     try:
         yield
     finally:
+        switch_sources(stack, "publish", on=True)
         for name, endpoint in before.items():
             if endpoint:
                 stack.sandboxes[name].call("POST", "/sandbox/events", json=endpoint).raise_for_status()
+
+
+def switch_sources(stack: Stack, function: str, *, on: bool) -> None:
+    """Let the streams and queues that call the function do so, or not."""
+    client = stack.client("lambda")
+    mappings = client.list_event_source_mappings(FunctionName=f"{stack.function_name(function)}:live")
+    for mapping in mappings["EventSourceMappings"]:
+        client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=on)
 
 
 def counted_calls(product: Workflow, payments: int) -> Section:

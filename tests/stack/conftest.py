@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+from bench.workflow import switch_sources
 from tests.chromium import browser  # noqa: F401
 from tests.conftest import STACKS, scope_of
 from tests.stack.driver import Driver
@@ -72,11 +73,8 @@ def stack() -> Stack:
 
 def deliver_events(stack: Stack, *, enabled: bool) -> None:
     """Let the stack's own events be delivered to its listener, or not. Those from before are dropped."""
-    functions, url = stack.client("lambda"), stack.webhook_queue_urls["listener"]["queue"]
-    mappings = functions.list_event_source_mappings(FunctionName=f"{stack.function_name('deliver')}:live")
-    stack.client("sqs").purge_queue(QueueUrl=url)
-    for mapping in mappings["EventSourceMappings"]:
-        functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=enabled)
+    stack.client("sqs").purge_queue(QueueUrl=stack.webhook_queue_urls["listener"]["queue"])
+    switch_sources(stack, "deliver", on=enabled)
 
 
 @pytest.fixture

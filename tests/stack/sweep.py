@@ -9,7 +9,7 @@ import string
 import sys
 import unicodedata
 import zipfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import requests
 
 from functions.shared.domain.card_number import passes_luhn
+from functions.shared.domain.event import SOURCE
 from tests.gateways import changed_gateways
 from tests.redeployment import put_into_service
 from tools.deployment.stack import Stack
@@ -199,16 +200,22 @@ def _items(stack: Stack) -> Iterator[tuple[Place, str]]:
 
 
 def _messages(stack: Stack) -> Iterator[tuple[Place, str]]:
-    """Receive and delete each message of each queue. A status-change event is filed under its execution's name."""
+    """Receive and delete each message of each queue."""
     sqs = stack.client("sqs")
     for url in sqs.list_queues().get("QueueUrls", []):
         queue = url.rsplit("/", 1)[1]
         while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
             for message in messages:
-                is_event = queue == EVENTS_QUEUE
-                name = json.loads(message["Body"])["detail"].get("name", "") if is_event else queue
-                yield Place("event" if is_event else "queue", name), _text(message)
+                kind, name = _kind_and_name(json.loads(message["Body"])) if queue == EVENTS_QUEUE else ("queue", queue)
+                yield Place(kind, name), _text(message)
                 sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+
+def _kind_and_name(event: Mapping[str, Any]) -> tuple[str, str]:
+    """Where an event is filed: one of ours under its subject, and a status change under its execution's name."""
+    if event["source"] == SOURCE:
+        return "event of ours", event["detail"]["subject"]
+    return "event", event["detail"].get("name", "")
 
 
 def _text(value: Any) -> str:
@@ -217,18 +224,24 @@ def _text(value: Any) -> str:
 
 @contextmanager
 def every_event_kept(stack: Stack) -> Iterator[None]:
-    """Send every event on the bus to a queue as well."""
+    """Send every event on every bus to a queue as well."""
     sqs, events = stack.client("sqs"), stack.client("events")
     url = sqs.create_queue(QueueName=EVENTS_QUEUE)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     account = stack.state_machine_arn.split(":")[4]
-    events.put_rule(Name=EVENTS_QUEUE, EventPattern=json.dumps({"account": [account]}))
-    events.put_targets(Rule=EVENTS_QUEUE, Targets=[{"Id": "queue", "Arn": arn}])
+    allowed = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage"}
+    policy = {"Version": "2012-10-17", "Statement": [allowed | {"Resource": arn}]}
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+    buses = [bus["Name"] for bus in events.list_event_buses()["EventBuses"]]
+    for bus in buses:
+        events.put_rule(Name=EVENTS_QUEUE, EventBusName=bus, EventPattern=json.dumps({"account": [account]}))
+        events.put_targets(Rule=EVENTS_QUEUE, EventBusName=bus, Targets=[{"Id": "queue", "Arn": arn}])
     try:
         yield
     finally:
-        events.remove_targets(Rule=EVENTS_QUEUE, Ids=["queue"])
-        events.delete_rule(Name=EVENTS_QUEUE)
+        for bus in buses:
+            events.remove_targets(Rule=EVENTS_QUEUE, EventBusName=bus, Ids=["queue"])
+            events.delete_rule(Name=EVENTS_QUEUE, EventBusName=bus)
         sqs.delete_queue(QueueUrl=url)
 
 
