@@ -148,6 +148,7 @@ def _stored(payment_id: str, stored: StoredOnRequest) -> dict[str, Any]:
         "status": "stored",
         "captured_minor": 0,
         "refunded_minor": 0,
+        "disputed_minor": 0,
         "card": stored.card.to_dict() if stored.card else None,
         "created_at": stored.created_at,
         "updated_at": stored.created_at,
