@@ -16,18 +16,19 @@ def allow(actions: tuple[str, ...], resource: str = "*") -> dict[str, Any]:
     return {"Effect": "Allow", "Action": list(actions), "Resource": resource}
 
 
-class TestStreams:
-    @pytest.fixture(scope="class")
-    def stream(self, emulator: Emulator) -> str:
-        created = emulator.client("dynamodb").create_table(
-            TableName=TABLE,
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-            StreamSpecification={"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"},
-        )
-        return str(created["TableDescription"]["LatestStreamArn"])
+@pytest.fixture(scope="module")
+def stream(emulator: Emulator) -> str:
+    created = emulator.client("dynamodb").create_table(
+        TableName=TABLE,
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"},
+    )
+    return str(created["TableDescription"]["LatestStreamArn"])
 
+
+class TestStreams:
     @pytest.mark.parametrize("missing", [None, *STREAM_ACTIONS])
     def test_records_arrive_only_under_a_role_that_may_read_the_stream(
         self, emulator: Emulator, stream: str, missing: str | None
