@@ -126,8 +126,8 @@ def _by_content(event: Event) -> tuple[str, str, str, str]:
         return type_, payment["payment_id"], f"{event.data['version']:06}", payment["updated_at"]
     if family == "card":
         return event.type, event.data["token"], event.at, event.at
-    found = (event.data[name] for name in ("type", "payment_id", "item"))
-    return event.type, event.data["day"], "#".join([event.at, *found]), event.at
+    subject = "#".join(event.data[name] for name in ("day", "type", "payment_id", "item"))
+    return event.type, subject, event.at, event.at
 
 
 def flaw_of_seal(

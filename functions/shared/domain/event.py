@@ -55,8 +55,8 @@ class EndpointGone(NotDelivered):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event. `subject` is the payment's id, the card's token or the break's day, `at` the time of the change (UTC,
-    ISO 8601). The order of a subject's events is that of their `sequence`, compared as texts."""
+    """One event. `subject` is the payment's id, the card's token, or the break by its day and what it is about; `at` is
+    the time of the change (UTC, ISO 8601). The order of a subject's events is that of their `sequence`, as texts."""
 
     type: EventType
     subject: str
@@ -118,9 +118,8 @@ def card_erased(token: str, at: str) -> Event:
 
 def break_found(found: "Break", at: str) -> Event:
     """The event of a break that was not open before."""
-    return Event(
-        "reconciliation.break", found.day, f"{at}#{found.type}#{found.payment_id}#{found.item}", at, asdict(found)
-    )
+    subject = f"{found.day}#{found.type}#{found.payment_id}#{found.item}"
+    return Event("reconciliation.break", subject, at, at, asdict(found))
 
 
 def _sequence(version: int) -> str:

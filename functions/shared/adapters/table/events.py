@@ -4,7 +4,7 @@
 |----------|-----------------------------|--------------------|--------------------------------------------------------|
 | ledger   | `PAYMENT#{payment_id}`      | `EVENT#{version}`  | the event of a version of the payment's record         |
 | ledger   | `EVENTS#{token}`            | `EVENT#{time}`     | the event of an erased card                            |
-| ledger   | `EVENTS#{day}`              | `EVENT#{time}#{…}` | the event of a break                                   |
+| ledger   | `EVENTS#{day}#{type}#{…}`   | `EVENT#{time}`     | the event of a break                                   |
 | counters | `DELIVERED#{endpoint}#{pk}` | `DELIVERED`        | the last of these events that an endpoint has accepted |
 """
 

@@ -91,7 +91,7 @@ def sequence_of(sk: str) -> str:
 
 
 def events_pk(subject: str) -> str:
-    """The key of the events of a subject that is not a payment: a card's token, or a day."""
+    """The key of the events of a subject that is not a payment: a card's token, or a break."""
     return f"EVENTS#{subject}"
 
 

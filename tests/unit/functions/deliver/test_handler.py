@@ -10,8 +10,9 @@ from functions.deliver.deliver_event import LOOKS_BACK, PAUSES_SECONDS, pause_se
 from functions.deliver.handler import handler
 from functions.shared import runtime
 from functions.shared.domain.errors import QueueUnavailable
-from functions.shared.domain.event import EndpointGone, Event, NotDelivered, card_erased
+from functions.shared.domain.event import EndpointGone, Event, NotDelivered, break_found, card_erased
 from functions.shared.domain.payment import Payment
+from functions.shared.domain.settlement import Break
 from functions.shared.domain.times import iso
 from tests.fakes import LEDGER_DOWN, FakeWebhookEndpoint
 from tests.samples import LATER, NOW, operation_request, payment
@@ -116,6 +117,16 @@ def test_an_event_that_has_no_payment_is_delivered_too(
     event = card_erased("tok_1", NOW)
     assert delivered(event)
     assert endpoint.webhook.accepted == [event]
+
+
+def test_breaks_of_one_moment_are_all_told_in_whatever_order(
+    world: World, output: Output, endpoint: FakeWebhookEndpoint
+) -> None:
+    found = [Break("2026-11-23", "duplicate", f"pay-{n}", f"charge:ch_{n}", "one line", "two") for n in (2, 1, 3)]
+    told = [break_found(each, NOW) for each in found]
+    world.events.events += told
+    assert [delivered(event) for event in told] == [True, True, True]
+    assert endpoint.webhook.accepted == told
 
 
 def test_endpoints_are_told_independently(world: World, output: Output, told: list[Event]) -> None:

@@ -100,7 +100,7 @@ class TestContent:
         erased, found = card_erased("tok_1", NOW), break_found(BREAK, NOW)
         assert (erased.type, erased.subject, erased.data) == ("card.erased", "tok_1", {"token": "tok_1"})
         assert (found.type, found.subject, found.data["type"]) == (
-            "reconciliation.break", "2026-11-23", "missing_in_ledger",
+            "reconciliation.break", "2026-11-23#missing_in_ledger#pay-1#charge:ch_1", "missing_in_ledger",
         )  # fmt: skip
         assert not erased.is_of_payment
         assert not found.is_first

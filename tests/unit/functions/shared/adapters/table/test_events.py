@@ -87,7 +87,7 @@ def test_a_break_is_told_once_until_it_is_resolved(aws: MockedAws, events: Dynam
     breaks.record(found, "run-1", NOW)
     breaks.record(found, "run-2", LATER)
     first, second = break_found(found, NOW), break_found(found, LATER)
-    places = [(f"EVENTS#{found.day}", f"EVENT#{event.sequence}") for event in (first, second)]
+    places = [(f"EVENTS#{event.subject}", f"EVENT#{event.at}") for event in (first, second)]
     assert events.read(places) == [first]
     breaks.resolve_not_found(found.day, "run-3", LATER)
     breaks.record(found, "run-4", LATER)
