@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from functions.shared.adapters.table.items import marshal, query
-from functions.shared.adapters.table.keys import FIRST_EVENT, payment_pk
+from functions.shared.adapters.table.keys import FIRST_EVENT, delivered_key, payment_pk
 from tools.deployment.stack import Stack, StackError
 
 _BATCH = 10  # the most that SQS returns at a time
@@ -50,8 +50,7 @@ def publish_again(stack: Stack, payment_id: str) -> int:
     if not places:
         raise StackError(f"The ledger has no events of a payment {payment_id}.")
     for webhook in stack.webhook_queue_urls:
-        key = {"pk": f"DELIVERED#{webhook}#{pk}", "sk": "DELIVERED"}
-        dynamodb.delete_item(TableName=stack.required("counters_table"), Key=marshal(key))
+        dynamodb.delete_item(TableName=stack.required("counters_table"), Key=marshal(delivered_key(webhook, pk)))
     records = [{"dynamodb": {"Keys": {"pk": {"S": pk}, "sk": {"S": sk}}}} for sk in places]
     answer: Any = stack.invoke("publish", {"Records": records})
     if answer:

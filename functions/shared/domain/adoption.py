@@ -10,13 +10,13 @@ then succeeds, then fails, and a dispute is open, then lost, then won. Adopting 
 after a newer one, thus changes nothing.
 """
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from functions.shared.domain.charge import Charge, Refund, RefundStatus
 from functions.shared.domain.dispute import Dispute
 from functions.shared.domain.errors import GatewayMismatch
+from functions.shared.domain.hashed_name import hashed_name
 from functions.shared.domain.ledger import (
     EntryKind,
     JournalEntry,
@@ -36,14 +36,10 @@ ADOPTABLE_STATUSES = frozenset({"authorized", "captured", "partially_refunded", 
 
 _STEPS: tuple[RefundStatus | None, ...] = (None, "pending", "succeeded", "failed")
 
-# An id without a digit can't be taken for a card number.
-_LETTERS = str.maketrans("0123456789", "ghijklmnop")
-
 
 def adopted_id(type: OperationType, gateway_id: str) -> str:
     """The id of an operation that nobody requested from us, derived from the gateway's id and so always the same."""
-    name = hashlib.sha256(f"{type} {gateway_id}".encode()).hexdigest()[:32]
-    return f"gateway-{name.translate(_LETTERS)}"
+    return f"gateway-{hashed_name(f'{type} {gateway_id}')}"
 
 
 def adopt(

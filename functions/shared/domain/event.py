@@ -4,12 +4,12 @@ An event is recorded in the transaction that makes the change, and never changes
 CloudEvent (CloudEvents 1.0.2; `sequence` is its extension of that name). It holds no card number and no ciphertext.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
+from functions.shared.domain.hashed_name import hashed_name
 from functions.shared.domain.operation import MAX_OPERATIONS_IN_RECORD
 from functions.shared.domain.payment import Payment
 from functions.shared.domain.payment_body import payment_body
@@ -40,9 +40,6 @@ EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 
 SOURCE = "payments"
 """The CloudEvents attribute `source`, and the source of the events on the bus."""
-
-# An id without a digit can't be taken for a card number.
-_LETTERS = str.maketrans("0123456789", "ghijklmnop")
 
 
 class NotDelivered(Exception):
@@ -77,8 +74,7 @@ class Event:
     def event_id(self) -> str:
         """The same however often the event is told."""
         family = self.type.partition(".")[0]
-        name = hashlib.sha256(f"{family}#{self.subject}#{self.sequence}".encode()).hexdigest()[:32]
-        return f"evt_{name.translate(_LETTERS)}"
+        return f"evt_{hashed_name(f'{family}#{self.subject}#{self.sequence}')}"
 
     def to_cloud_event(self) -> str:
         """The event in the JSON format of CloudEvents. The same event always becomes the same text."""
@@ -130,12 +126,10 @@ def _type(payment: Payment, previous: Payment | None) -> EventType:
     if previous and _failed_refunds(payment) > _failed_refunds(previous):
         return "payment.refund_failed"
     if previous is None or (payment.status, payment.refunded_minor) != (previous.status, previous.refunded_minor):
-        of_status: Any = f"payment.{payment.status}"
-        return of_status  # type: ignore[no-any-return]
+        return cast(EventType, f"payment.{payment.status}")
     if payment.disputes != previous.disputes:
         newest = next(dispute for dispute in reversed(payment.disputes) if dispute not in previous.disputes)
-        of_dispute: Any = f"payment.dispute_{'opened' if newest.status == 'open' else newest.status}"
-        return of_dispute  # type: ignore[no-any-return]
+        return cast(EventType, f"payment.dispute_{'opened' if newest.status == 'open' else newest.status}")
     looks_the_same = payment_body(payment) | {"updated_at": previous.updated_at} == payment_body(previous)
     return "payment.settled" if looks_the_same and payment.entry_count > previous.entry_count else "payment.updated"
 

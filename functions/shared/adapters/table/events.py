@@ -88,4 +88,4 @@ def _pk(event: Event) -> str:
 
 
 def _delivered_key(endpoint: str, event: Event) -> Item:
-    return marshal({"pk": f"DELIVERED#{endpoint}#{_pk(event)}", "sk": "DELIVERED"})
+    return marshal(keys.delivered_key(endpoint, _pk(event)))

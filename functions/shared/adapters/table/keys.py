@@ -95,6 +95,11 @@ def events_pk(subject: str) -> str:
     return f"EVENTS#{subject}"
 
 
+def delivered_key(endpoint: str, events: str) -> dict[str, str]:
+    """The key of how far an endpoint has been told of the events with this partition key."""
+    return {"pk": f"DELIVERED#{endpoint}#{events}", "sk": "DELIVERED"}
+
+
 def card_key(token: str) -> dict[str, str]:
     return {"pk": f"CARD#{token}", "sk": "CARD"}
 
