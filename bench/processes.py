@@ -195,8 +195,8 @@ def warm_calls(processes: Processes, tasks: dict[str, Path], rounds: int) -> Sec
     for function, task in tasks.items():
         processes.run(processes.environment(function), "warm", str(task), str(rounds), str(max(5, rounds // 10)))
         measured, floor = (
-            Samples(tuple(1000 * seconds for seconds in taken))
-            for taken in json.loads(Path(f"{task}.warm").read_text())
+            Samples(tuple(1000 * seconds for seconds in durations))
+            for durations in json.loads(Path(f"{task}.warm").read_text())
         )
         rows.append(Row(function, "ms", measured, floor, Target("difference", 1)))
     return Section(

@@ -304,8 +304,8 @@ def counted_calls(product: Workflow, payments: int) -> Section:
         finally:
             _record_calls(stack, False)
     # All payments should make the same calls. If some differ, show the highest count of each call.
-    made = {name for calls in counts_by_payment for name in calls}
-    highest = Counter({name: max(calls[name] for calls in counts_by_payment) for name in made})
+    call_names = {name for calls in counts_by_payment for name in calls}
+    highest = Counter({name: max(calls[name] for calls in counts_by_payment) for name in call_names})
     needed, happy_path = needed_calls(), [name for name, _ in footprint.happy_path()]
     names = sorted(needed | highest, key=[*WHY_CALLED, *highest].index)
     counts = [Count(name, highest[name], needed[name], WHY_CALLED.get(name, "nothing needs it")) for name in names]

@@ -501,8 +501,8 @@ def _check_texts(texts: Mapping[str, str | Mapping[str, str] | None]) -> None:
 
 def _shows(summary: CardSummary | None, card: CardData) -> bool:
     """Whether a stored card that is shown like this can be this card."""
-    shown = (card.card_number[:6], card.card_number[-4:], card.expiry_date)
-    return summary is not None and summary.token is not None and (summary.bin, summary.last4, summary.expiry) == shown
+    facts = (card.card_number[:6], card.card_number[-4:], card.expiry_date)
+    return summary is not None and summary.token is not None and (summary.bin, summary.last4, summary.expiry) == facts
 
 
 def _used_for_another(refusal: RequestRefused) -> KeyUsedForAnother:

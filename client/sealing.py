@@ -81,10 +81,10 @@ def fingerprint(pem: str) -> str:
 
 def _agreed(jwk: Mapping[str, str]) -> tuple[bytes, bytes, dict[str, Any]]:
     """Agree on a content key (RFC 7518, 4.6). Returns it, no encrypted key, and what the header says of it."""
-    ours = ec.generate_private_key(ec.SECP256R1())
-    secret = ours.exchange(ec.ECDH(), _ec_key(jwk))
+    ephemeral_key = ec.generate_private_key(ec.SECP256R1())
+    secret = ephemeral_key.exchange(ec.ECDH(), _ec_key(jwk))
     content_key = ConcatKDFHash(hashes.SHA256(), _KEY_BYTES, _OTHER_INFO).derive(secret)
-    point = ours.public_key().public_numbers()
+    point = ephemeral_key.public_key().public_numbers()
     x, y = (_base64url(coordinate.to_bytes(_COORDINATE_BYTES, "big")) for coordinate in (point.x, point.y))
     return content_key, b"", {"epk": {"kty": "EC", "crv": "P-256", "x": x, "y": y}}
 

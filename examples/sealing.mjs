@@ -93,15 +93,15 @@ async function agreed(subtle, { jwk }, fingerprint) {
   } catch {
     throw new Error("The sealing key is not a P-256 public key in JWK.");
   }
-  const ours = await subtle.generateKey(P256, true, ["deriveBits"]);
-  const secret = await subtle.deriveBits({ name: "ECDH", public: publicKey }, ours.privateKey, KEY_BITS);
+  const ephemeral = await subtle.generateKey(P256, true, ["deriveBits"]);
+  const secret = await subtle.deriveBits({ name: "ECDH", public: publicKey }, ephemeral.privateKey, KEY_BITS);
   // The Concat KDF (RFC 7518, 4.6.2) in its first round, which fills the key: the secret, then the `enc`, neither `apu`
   // nor `apv`, and the key's length; each text with its length in front.
-  const told = [...uint32(ENC.length), ...utf8(ENC), ...uint32(0), ...uint32(0), ...uint32(KEY_BITS)];
-  const round = Uint8Array.from([...uint32(1), ...new Uint8Array(secret), ...told]);
+  const otherInfo = [...uint32(ENC.length), ...utf8(ENC), ...uint32(0), ...uint32(0), ...uint32(KEY_BITS)];
+  const round = Uint8Array.from([...uint32(1), ...new Uint8Array(secret), ...otherInfo]);
   const derived = await subtle.digest("SHA-256", round);
   const contentKey = await subtle.importKey("raw", derived, AES, false, ["encrypt"]);
-  const { kty, crv, x, y } = await subtle.exportKey("jwk", ours.publicKey);
+  const { kty, crv, x, y } = await subtle.exportKey("jwk", ephemeral.publicKey);
   return { contentKey, encryptedKey: new Uint8Array(), epk: { kty, crv, x, y } };
 }
 

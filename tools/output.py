@@ -58,9 +58,9 @@ def progress(console: Console, *columns: ProgressColumn, transient: bool = True)
     return Progress(*columns, description, TimeElapsedColumn(), console=console, transient=transient, expand=True)
 
 
-def counted(count: int, one: str, several: str | None = None) -> str:
+def counted(count: int, singular: str, plural: str | None = None) -> str:
     """`1 payment`, `2,000 payments`, `0 entries`."""
-    return f"{count:,} {one if count == 1 else several or one + 's'}"
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
 def did_you_mean(word: str, words: Iterable[str]) -> str:

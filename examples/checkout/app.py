@@ -72,9 +72,9 @@ def create_app(
         return order
 
     def find_payment(order: Order, wait_seconds: int = 0) -> api.Payment | None:
-        told = orders.told(order.payment_id)
-        if told and order.is_settled_by(told):
-            return told
+        last_told = orders.last_told(order.payment_id)
+        if last_told and order.is_settled_by(last_told):
+            return last_told
         try:
             return payments.payment(order.payment_id, wait_seconds=wait_seconds)
         except api.NotFound:

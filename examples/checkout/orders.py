@@ -62,20 +62,20 @@ BASKET = (Item("Ethiopia Guji, 1 kg", 1, 2950), Item("Colombia Huila, 250 g", 2,
 class Orders:
     def __init__(self) -> None:
         self._orders: dict[str, Order] = {}
-        self._told: dict[str, tuple[str, Payment]] = {}
+        self._payments_told: dict[str, tuple[str, Payment]] = {}
         self._lock = threading.Lock()
 
     def tell(self, payment_id: str, sequence: str, payment: Payment) -> None:
         """Keep what the shop is told of a payment. Events come at least once; an older one says nothing new."""
         with self._lock:
-            known, _ = self._told.get(payment_id, ("", payment))
-            if sequence > known:
-                self._told[payment_id] = sequence, payment
+            last_sequence, _ = self._payments_told.get(payment_id, ("", payment))
+            if sequence > last_sequence:
+                self._payments_told[payment_id] = sequence, payment
 
-    def told(self, payment_id: str) -> Payment | None:
+    def last_told(self, payment_id: str) -> Payment | None:
         """The payment as of the last event, or None before the first."""
-        told = self._told.get(payment_id)
-        return told[1] if told else None
+        entry = self._payments_told.get(payment_id)
+        return entry[1] if entry else None
 
     def create(self) -> Order:
         """Create an order. Its id can't be guessed, since anyone who knows it may pay."""

@@ -48,8 +48,10 @@ def _parts(shards: Sequence[tuple[str, int]], written: Written) -> Iterator[list
     lines: list[Line] = []
     with ThreadPoolExecutor(_MAX_CONNECTIONS) as pool:
         for start in range(0, len(shards), _MAX_CONNECTIONS):
-            for found in pool.map(lambda shard: list(written.lines(*shard)), shards[start : start + _MAX_CONNECTIONS]):
-                lines += found
+            for shard_lines in pool.map(
+                lambda shard: list(written.lines(*shard)), shards[start : start + _MAX_CONNECTIONS]
+            ):
+                lines += shard_lines
             while len(lines) >= MAX_PART_LINES:
                 yield lines[:MAX_PART_LINES]
                 lines = lines[MAX_PART_LINES:]

@@ -47,12 +47,12 @@ def charge_card(
     """
     if ledger.statuses([payment_id]):
         return {"outcome": "recorded"}
-    held = held_cards.find(payment_id)
-    if held is None or held.transaction_id != transaction_id:
+    held_card = held_cards.find(payment_id)
+    if held_card is None or held_card.transaction_id != transaction_id:
         raise LedgerConflict("The payment's card is not held any more.")
     if not gateway.abilities.security_code:
-        held = replace(held, security_code=None)
-    card = decrypt_card(held, summary, cipher=cipher)
+        held_card = replace(held_card, security_code=None)
+    card = decrypt_card(held_card, summary, cipher=cipher)
     order = Order(
         payment_id,
         payment.amount_minor,
@@ -60,7 +60,7 @@ def charge_card(
         started_at,
         payment.merchant_reference,
         payment.description,
-        _stored_credential(payment, summary, held),
+        _stored_credential(payment, summary, held_card),
         payment.three_d_secure,
         payment.return_url,
         payment.exemption,
@@ -90,7 +90,7 @@ def _without_asking(charge: Charge, gateway: PaymentGateway) -> Charge:
     return charge
 
 
-def _stored_credential(payment: PaymentRequest, card: CardSummary, held: HeldCard) -> StoredCredential | None:
+def _stored_credential(payment: PaymentRequest, card: CardSummary, held_card: HeldCard) -> StoredCredential | None:
     if payment.initiator:
-        return StoredCredential("subsequent", payment.initiator, payment.reason, held.network_transaction_id)
+        return StoredCredential("subsequent", payment.initiator, payment.reason, held_card.network_transaction_id)
     return StoredCredential("initial", "customer") if card.token else None

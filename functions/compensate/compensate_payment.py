@@ -45,27 +45,27 @@ def compensate_payment(
     Raises ReversalUnconfirmed while the gateway does not confirm the reversal (the ledger says in doubt),
     LedgerUnavailable, and LedgerConflict if another process recorded at the same time.
     """
-    known = ledger.find(payment.payment_id)
-    if known and charge_result.outcome == "recorded":
-        return known.payment
-    if known is None:
-        known = record_doubt(replace(payment, reversing=True), request, ledger=ledger)
+    record = ledger.find(payment.payment_id)
+    if record and charge_result.outcome == "recorded":
+        return record.payment
+    if record is None:
+        record = record_doubt(replace(payment, reversing=True), request, ledger=ledger)
     now = payment.updated_at
-    ended = known.payment
+    ended = record.payment
     if ended.status == "in_doubt":
-        ended = undo_charge(known, gateways=gateways, ledger=ledger, now=now)
+        ended = undo_charge(record, gateways=gateways, ledger=ledger, now=now)
     if ended.was_declined_by_gateway:
         velocity_counter.count_decline(ended)
-    if known.payment.status == "in_doubt":
+    if record.payment.status == "in_doubt":
         return ended
     if charge_result.outcome == "unknown":
-        charge_result = _find_charge(known.payment, gateways.possible(payment))
-    if charge_result.charge_id in (None, known.payment.charge_id) or charge_result.outcome not in (
+        charge_result = _find_charge(record.payment, gateways.possible(payment))
+    if charge_result.charge_id in (None, record.payment.charge_id) or charge_result.outcome not in (
         "captured",
         "authorized",
     ):
-        return known.payment
-    return _undo_second_charge(known, charge_result, gateways=gateways, ledger=ledger, now=now)
+        return record.payment
+    return _undo_second_charge(record, charge_result, gateways=gateways, ledger=ledger, now=now)
 
 
 def _find_charge(payment: Payment, gateway: ChargeLookUp) -> ChargeResult:
@@ -80,7 +80,7 @@ def _find_charge(payment: Payment, gateway: ChargeLookUp) -> ChargeResult:
 
 
 def _undo_second_charge(
-    known: RecordedPayment,
+    record: RecordedPayment,
     charge_result: ChargeResult,
     *,
     gateways: Gateways,
@@ -88,7 +88,7 @@ def _undo_second_charge(
     now: str,
 ) -> Payment:
     """Record the existence of a second charge, then undo it. The record shows the undoing as open until confirmed."""
-    payment = known.payment
+    payment = record.payment
     assert charge_result.charge_id and payment.amount_minor and payment.currency
     operation = payment.operation(charge_result.charge_id)
     if operation is None:
@@ -98,7 +98,7 @@ def _undo_second_charge(
         entries = [capture_entry(gateway, payment.amount_minor, payment.currency, charge_result.charge_id)]
         payment = payment.undo_other_charge(charge_result.charge_id, "refund" if captured else "void", now)
         payment, posted = payment.post(*entries if captured else ())
-        ledger.record(payment, posted, previous=known.payment)
+        ledger.record(payment, posted, previous=record.payment)
         operation = payment.operation(charge_result.charge_id)
     assert operation
     if not operation.is_open:

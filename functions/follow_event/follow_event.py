@@ -37,16 +37,16 @@ def follow_event(
     GatewayOutcomeUnknown if the gateway doesn't show the charge (yet), GatewayMismatch for another payment's charge,
     and the errors of the ports and of `resolve_payment`.
     """
-    shown = None if event.payment_id else read_charge(event.charge_id, gateway=gateways.named(gateway))
-    payment_id = shown.reference if shown else event.payment_id
+    charge = None if event.payment_id else read_charge(event.charge_id, gateway=gateways.named(gateway))
+    payment_id = charge.reference if charge else event.payment_id
     assert payment_id
-    known = ledger.find(payment_id)
-    if known and known.payment.status != "in_doubt":
-        if event.status == known.payment.status:
+    record = ledger.find(payment_id)
+    if record and record.payment.status != "in_doubt":
+        if event.status == record.payment.status:
             return event.status  # nothing new: most events are about what we did ourselves
     else:
         execution = executions.find(payment_id)
-        if execution is None and known is None and _age(event, now) > VISIBLE_WITHIN:
+        if execution is None and record is None and _age(event, now) > VISIBLE_WITHIN:
             return "unknown"
         if execution and execution.running:
             if event.status == "action_required":
@@ -56,11 +56,11 @@ def follow_event(
         if execution is None or execution.running:
             raise PaymentUnderWay("The payment has not been seen to end yet.")
         # So soon after the execution's end, a look by reference might miss the charge. The event has its own id.
-        shown = shown or read_charge(event.charge_id, gateway=gateways.named(gateway))
-        if shown.reference != payment_id:
+        charge = charge or read_charge(event.charge_id, gateway=gateways.named(gateway))
+        if charge.reference != payment_id:
             raise GatewayMismatch("The event is about a charge of another payment.")
     ports: dict[str, Any] = {"gateways": gateways, "ledger": ledger, "executions": executions}
-    return resolve_payment(payment_id, **ports, now=now, shown=shown)[0]
+    return resolve_payment(payment_id, **ports, now=now, shown_charge=charge)[0]
 
 
 def _age(event: GatewayEvent, now: str) -> timedelta:

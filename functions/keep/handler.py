@@ -21,8 +21,8 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         runtime.kept_until(now),
         encrypted.get("network_transaction_id"),
     )
-    kept = keep_card(
+    answer = keep_card(
         key, card, event["sealed_hash"], now, card_vault=runtime.card_vault(), held_cards=runtime.held_cards()
     )
     runtime.count("CardStored")
-    return kept
+    return answer

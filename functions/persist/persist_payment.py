@@ -47,12 +47,12 @@ def already_recorded(payment_id: str, *, held_cards: HeldCards, ledger: Ledger, 
 
     Raises LedgerConflict if the record shows a failure, and LedgerUnavailable.
     """
-    known = ledger.payment(payment_id)
-    assert known  # nothing is ever deleted
-    if known.status in FAILURE_STATUSES:
-        raise LedgerConflict(f"The payment was recorded before, as {known.status}.")
+    payment = ledger.payment(payment_id)
+    assert payment  # nothing is ever deleted
+    if payment.status in FAILURE_STATUSES:
+        raise LedgerConflict(f"The payment was recorded before, as {payment.status}.")
     held_cards.erase(payment_id, now)
-    return known
+    return payment
 
 
 def persist_payment(
@@ -79,8 +79,8 @@ def persist_payment(
     token = payment.card.token if payment.card else None
     if token and not card_on_file:
         assert payment.card
-        if held := held_cards.find(payment.payment_id):
-            card = StoredCard(payment.card, held.ciphertext, keep_card_until, network_transaction_id)
+        if held_card := held_cards.find(payment.payment_id):
+            card = StoredCard(payment.card, held_card.ciphertext, keep_card_until, network_transaction_id)
         elif not ledger.statuses([payment.payment_id]):
             # No earlier attempt has stored the card. Somebody stopped the execution, and so the card was erased.
             payment = replace(payment, card=payment.card.without_token())

@@ -159,45 +159,45 @@ class Reconciliation:
         if REDACTED in astuple(line) or line.reference is None or not line.is_known:
             self._break(line, "missing_in_ledger", "a line as documented", f"{line} at {gateway}")
             return
-        known = self.ledger.find(line.reference)
-        if known is None:
+        record = self.ledger.find(line.reference)
+        if record is None:
             execution = self.executions.find(line.reference)
             if execution is None or not execution.running:
                 self._break(line, "missing_in_ledger", "a payment", f"{line} at {gateway}")
             return
-        broken = compare(line, known.payment, known.entries, self.day)
+        broken = compare(line, record.payment, record.entries, self.day)
         if broken:
-            known = self._adopt(known)
-            broken = compare(line, known.payment, known.entries, self.day)
+            record = self._adopt(record)
+            broken = compare(line, record.payment, record.entries, self.day)
         if broken:
             self.breaks.record(broken, self.run, self.now)
         elif line.settled > datetime.fromisoformat(self.now):
             # The lines of a day that is not over are not final yet.
             if _utc_day(line.settled) != self.day:
                 self._break(line, "status_differs", f"settled by {self.now}", f"{line}, settled at {line.settled_at}")
-        elif line.paid and settled_as(line, known.entries) is None:
-            self._settle(line, gateway, known)
+        elif line.paid and settled_as(line, record.entries) is None:
+            self._settle(line, gateway, record)
 
-    def _settle(self, line: SettlementLine, gateway: str, known: RecordedPayment) -> None:
+    def _settle(self, line: SettlementLine, gateway: str, record: RecordedPayment) -> None:
         """Post the line's settlement and, for a failed refund, the return of its money."""
-        payment, entries = known.payment.next_version(self.now), list[JournalEntry]()
+        payment, entries = record.payment.next_version(self.now), list[JournalEntry]()
         if line.type == "refund_failed":
-            refund = entry_of(line, payment, known.entries)
+            refund = entry_of(line, payment, record.entries)
             operation = payment.operation((refund and refund.entry.source) or "")
             if operation and operation.status == "succeeded" and refund:
-                payment = known.payment.fail_refund(operation, self.now)
+                payment = record.payment.fail_refund(operation, self.now)
                 entries.append(refund.entry.reverse(refund.number, "refund_failed"))
                 self.count("RefundFailed")
         source = settlement_source(line, self.day)
         entries.append(settlement_entry(gateway, line.amount_minor, line.fee_minor, line.currency, source))
-        recorded, posted = payment.post(*entries)
-        self.ledger.record(recorded, posted, previous=known.payment)
+        updated, posted = payment.post(*entries)
+        self.ledger.record(updated, posted, previous=record.payment)
 
     # -- The ledger's side: every movement of the day must be in a report
 
     def _compare_entries(self, gateway: PaymentGateway, page: str | None) -> Cursor:
-        first = int(page or 0)
-        shards = range(first, min(first + SHARDS_PER_STEP, self.books.shards))
+        first_shard = int(page or 0)
+        shards = range(first_shard, min(first_shard + SHARDS_PER_STEP, self.books.shards))
         lines = {
             (line.reference, line.type, name)
             for line in chain.from_iterable(part.lines for part in self._pages(gateway))
@@ -221,13 +221,13 @@ class Reconciliation:
 
         A dispute that was won has two lines.
         """
-        known = self.ledger.find(posted.payment_id)
+        record = self.ledger.find(posted.payment_id)
         is_disputed = posted.kind in ("dispute", "dispute_won")
-        if known is None or not (
-            is_disputed or posted.number in {entry.number for entry in entries_in_effect(known.entries)}
+        if record is None or not (
+            is_disputed or posted.number in {entry.number for entry in entries_in_effect(record.entries)}
         ):
             return
-        charge_id = posted.source if posted.source in other_charges(known.payment) else known.payment.charge_id
+        charge_id = posted.source if posted.source in other_charges(record.payment) else record.payment.charge_id
         charge = gateway.find(charge_id) if charge_id else None
         moved_at, found = (charge.captured_at, f"a charge that is {charge.status}") if charge else (None, "no charge")
         if posted.kind == "refund":
@@ -275,25 +275,25 @@ class Reconciliation:
     def _adopt_open(self, page: str | None) -> Cursor:
         payment_ids, next_page = self.ledger.awaiting_gateway(page)
         for payment_id in payment_ids:
-            if known := self.ledger.find(payment_id):
-                self._adopt(known)
+            if record := self.ledger.find(payment_id):
+                self._adopt(record)
         return Cursor("open", next_page) if next_page else Cursor("close")
 
-    def _adopt(self, known: RecordedPayment) -> RecordedPayment:
+    def _adopt(self, record: RecordedPayment) -> RecordedPayment:
         """Adopt the charge's movements and return the record. A charge that can't be adopted is recorded as a break."""
-        payment = known.payment
+        payment = record.payment
         if payment.status not in ADOPTABLE_STATUSES:
-            return known
+            return record
         charge = self.gateways.of(payment).find(payment.charge_id) if payment.charge_id else None
         found = "no charge"
         try:
             if charge:
-                return record_movements(known, charge, ledger=self.ledger, now=self.now)
+                return record_movements(record, charge, ledger=self.ledger, now=self.now)
         except GatewayMismatch as mismatch:
             found = str(mismatch)
         expected = f"charge {payment.charge_id} of {payment.amount_minor} {payment.currency}"
         self._record("status_differs", payment.payment_id, "charge", expected, found)
-        return known
+        return record
 
     # -- The end of the run
 

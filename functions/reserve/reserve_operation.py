@@ -18,8 +18,8 @@ def reserve_operation(
     has not ended or may not be visible yet, LedgerUnavailable, LedgerConflict if another process recorded at the same
     time, GatewayMismatch, and the gateway's errors.
     """
-    known = ledger.find(request.payment_id)
-    if known is None:
+    record = ledger.find(request.payment_id)
+    if record is None:
         execution = executions.find(request.payment_id)
         # DescribeExecution is eventually consistent: a payment requested just now may not be visible yet.
         if execution is None and not request.payment_would_be_visible(now):
@@ -27,14 +27,14 @@ def reserve_operation(
         if execution is None or execution.was_rejected:
             raise PaymentNotFound("There is no payment with this id.")
         raise PaymentUnderWay("The payment has no end yet.")
-    if known.payment.operation(request.operation_id):
-        return known.payment
-    payment = known.payment
+    if record.payment.operation(request.operation_id):
+        return record.payment
+    payment = record.payment
     # If the request is too old, its execution ended long ago, and no other execution would send it to the gateway.
     if request.is_too_late(now):
         reserved = payment.reject(request, "expired", now)
     else:
-        payment = adopt_charge(known, gateways=gateways, ledger=ledger, now=now).payment
+        payment = adopt_charge(record, gateways=gateways, ledger=ledger, now=now).payment
         reserved = payment.reserve(request, now)
         in_part = request.amount_minor not in (None, payment.amount_minor)
         # A payment that can be reserved for has a charge, and so a gateway.

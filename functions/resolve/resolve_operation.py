@@ -40,21 +40,21 @@ def resolve_operation(
     request = OperationRequest.from_request(operation_id, execution.request, execution.started_at)
     if execution.running:
         return request.payment_id, "processing"
-    known = ledger.find(request.payment_id)
-    if known is None:
+    record = ledger.find(request.payment_id)
+    if record is None:
         # Once the payment is recorded, a late Reserve could still find it, so the record must then show this operation
         # as rejected. Only a payment that was rejected itself is never recorded.
         payment_execution = payments.find(request.payment_id)
         may_be_recorded = payment_execution is not None and not payment_execution.was_rejected
         may_be_reserved = may_be_recorded or not request.is_too_late(now)
         return request.payment_id, "processing" if may_be_reserved else "rejected"
-    payment = known.payment
+    payment = record.payment
     operation = payment.operation(operation_id)
     if operation is None:
         ledger.record(payment.reject(request, _failure_code(execution), now), previous=payment)
         return request.payment_id, "rejected"
     if operation.is_open and ask_gateway:
-        payment = adopt_charge(known, gateways=gateways, ledger=ledger, now=now).payment
+        payment = adopt_charge(record, gateways=gateways, ledger=ledger, now=now).payment
         operation = _recorded_operation(payment, operation_id)
     if operation.is_open and not operation.pending:
         performed = Performed(reason=_failure_code(execution))

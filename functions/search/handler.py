@@ -11,13 +11,13 @@ from functions.shared.domain.errors import Unavailable
 def handler(event: runtime.Event) -> dict[str, Any]:
     try:
         criteria = Criteria.from_parameters(event["queryStringParameters"] or {}, runtime.now())
-        found = search_payments(criteria, index=runtime.payment_index(), ledger=runtime.ledger())
+        page = search_payments(criteria, index=runtime.payment_index(), ledger=runtime.ledger())
     except InvalidSearch as error:
         return _INVALID[str(error)]
     except Unavailable as error:
         runtime.logger.warning("unavailable", reason=str(error))
         return http.UNAVAILABLE
-    return http.answer(200, found)
+    return http.answer(200, page)
 
 
 _INVALID = {

@@ -117,8 +117,8 @@ def _positions(criteria: Criteria, index: PaymentIndex) -> tuple[Iterator[Positi
 
 def _days(since: str, until: str) -> list[str]:
     """The days between these times, newest first."""
-    first, last = date.fromisoformat(since[:10]), date.fromisoformat(until[:10])
-    return [(last - timedelta(n)).isoformat() for n in range((last - first).days + 1)]
+    first_day, last_day = date.fromisoformat(since[:10]), date.fromisoformat(until[:10])
+    return [(last_day - timedelta(n)).isoformat() for n in range((last_day - first_day).days + 1)]
 
 
 def _status(text: str | None) -> Status | None:

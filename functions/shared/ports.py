@@ -479,15 +479,15 @@ class Books(Protocol):
         """Store the totals of a day that is over, so that they need not be computed again."""
         ...
 
-    def closed_days(self, first: str, last: str) -> dict[str, DayTotals]:
-        """The totals of the closed days from `first` to `last`."""
+    def closed_days(self, first_day: str, last_day: str) -> dict[str, DayTotals]:
+        """The totals of the closed days from `first_day` to `last_day`."""
         ...
 
 
 class Breaks(Protocol):
     """The breaks that reconciliation found, by day. Raises LedgerUnavailable."""
 
-    def record(self, found: Break, run: str, at: str) -> None: ...
+    def record(self, found_break: Break, run: str, at: str) -> None: ...
 
     def found_in_run(self, day: str, run: str) -> list[Break]:
         """The breaks that the run has found so far."""

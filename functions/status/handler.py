@@ -39,7 +39,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
     try:
         ledger = runtime.ledger()
         if operation_id is None:
-            found = payment_status(
+            body = payment_status(
                 canonical_id(payment_id),
                 ledger=ledger,
                 executions=runtime.executions(),
@@ -50,7 +50,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
                 wait_seconds=wait_seconds,
             )
         else:
-            found = operation_status(
+            body = operation_status(
                 canonical_id(payment_id),
                 canonical_id(operation_id),
                 ledger=ledger,
@@ -63,7 +63,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         return http.UNAVAILABLE
     except ForAnotherPayment:
         return _KEY_USED
-    return http.answer(200, found) if found else not_found
+    return http.answer(200, body) if body else not_found
 
 
 _WAITS = {str(seconds): seconds for seconds in range(LONGEST_WAIT_SECONDS + 1)}

@@ -27,7 +27,7 @@ COPIED = ("client", "functions", "tools", "statemachine", "docs", "tests")
 RUNS = 5_000
 FIRST_SEED = 1
 
-Found = dict[str, Any] | None
+Detection = dict[str, Any] | None
 """`{"runs", "seed", "broken"}`: how many runs it took to detect a mutant, and by which rule; None if it survives."""
 
 # Each mutant runs in a process of its own, forked from one that has imported all packages: importing them would take
@@ -88,7 +88,7 @@ BOOK = "tools/local/sparkle/charges.py"
 PAYMENT_STATES = "statemachine/payment.asl.json"
 JOURNAL = "functions/shared/domain/ledger.py"
 ADOPTION = "functions/shared/domain/adoption.py"
-SHOWN = "functions/shared/domain/charge.py"
+CHARGE_MODEL = "functions/shared/domain/charge.py"
 RESOLVE_STATES = "statemachine/resolve.asl.json"
 RANDOM = '__import__("secrets").token_hex(8)'
 NO_ANSWER = (
@@ -175,7 +175,7 @@ MUTANTS = (
     ),
     Mutant(
         "a charge that is found stands, even if its reversal was asked for",
-        ((RESOLVE, "if not known.payment.reversing:", "if True:"),),
+        ((RESOLVE, "if not record.payment.reversing:", "if True:"),),
     ),
     Mutant(
         "the gateway is asked for a payment that the books know",
@@ -229,7 +229,7 @@ MUTANTS = (
     Mutant(
         "a part that was approved is as good as the whole",
         (
-            (SHOWN, "is_complete = self.captured_minor == amount_minor or", "is_complete = True or"),
+            (CHARGE_MODEL, "is_complete = self.captured_minor == amount_minor or", "is_complete = True or"),
             (ADOPTION, "charge.captured_minor not in (0, payment.captured_minor)", "False"),
         ),
     ),
@@ -246,8 +246,8 @@ MUTANTS = (
         (
             (
                 UNDO_CHARGE,
-                "recorded = ledger.find(payment.payment_id)",
-                "recorded = RecordedPayment(*payment.post(*suspense))",
+                "record = ledger.find(payment.payment_id)",
+                "record = RecordedPayment(*payment.post(*suspense))",
             ),
         ),
     ),
@@ -494,7 +494,7 @@ MUTANTS = (
     ),
     Mutant(
         "Charge charges whatever card is held",
-        ((CHARGE, "if held is None or held.transaction_id != transaction_id:", "if held is None:"),),
+        ((CHARGE, "if held_card is None or held_card.transaction_id != transaction_id:", "if held_card is None:"),),
         (CHARGE_TEST, "test_only_the_card_that_encrypt_told_of_is_charged"),
     ),
     Mutant(
@@ -591,7 +591,7 @@ MUTANTS = (
     ),
     Mutant(
         "an adopted movement is told as if it were the first version",
-        (("functions/shared/use_cases/adopt_charge.py", "posted, previous=known.payment)", "posted)"),),
+        (("functions/shared/use_cases/adopt_charge.py", "posted, previous=record.payment)", "posted)"),),
     ),
     Mutant("a card is erased without its event", ((CARDS, '[{"Delete": delete}, event]', '[{"Delete": delete}]'),)),
     Mutant(
@@ -637,7 +637,7 @@ MUTANTS = (
 )
 
 
-def find(mutant: Mutant, runs: int = RUNS, first_seed: int = FIRST_SEED) -> Found:
+def find(mutant: Mutant, runs: int = RUNS, first_seed: int = FIRST_SEED) -> Detection:
     with TemporaryDirectory() as folder, ProcessPoolExecutor(1, _PROCESSES) as process:
         mutant.breed(Path(folder))
         if mutant.test:
@@ -645,7 +645,7 @@ def find(mutant: Mutant, runs: int = RUNS, first_seed: int = FIRST_SEED) -> Foun
         return process.submit(_inside, folder, _hunt, first_seed, runs).result()
 
 
-def _inside(folder: str, look: Callable[..., Found], *arguments: Any) -> Found:
+def _inside(folder: str, look: Callable[..., Detection], *arguments: Any) -> Detection:
     """Look while the process has the mutant's code instead of the product's."""
     os.chdir(folder)
     sys.path.insert(0, folder)
@@ -655,7 +655,7 @@ def _inside(folder: str, look: Callable[..., Found], *arguments: Any) -> Found:
     return look(*arguments)
 
 
-def _hunt(first_seed: int, runs: int) -> Found:
+def _hunt(first_seed: int, runs: int) -> Detection:
     """Run seeds until a rule is broken."""
     import tests.conftest  # noqa: F401  # what must be in the environment before the runtime is imported
     from tests.simulation.world import simulate
@@ -666,26 +666,26 @@ def _hunt(first_seed: int, runs: int) -> Found:
     return None
 
 
-def _failing(file: str, test: str) -> Found:
-    with redirect_stdout(StringIO()) as said:
+def _failing(file: str, test: str) -> Detection:
+    with redirect_stdout(StringIO()) as output:
         code = pytest.main(["-q", "-p", "no:cacheprovider", "--assert=plain", file, "-k", test])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-        raise RuntimeError(f"{test}: {said.getvalue()[-2000:]}")
+        raise RuntimeError(f"{test}: {output.getvalue()[-2000:]}")
     return {"runs": 1, "seed": None, "broken": test} if code else None
 
 
 def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = list(track(pool.map(find, MUTANTS), "mutants", total=len(MUTANTS), console=console))
+        results = list(track(pool.map(find, MUTANTS), "mutants", total=len(MUTANTS), console=console))
     table = Table("what is broken on purpose", "runs until red", "seed", "what the simulation says")
-    for mutant, how in zip(MUTANTS, found, strict=True):
-        if how:
-            table.add_row(mutant.name, str(how["runs"]), str(how["seed"]), how["broken"])
+    for mutant, result in zip(MUTANTS, results, strict=True):
+        if result:
+            table.add_row(mutant.name, str(result["runs"]), str(result["seed"]), result["broken"])
         else:
             table.add_row(mutant.name, f"[red]survives {RUNS}[/red]")
     console.print(table)
-    return 0 if all(found) else 1
+    return 0 if all(results) else 1
 
 
 if __name__ == "__main__":

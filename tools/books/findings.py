@@ -301,8 +301,8 @@ def _gateway_findings(payment: Evidence) -> Iterator[Finding]:
     for each in payment.charges:
         amounts = [each[f"{name}_minor"] for name in ("refunded", "captured", "amount")]
         if amounts != sorted(amounts):
-            shown = _joined(money(amount, each["currency"]) for amount in amounts)
-            yield Finding(payment.payment_id, Kind.REVERSED_TWICE, "refunded ≤ captured ≤ amount", shown)
+            amounts_text = _joined(money(amount, each["currency"]) for amount in amounts)
+            yield Finding(payment.payment_id, Kind.REVERSED_TWICE, "refunded ≤ captured ≤ amount", amounts_text)
     others = [each["charge_id"] for each in payment.operations() if each.get("charge_id")]
     own = [charge for charge in payment.charges if charge["id"] not in others]
     if len(approved := [charge for charge in own if charge["status"] != "declined"]) > 1:
@@ -335,11 +335,11 @@ def _missing_movements(payment: Evidence, charge: Item) -> Iterator[str]:
         yield f"capture of {money(charge['captured_minor'], charge['currency'])}"
     operations = {operation["operation_id"]: operation for operation in payment.operations()}
     for refund in charge["refunds"]:
-        theirs = operations.get(adopted_id("refund", refund["id"]))
-        ours = operations.get(refund["refund_reference"], theirs) or {}
-        has_succeeded, has_failed = ours.get("status") == "succeeded", ours.get("error") == "refund_failed"
+        adopted = operations.get(adopted_id("refund", refund["id"]))
+        recorded = operations.get(refund["refund_reference"], adopted) or {}
+        has_succeeded, has_failed = recorded.get("status") == "succeeded", recorded.get("error") == "refund_failed"
         on_the_books = {
-            "pending": bool(ours.get("pending")) or has_succeeded or has_failed,
+            "pending": bool(recorded.get("pending")) or has_succeeded or has_failed,
             "succeeded": has_succeeded,
             "failed": not has_succeeded,
         }

@@ -94,15 +94,15 @@ def _flaw_of_events(record: Item, items: Sequence[Item]) -> str | None:
     events = [to_event(_plain(item)) for item in items]
     if not events:
         return None
-    told, version = [event.data["version"] for event in events], int(record["version"])
-    if missing := set(range(told[0], version + 1)).difference(told):
+    versions, version = [event.data["version"] for event in events], int(record["version"])
+    if missing := set(range(versions[0], version + 1)).difference(versions):
         return f"its event of version {min(missing)} is missing"
-    if told[-1] > version:
-        return f"has an event of version {told[-1]}, and its record is of version {version}"
-    shown = events[-1].data["payment"]
+    if versions[-1] > version:
+        return f"has an event of version {versions[-1]}, and its record is of version {version}"
+    payment = events[-1].data["payment"]
     for name in _SHOWN_AS_RECORDED:
-        if shown.get(name) != _plain(record.get(name)):
-            return f"its event of version {version} has {name} {shown.get(name)}, and its record {record.get(name)}"
+        if payment.get(name) != _plain(record.get(name)):
+            return f"its event of version {version} has {name} {payment.get(name)}, and its record {record.get(name)}"
     return None
 
 
@@ -139,9 +139,9 @@ def flaw_of_seal(
     """
     item = _plain(record)
     if "mac" not in item:
-        known = [line.record for anchor, line in lines if anchor.number == 1]
+        first_anchored = [line.record for anchor, line in lines if anchor.number == 1]
         marked = str(item.get("written_shard")).startswith(f"{UNSEALED}#")
-        if marked and digest("record", item).hex() in known:
+        if marked and digest("record", item).hex() in first_anchored:
             return None
         return Flaw(payment_id, "its record has no MAC")
     try:
@@ -175,14 +175,14 @@ def flaw_of_anchors(payment_id: str, items: Mapping[str, Item], lines: Sequence[
                 payment_id, f"is gone: {anchor_has} it in version {line.version}, with {line.entry_count} entries"
             )
         try:
-            found = Line.of(record)
+            current = Line.of(record)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             return Flaw(payment_id, f"its record can't be read: {error!r}")
-        if found.version < line.version:
-            return Flaw(payment_id, f"its record is of version {found.version}: {anchor_has} version {line.version}")
-        if found.version == line.version and found.record != line.record:
-            return Flaw(payment_id, f"its record of version {found.version} is another: {anchor_has} it otherwise")
-        if found.facts != line.facts:
+        if current.version < line.version:
+            return Flaw(payment_id, f"its record is of version {current.version}: {anchor_has} version {line.version}")
+        if current.version == line.version and current.record != line.record:
+            return Flaw(payment_id, f"its record of version {current.version} is another: {anchor_has} it otherwise")
+        if current.facts != line.facts:
             return Flaw(payment_id, f"what was asked for is another: {anchor_has} it otherwise")
         last = items.get(keys.entry_sk(line.entry_count), {}).get("hash") if line.entry_count else GENESIS_HASH
         if last != line.journal_hash:

@@ -99,9 +99,9 @@ class BooksReader:
         entry_ids = ((payment_id, number) for (_, payment_id, number), _ in groupby(postings, key=entry))
         while batch := list(islice(entry_ids, _BATCH)):
             with _ledger_error_if_damaged(f"an entry of {day}"):
-                found = self.ledger.entries(batch)
+                entries = self.ledger.entries(batch)
                 payments = self.ledger.payments({payment_id for payment_id, _ in batch})
-                yield from [(found[number], payments[number[0]]) for number in batch]
+                yield from [(entries[number], payments[number[0]]) for number in batch]
 
     def payment(self, payment_id: str) -> RecordedPayment:
         """Raises LedgerError if the payment is missing, or differs from what was written."""
@@ -120,12 +120,14 @@ def accounts_of(stack: Stack) -> tuple[str, ...]:
 def first_day_of(books: Books, created: str) -> str:
     """The first day that may have postings: the day the table was created, or an earlier day whose close is not empty.
     A table restored from a backup is younger than its books."""
-    first = created
+    first_day = created
     while earlier := [
-        day for day, totals in books.closed_days(f"{int(first[:4]) - 1}-01-01", day_before(first)).items() if totals
+        day
+        for day, totals in books.closed_days(f"{int(first_day[:4]) - 1}-01-01", day_before(first_day)).items()
+        if totals
     ]:
-        first = min(earlier)
-    return first
+        first_day = min(earlier)
+    return first_day
 
 
 def read_items(client: Any, operation: str, table: str, **arguments: Any) -> Iterator[dict[str, Any]]:

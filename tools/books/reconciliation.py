@@ -65,11 +65,11 @@ def reconcile(stack: Stack, day: str, console: Console, *, as_json: bool = False
         return not breaks
     if breaks:
         columns = ("type", "payment", "item", "expected", "found", "since (UTC)")
-        shown = table(f"What does not agree about {day}", columns)
+        grid = table(f"What does not agree about {day}", columns)
         for found, since in sorted(breaks.items(), key=lambda each: each[1]):
             texts = (found.payment_id, found.item, readable(found.expected), readable(found.found))
-            shown.add_row(found.type, *map(escape, texts), time_text(since))
-        console.print(shown)
+            grid.add_row(found.type, *map(escape, texts), time_text(since))
+        console.print(grid)
         summary = (
             f"[red]{counted(len(breaks), 'break')} on {day}.[/red] What to do: docs/runbook.md, reconciliation-breaks."
         )

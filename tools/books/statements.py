@@ -145,21 +145,21 @@ def _imbalances(totals: Totals) -> dict[str, int]:
 
 
 def _trial_balance_table(totals: Totals, accounts: Sequence[str], until: str) -> Table:
-    shown = table(f"Trial balance, {time_text(until)} UTC", ("currency", "account"), ("debits", "credits", "balance"))
+    grid = table(f"Trial balance, {time_text(until)} UTC", ("currency", "account"), ("debits", "credits", "balance"))
     for currency in _imbalances(totals):
         sides = [(totals[account, currency, "debit"], totals[account, currency, "credit"]) for account in accounts]
         for account, (debits, credits) in zip(accounts, sides, strict=True):
             if debits or credits:
-                shown.add_row(currency, account, *_amount_texts(currency, debits, credits, debits - credits))
+                grid.add_row(currency, account, *_amount_texts(currency, debits, credits, debits - credits))
         debits, credits = map(sum, zip(*sides, strict=True))
         total = _amount_texts(currency, debits, credits, debits - credits)
-        shown.add_row(currency, "total", *total, style="bold", end_section=True)
-    return shown
+        grid.add_row(currency, "total", *total, style="bold", end_section=True)
+    return grid
 
 
 def _statement_table(title: str, currency: str, opening: int, lines: Iterable[AccountPosting]) -> Table:
-    shown = table(title, ("time (UTC)", "payment", "kind", "for"), ("debit", "credit", "balance"))
-    shown.add_row("opening balance", "", "", "", "", "", amount_text(opening, currency), style="bold", end_section=True)
+    grid = table(title, ("time (UTC)", "payment", "kind", "for"), ("debit", "credit", "balance"))
+    grid.add_row("opening balance", "", "", "", "", "", amount_text(opening, currency), style="bold", end_section=True)
     balance, sums = opening, {"debit": 0, "credit": 0}
     for posted in lines:
         posting = posted.posting
@@ -167,21 +167,21 @@ def _statement_table(title: str, currency: str, opening: int, lines: Iterable[Ac
         sums[posting.direction] += posting.amount_minor
         amount = amount_text(posting.amount_minor, currency)
         sides = (amount, "") if posting.direction == "debit" else ("", amount)
-        what = (time_text(posted.posted_at), posted.payment_id, posted.kind, escape(posted.source or ""))
-        shown.add_row(*what, *sides, amount_text(balance, currency))
-    shown.add_section()
+        labels = (time_text(posted.posted_at), posted.payment_id, posted.kind, escape(posted.source or ""))
+        grid.add_row(*labels, *sides, amount_text(balance, currency))
+    grid.add_section()
     closing = _amount_texts(currency, sums["debit"], sums["credit"], balance)
-    shown.add_row("closing balance", "", "", "", *closing, style="bold")
-    return shown
+    grid.add_row("closing balance", "", "", "", *closing, style="bold")
+    return grid
 
 
 def _entries_table(entries: Iterable[PostedEntry]) -> Table:
-    shown = table("Entries", ("entry", "kind", "time (UTC)", "for", "reverses"))
+    grid = table("Entries", ("entry", "kind", "time (UTC)", "for", "reverses"))
     for posted in entries:
         entry = posted.entry
         reverses = str(entry.reverses or "")
-        shown.add_row(str(posted.number), entry.kind, time_text(posted.posted_at), escape(entry.source or ""), reverses)
-    return shown
+        grid.add_row(str(posted.number), entry.kind, time_text(posted.posted_at), escape(entry.source or ""), reverses)
+    return grid
 
 
 def _t_account(account: str, currency: str, postings: Iterable[tuple[PostedEntry, Posting]]) -> Table:

@@ -115,10 +115,10 @@ def verify(stack: Stack, books: BooksReader, console: Console, *, as_json: bool 
 
 def _show(flaws: list[Flaw], total: VerificationResult, closed: int, trusted: TrustedAnchors, console: Console) -> None:
     if flaws:
-        shown = table("Changed or removed", ("where", "what is wrong"))
+        grid = table("Changed or removed", ("where", "what is wrong"))
         for flaw in flaws[:_MAX_SHOWN]:
-            shown.add_row(escape(flaw.where), escape(flaw.what))
-        console.print(shown)
+            grid.add_row(escape(flaw.where), escape(flaw.what))
+        console.print(grid)
         if len(flaws) > _MAX_SHOWN:
             console.print(f"… and {len(flaws) - _MAX_SHOWN:,} more.", highlight=False)
     if total.unsealed:

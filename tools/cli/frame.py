@@ -73,12 +73,12 @@ def prose_console(as_json: bool) -> Console:
 
 
 @contextmanager
-def steps(first: str) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
+def steps(first_step: str) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
     """Two callbacks: the first prints a step on a line of its own, the second updates a status line.
 
     Outside a terminal there is no status line; progress is printed every few seconds instead.
     """
-    with console.status(first) as status:
+    with console.status(first_step) as status:
         printed_at = time.monotonic()
 
         def say(step: str) -> None:

@@ -240,13 +240,13 @@ def rules_test(
     """Try the screening rules on sample payments, and show which rules match."""
     with clear_errors():
         checked = checked_rules(rules)
-        tried = try_rules(checked, load_samples())
+        tried_samples = try_rules(checked, load_samples())
     if as_json:
-        samples = [asdict(sample) | {"as_expected": sample.as_expected} for sample in tried]
+        samples = [asdict(sample) | {"as_expected": sample.as_expected} for sample in tried_samples]
         print_json({"version": checked.version, "samples": samples})
     else:
-        show_tried(checked, tried, console)
-    exit_unless(all(sample.as_expected for sample in tried))
+        show_tried(checked, tried_samples, console)
+    exit_unless(all(sample.as_expected for sample in tried_samples))
 
 
 def _replay_on_change(paths: list[Path], as_expected: Callable[[list[Path]], bool]) -> bool:

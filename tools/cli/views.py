@@ -62,8 +62,8 @@ def list_payments(
     else:
         terminal.show_list(day, reference, listed, console)
     if len(found) > limit:
-        shown = counted(limit, "payment")
-        prose_console(as_json).print(f"Only the newest {shown}; --limit shows more.", highlight=False)
+        payments_text = counted(limit, "payment")
+        prose_console(as_json).print(f"Only the newest {payments_text}; --limit shows more.", highlight=False)
 
 
 @app.command()
@@ -81,9 +81,9 @@ def inspect(
         payments = Payments(Stack.load(stack))
         details = payments.details(canonical_id(payment_id))
         if as_json:
-            shown = asdict(replace(details, definition=None)) | {"operations": payments.operations(details)}
-            del shown["definition"]
-            print_json(shown)
+            content = asdict(replace(details, definition=None)) | {"operations": payments.operations(details)}
+            del content["definition"]
+            print_json(content)
             return
         if not (html or file):
             terminal.show(details, payments.operations(details), console)

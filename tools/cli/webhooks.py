@@ -43,14 +43,14 @@ def listen_to_events(
 
 
 def _line(event: ReceivedEvent) -> str:
-    told = event.cloud_event
-    family, _, what = told["type"].partition(".")
-    payment = told["data"].get("payment") or {}
+    body = event.cloud_event
+    family, _, kind = body["type"].partition(".")
+    payment = body["data"].get("payment") or {}
     amount = f"  {money(payment['amount_minor'], payment['currency'])}" if payment.get("amount_minor") else ""
-    colour = _COLOURS.get(what, "yellow")
+    colour = _COLOURS.get(kind, "yellow")
     return (
-        f"[dim]{escape(told['time'])}[/dim]  {family}.[{colour}]{escape(what):20}[/{colour}] {escape(told['subject'])}"
-        f"  [dim]{escape(told['sequence'].lstrip('0'))}[/dim]{escape(amount)}"
+        f"[dim]{escape(body['time'])}[/dim]  {family}.[{colour}]{escape(kind):20}[/{colour}] {escape(body['subject'])}"
+        f"  [dim]{escape(body['sequence'].lstrip('0'))}[/dim]{escape(amount)}"
     )
 
 

@@ -61,8 +61,8 @@ def create_app(stack: Stack, stack_file: str | None = None) -> Flask:
     }
 
     def page(template: str, **values: Any) -> Response:
-        shown = {"page": request.endpoint, "doubt_count": payments.doubt_count(), "doubts_shown": MAX_DOUBTS_SHOWN}
-        return Response(pages.render(template, **frame, **shown, **values), mimetype="text/html")
+        common = {"page": request.endpoint, "doubt_count": payments.doubt_count(), "doubts_shown": MAX_DOUBTS_SHOWN}
+        return Response(pages.render(template, **frame, **common, **values), mimetype="text/html")
 
     def error(status: int, heading: str, message: str, command: str | None = None) -> Response:
         values = {"heading": heading, "message": message, "command": command, "doubt_count": 0, "page": None}

@@ -13,15 +13,15 @@ def links(stack: Stack, details: PaymentDetails) -> list[tuple[str, str]]:
     """Return the name and URL of each AWS console page for the execution and the ledger record, if they exist."""
     partition = stack.state_machine_arn.split(":")[1]
     host = f"https://{stack.region}.{_CONSOLES.get(partition, 'console.aws.amazon.com')}"
-    found = []
+    pages = []
     if details.execution:
         place = f"#/v2/executions/details/{details.execution['executionArn']}"
-        found.append(("Step Functions", f"{host}/states/home?region={stack.region}{place}"))
+        pages.append(("Step Functions", f"{host}/states/home?region={stack.region}{place}"))
     if details.record:
         item = f"pk={quote(payment_pk(details.name), safe='')}&sk={RECORD}&table={stack.ledger_table}"
         place = f"#edit-item?itemMode=2&{item}&route=ROUTE_ITEM_EXPLORER"
-        found.append(("DynamoDB", f"{host}/dynamodbv2/home?region={stack.region}{place}"))
-    return found
+        pages.append(("DynamoDB", f"{host}/dynamodbv2/home?region={stack.region}{place}"))
+    return pages
 
 
 def commands(details: PaymentDetails, stack_file: str | None) -> list[str]:
@@ -29,5 +29,5 @@ def commands(details: PaymentDetails, stack_file: str | None) -> list[str]:
     if not details.summary:
         return []
     stack = f" STACK={stack_file}" if stack_file else ""
-    shown = [f"make inspect PAYMENT={details.name}{stack}"]
-    return [*shown, f"make ledger PAYMENT={details.name}{stack}"] if details.record else shown
+    lines = [f"make inspect PAYMENT={details.name}{stack}"]
+    return [*lines, f"make ledger PAYMENT={details.name}{stack}"] if details.record else lines

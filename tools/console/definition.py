@@ -63,8 +63,8 @@ class Transition:
         if self.catches_all:
             return ""
         first, *others = self.labels or ("",)
-        what, equals, _ = first.partition(" = ")
-        same = f"{what}{equals}"
+        variable, equals, _ = first.partition(" = ")
+        same = f"{variable}{equals}"
         return " or ".join([first, *(other.removeprefix(same) if equals else other for other in others)])
 
 
@@ -129,5 +129,5 @@ def condition(rule: Mapping[str, Any]) -> str:
     if operator.startswith("Is"):
         return f"{variable} is {'' if value else 'not '}{operator[2:].lower()}"
     comparison = re.sub("^(String|Numeric|Boolean|Timestamp)", "", operator.removesuffix("Path"))
-    shown = str(value).lower() if isinstance(value, bool) else str(value)
-    return f"{variable} {_COMPARISONS.get(comparison, comparison)} {shown}"
+    value_text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"{variable} {_COMPARISONS.get(comparison, comparison)} {value_text}"

@@ -103,16 +103,16 @@ def lay_out(definition: Definition) -> Picture:
 def _back_edges(transitions: Sequence[Transition]) -> set[Transition]:
     """Find the transitions that lead back to a state on the path from the start."""
     back: set[Transition] = set()
-    done: set[str] = set()
+    followed: set[str] = set()
 
     def follow(name: str, path: tuple[str, ...]) -> None:
         for each in transitions:
             if each.source == name:
                 if each.target in path:
                     back.add(each)
-                elif each.target not in done:
+                elif each.target not in followed:
                     follow(each.target, (*path, each.target))
-        done.add(name)
+        followed.add(name)
 
     follow(START, (START,))
     return back

@@ -275,15 +275,15 @@ class Payments:
 
     def page(self, search: Search, before: Position | None = None, after: Position | None = None) -> Page:
         """Return a page of the matching payments: the newest, or those before or directly after a position."""
-        if _ID.fullmatch(search.text) and (one := self.summaries([search.text])):
-            return Page([each for each in one if each.matches(search)])
+        if _ID.fullmatch(search.text) and (with_id := self.summaries([search.text])):
+            return Page([each for each in with_id if each.matches(search)])
         first, last = self._days(search, before, after)
         executions = list(self._executions_listed(first, last))
         if search.text and not before and not after:
             of_reference = self.ledger.with_reference(search.text, search.first, search.last)
             if 0 < len(positions := list(islice(of_reference, PAGE_SIZE + 1))) <= PAGE_SIZE:
-                found = self._summaries(positions, {each["name"]: each for each in executions}, newest_first=True)
-                others = [each for each in found if each.matches(replace(search, status=""))]
+                summaries = self._summaries(positions, {each["name"]: each for each in executions}, newest_first=True)
+                others = [each for each in summaries if each.matches(replace(search, status=""))]
                 matching = [each for each in others if each.matches(search)]
                 return Page(matching, counts=Counter(each.status for each in others), money=_money(matching))
         positions, complete = self._positions(search, first, last, before, after)
@@ -295,36 +295,36 @@ class Payments:
             if (not newer_than or _position_of(each) > newer_than)
             and (not older_than or _position_of(each) < older_than)
         }
-        found = self._summaries(positions, in_range, newest_first=after is None)
-        matching = [each for each in found if each.matches(search)]
-        shown = matching[:PAGE_SIZE]
+        summaries = self._summaries(positions, in_range, newest_first=after is None)
+        matching = [each for each in summaries if each.matches(search)]
+        on_page = matching[:PAGE_SIZE]
         if after:
             is_last = complete and last >= self._last_day(search)
-            if shown and (len(shown) == PAGE_SIZE or not is_last):
-                shown.reverse()
-                return Page(shown, shown[-1].position, shown[0].position)
+            if on_page and (len(on_page) == PAGE_SIZE or not is_last):
+                on_page.reverse()
+                return Page(on_page, on_page[-1].position, on_page[0].position)
             # Continue the search in newer payments. If they do not fill a page, show the newest page instead.
             examined_to = Position(f"{last}T99", "") if complete else positions[-1]
             return self.page(search) if is_last else self.page(search, after=examined_to)
-        older = shown[-1].position if len(matching) > PAGE_SIZE else None if complete else end
+        older = on_page[-1].position if len(matching) > PAGE_SIZE else None if complete else end
         if before:
-            return Page(shown, older, shown[0].position if shown else Position(before.created_at, ""))
+            return Page(on_page, older, on_page[0].position if on_page else Position(before.created_at, ""))
         back_to = None if complete else end.created_at
         if not search.status:
-            return Page(shown, older, None, back_to, Counter(each.status for each in matching), _money(matching))
+            return Page(on_page, older, None, back_to, Counter(each.status for each in matching), _money(matching))
         of_all = self.page(replace(search, status=""))
         back_to = max(filter(None, (back_to, of_all.back_to)), default=None)
         summed = [each for each in matching if back_to is None or each.position.created_at >= back_to]
-        return Page(shown, older, None, back_to, of_all.counts, _money(summed))
+        return Page(on_page, older, None, back_to, of_all.counts, _money(summed))
 
     def newest(self, search: Search, limit: int) -> list[Summary]:
         """Return at most `limit` matching payments, newest first, reading as many pages as necessary."""
         page = self.page(search)
-        found = page.payments
-        while page.older and len(found) < limit:
+        payments = page.payments
+        while page.older and len(payments) < limit:
             page = self.page(search, before=page.older)
-            found += page.payments
-        return found[:limit]
+            payments += page.payments
+        return payments[:limit]
 
     def _last_day(self, search: Search) -> date:
         return search.last or datetime.now(UTC).date()
@@ -428,10 +428,10 @@ class Payments:
             if not record:
                 raise StackError(f"This stack has no payment and no execution {name}.")
             return PaymentDetails(name, summary, None, None, None, record, entries)
-        shown = {key: execution.get(key) for key in ("executionArn", "status", "startDate", "stopDate")}
+        facts = {key: execution.get(key) for key in ("executionArn", "status", "startDate", "stopDate")}
         contents = {key: parsed(execution.get(key)) for key in ("input", "output", "error", "cause")}
         details = PaymentDetails(
-            name, summary, shown | masked(contents), self._definition(arn), history, record, entries
+            name, summary, facts | masked(contents), self._definition(arn), history, record, entries
         )
         return (
             replace(details, resolution=self._find_resolution(details.doubts, execution)) if details.doubts else details
@@ -456,7 +456,7 @@ class Payments:
 
         running = [name for name, each in executions.items() if each.running]
         with ThreadPoolExecutor(_THREADS) as threads:
-            return {name: found for name, found in zip(running, threads.map(wait, running), strict=True) if found}
+            return {name: each for name, each in zip(running, threads.map(wait, running), strict=True) if each}
 
     def _find_resolution(self, doubts: Sequence[str], execution: Mapping[str, Any]) -> Resolution | None:
         """Find the execution that resolves one of these doubts.
@@ -527,11 +527,11 @@ class Payments:
         )
         unrecorded = self._executions(newest[-PAGE_SIZE:])
         waits = self._waits(unrecorded)
-        found = [
+        summaries = [
             Summary.of(name, records.get(name), unrecorded.get(name), executions.get(name), waits.get(name))
             for name in records.keys() | unrecorded.keys()
         ]
-        return sorted(found, key=lambda each: each.position, reverse=newest_first)
+        return sorted(summaries, key=lambda each: each.position, reverse=newest_first)
 
     def _executions(self, payment_ids: Sequence[str]) -> dict[str, Execution]:
         """Fetch the executions of payments that the ledger does not know. Ended executions are cached."""

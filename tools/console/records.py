@@ -146,28 +146,28 @@ class LedgerItems:
         listed = list(days(first.isoformat(), last.isoformat()))
         since, until = after or Position("0", ""), before or Position("9", "")
         for day in listed if after else reversed(listed):
-            found = self._index.on(day, status, since.created_at, until.created_at, oldest_first=after is not None)
-            yield from (each for each in found if since < each < until)
+            positions = self._index.on(day, status, since.created_at, until.created_at, oldest_first=after is not None)
+            yield from (each for each in positions if since < each < until)
 
     def with_reference(
         self, reference: str, first: date | None, last: date | None, before: Position | None = None
     ) -> Iterator[Position]:
         """Yield the payments of these days that have this merchant's reference, newest first."""
         since, until = f"{first}T" if first else "0", f"{last}T99" if last else "9"
-        found = self._index.with_reference(reference, since, min(until, before.created_at) if before else until)
-        return (each for each in found if before is None or each < before)
+        positions = self._index.with_reference(reference, since, min(until, before.created_at) if before else until)
+        return (each for each in positions if before is None or each < before)
 
     def records(self, payment_ids: Iterable[str]) -> dict[str, Item]:
         """Fetch the payments' records by id; payments without a record are missing from the result."""
         keys = [marshal({"pk": payment_pk(payment_id), "sk": RECORD}) for payment_id in payment_ids]
-        found: dict[str, Item] = {}
+        records: dict[str, Item] = {}
         while keys:
             batch, keys = keys[:_BATCH], keys[_BATCH:]
             answer = self._client.batch_get_item(RequestItems={self._table: {"Keys": batch}})
             for item in map(unmarshal, answer["Responses"].get(self._table, ())):
-                found[payment_id_of(item["pk"])] = item
+                records[payment_id_of(item["pk"])] = item
             keys += answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
-        return found
+        return records
 
     def payment(self, payment_id: str) -> tuple[Item | None, list[Entry]]:
         """Return the payment's record, and its journal with the oldest entry first."""

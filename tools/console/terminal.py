@@ -64,14 +64,14 @@ def show_list(day: date | None, reference: str | None, payments: Sequence[Summar
     """Print the payments of a day, or with a merchant's reference, or both, one per line."""
     which = [f"on {day}"] * (day is not None) + [f"with the reference {reference}"] * (reference is not None)
     columns = ("started (UTC)", "status", "reference", "card", "payment")
-    shown = table(f"Payments {' '.join(which)}", columns, ("amount",))
+    grid = table(f"Payments {' '.join(which)}", columns, ("amount",))
     for each in payments:
         status = Text(each.status, style=_STATUS_STYLES.get(each.status, ""))
         if each.reason:
             status.append(f" {each.reason}", style="dim")
         if each.wait:
             status.append(f" since {each.wait.since.astimezone(UTC):%H:%M:%S}", style="dim")
-        shown.add_row(
+        grid.add_row(
             f"{each.started_at:%H:%M:%S}" if day else f"{each.started_at:%Y-%m-%d %H:%M:%S}",
             status,
             Text(each.merchant_reference or ""),
@@ -79,7 +79,7 @@ def show_list(day: date | None, reference: str | None, payments: Sequence[Summar
             each.payment_id,
             money(each.amount_minor, each.currency),
         )
-    console.print(shown if payments else f"No payments {' '.join(which)}.", highlight=False, markup=False)
+    console.print(grid if payments else f"No payments {' '.join(which)}.", highlight=False, markup=False)
 
 
 def _head(details: PaymentDetails) -> Iterator[RenderableType]:
@@ -123,13 +123,13 @@ def _states(name: str, history: History, bar_width: int) -> Table:
     took = seconds_text(history.duration(at).total_seconds())
     title = f"{name}, {took}{'' if history.ended_at else ' so far'}"
     columns = ("", "state", "0".ljust(bar_width - len(took)) + took)
-    shown = table(title, columns, ("took",))
-    shown.add_column("errors on the way", overflow="fold")
+    grid = table(title, columns, ("took",))
+    grid.add_column("errors on the way", overflow="fold")
     for row in rows(history, at):
         style = _STYLES[row.visit.outcome]
         mark = Text(MARKS[row.visit.outcome], style=style)
-        shown.add_row(mark, row.visit.state, _bar(row, bar_width), seconds_text(row.seconds), _errors(row.visit))
-    return shown
+        grid.add_row(mark, row.visit.state, _bar(row, bar_width), seconds_text(row.seconds), _errors(row.visit))
+    return grid
 
 
 def _bar(row: Row, width: int) -> Text:
@@ -137,8 +137,8 @@ def _bar(row: Row, width: int) -> Text:
     cells: list[tuple[str, str]] = [(" ", "")] * width
     # Draw the pauses first, so that they never hide a call.
     for bar in sorted(row.bars, key=lambda bar: bar.kind != "retry"):
-        first = min(int(bar.start * width), width - 1)
-        for place in range(first, min(max(first + 1, round((bar.start + bar.length) * width)), width)):
+        first_cell = min(int(bar.start * width), width - 1)
+        for place in range(first_cell, min(max(first_cell + 1, round((bar.start + bar.length) * width)), width)):
             cells[place] = _BARS[bar.kind]
     if row.visit.outcome is Outcome.FAILED:
         cells = [(character, "red" if style == "green" else style) for character, style in cells]
@@ -154,14 +154,14 @@ def _errors(visit: Visit) -> RenderableType:
 
 
 def _entries(entries: list[Entry]) -> Table:
-    shown = table("Ledger", ("entry", "posted (UTC)", "account"), ("debit", "credit"))
+    grid = table("Ledger", ("entry", "posted (UTC)", "account"), ("debit", "credit"))
     for entry in entries:
         label = f"{entry.number} {entry.kind}" + (f" of {entry.reverses}" if entry.reverses is not None else "")
         for posting in entry.postings:
             amounts = {posting.direction: money(posting.amount_minor, posting.currency)}
-            shown.add_row(
+            grid.add_row(
                 label, time_text(entry.posted_at), posting.account, amounts.get("debit"), amounts.get("credit")
             )
             label = ""
-        shown.add_section()
-    return shown
+        grid.add_section()
+    return grid

@@ -86,8 +86,8 @@ class Target:
         from uv import find_uv_bin  # imported late: an installed command has no uv
 
         find = [find_uv_bin(), "python", "find", "--no-project", "--no-python-downloads"]
-        found = subprocess.run([*find, self.runtime.removeprefix("python")], capture_output=True, text=True)
-        return found.stdout.strip() or None
+        process = subprocess.run([*find, self.runtime.removeprefix("python")], capture_output=True, text=True)
+        return process.stdout.strip() or None
 
     def pip_arguments(self) -> list[str]:
         """pip's arguments to choose the target's wheels instead of this machine's."""

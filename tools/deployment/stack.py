@@ -117,10 +117,10 @@ class Stack:
     @classmethod
     def from_outputs(cls, outputs: Mapping[str, Any], **more: Any) -> Self:
         """The stack that Terraform's outputs describe; others among them are ignored. `more` are further fields."""
-        known = {field.name: outputs[field.name] for field in fields(cls) if field.name in outputs} | more
-        gateways = {name: Gateway(**gateway) for name, gateway in known.pop("gateways", {}).items()}
-        listener = known.pop("listener", None)
-        return cls(**known, gateways=gateways, listener=listener and Listener(**listener))
+        values = {field.name: outputs[field.name] for field in fields(cls) if field.name in outputs} | more
+        gateways = {name: Gateway(**gateway) for name, gateway in values.pop("gateways", {}).items()}
+        listener = values.pop("listener", None)
+        return cls(**values, gateways=gateways, listener=listener and Listener(**listener))
 
     def save(self, path: Path) -> None:
         """Write the stack file, and curl configurations (`--config`) beside it, so that no command line contains a

@@ -35,8 +35,8 @@ class TerraformError(Exception):
 
 def find_mirror() -> Path | None:
     """An unpacked mirror of the AWS provider: `TERRAFORM_PLUGIN_DIR`, or else one under the usual prefixes."""
-    if given := os.environ.get("TERRAFORM_PLUGIN_DIR"):
-        return Path(given)
+    if folder := os.environ.get("TERRAFORM_PLUGIN_DIR"):
+        return Path(folder)
     for prefix in _MIRROR_PREFIXES:
         for provider in sorted(prefix.glob("*/*/hashicorp/aws/*/*/terraform-provider-aws_*")):
             return provider.parents[5]
@@ -45,8 +45,8 @@ def find_mirror() -> Path | None:
 
 def program() -> str:
     """Terraform's path. Raises TerraformError if it is not installed."""
-    if found := shutil.which("terraform"):
-        return found
+    if path := shutil.which("terraform"):
+        return path
     raise TerraformError("Terraform is not installed. Install Terraform 1.9 or newer, and see that it is on the PATH.")
 
 
@@ -70,9 +70,11 @@ class Terraform:
     @classmethod
     def on_aws(cls, name: str, say: Callable[[str], object] = lambda text: None) -> Self:
         """Terraform for an environment that has a file of variables. Raises TerraformError."""
-        known = sorted(file.stem for file in (TERRAFORM / "environments").glob("*.tfvars"))
-        if name not in known:
-            raise TerraformError(f"There is no environment {name!r}. terraform/environments has: {', '.join(known)}.")
+        environments = sorted(file.stem for file in (TERRAFORM / "environments").glob("*.tfvars"))
+        if name not in environments:
+            raise TerraformError(
+                f"There is no environment {name!r}. terraform/environments has: {', '.join(environments)}."
+            )
         return cls(name, say=say)
 
     def account(self) -> str:
@@ -207,13 +209,13 @@ class Terraform:
                 raise TerraformError(f"terraform {arguments[0]} failed: see above.")
             return ""
         plain = {"NO_COLOR": "1", "TF_CLI_ARGS": "-no-color"}
-        with tempfile.TemporaryFile("w+") as given, tempfile.TemporaryFile("w+") as errors:
-            given.write(stdin)
-            given.seek(0)
+        with tempfile.TemporaryFile("w+") as input_file, tempfile.TemporaryFile("w+") as errors:
+            input_file.write(stdin)
+            input_file.seek(0)
             process = subprocess.Popen(
                 command,
                 env=environment | plain,
-                stdin=given,
+                stdin=input_file,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
@@ -228,9 +230,9 @@ class Terraform:
 
             status = _end(process, read)
             errors.seek(0)
-            said, output = errors.read(), "".join(lines)
+            error_text, output = errors.read(), "".join(lines)
         if status:
-            raise TerraformError(f"terraform {arguments[0]} failed:\n{(said or output).strip()}")
+            raise TerraformError(f"terraform {arguments[0]} failed:\n{(error_text or output).strip()}")
         return output
 
 

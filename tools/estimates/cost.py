@@ -280,11 +280,11 @@ def challenge() -> tuple[Line, ...]:
     """What a payment costs more whose customer is asked, and resumed by the gateway's event: two states and their
     functions, the wait's begin and its end in the table and the index, and the token's encryption and decryption."""
     functions, seconds = footprint.memory_mb(), 0.5  # each calls the gateway once
-    asked = ("await_customer", "confirm")
+    states = ("await_customer", "confirm")
     return (
-        Line("Step Functions", "transition", len(asked)),
-        Line("Lambda", "lambda_request", len(asked)),
-        Line("Lambda", "lambda_gb_second", seconds * sum(functions[name] for name in asked) / 1024),
+        Line("Step Functions", "transition", len(states)),
+        Line("Lambda", "lambda_request", len(states)),
+        Line("Lambda", "lambda_gb_second", seconds * sum(functions[name] for name in states) / 1024),
         Line("KMS", "kms_request", 2),
         Line("DynamoDB", "write_unit", 2 * (2 + 1)),
         Line("DynamoDB", "read_unit", 2),
@@ -416,8 +416,8 @@ def show(per_month: int, reads: int, file: Path, console: Console) -> dict[str, 
     table = Table(title="A captured payment's two events, on top: $ per million payments", title_justify="left")
     _columns(table, "service", "unit", "a payment", "recorded and published", "told to one endpoint")
     for without, line in zip(published, delivered, strict=True):
-        both = (f"{MILLION * _total([each], prices):,.2f}" for each in (without, line))
-        table.add_row(line.service, prices[line.price].unit, f"{line.units:.4g}", *both)
+        costs = (f"{MILLION * _total([each], prices):,.2f}" for each in (without, line))
+        table.add_row(line.service, prices[line.price].unit, f"{line.units:.4g}", *costs)
     table.add_section()
     table.add_row("all", "", "", f"{published_usd:,.2f}", f"{delivered_usd:,.2f}", style="bold")
     console.print(table)
@@ -483,8 +483,8 @@ def _changed(design: Design, **added_units: float) -> tuple[Line, ...]:
 
 def _traces(requests: float) -> float:
     """Traces by X-Ray's default rule: the first request of each second, and one in twenty of the others."""
-    first = min(requests, _MONTH_SECONDS)
-    return first + 0.05 * (requests - first)
+    one_a_second = min(requests, _MONTH_SECONDS)
+    return one_a_second + 0.05 * (requests - one_a_second)
 
 
 def _own_metrics() -> set[str]:

@@ -195,7 +195,7 @@ def milliseconds() -> int:
 
 def wait_calls(seconds: float) -> Counter[str]:
     """The AWS calls of a wait for a payment that is recorded after this many seconds."""
-    made: Counter[str] = Counter()
+    calls: Counter[str] = Counter()
     slept = 0.0
     running = Execution(True, None, None, _REQUEST.to_dict(), _STARTED, None)
 
@@ -204,11 +204,11 @@ def wait_calls(seconds: float) -> Counter[str]:
         slept += pause
 
     def find_recorded() -> Payment | None:
-        made["dynamodb:Query"] += 1
+        calls["dynamodb:Query"] += 1
         return PAYMENT if slept >= seconds else None
 
     def find() -> Execution:
-        made["states:DescribeExecution"] += 1
+        calls["states:DescribeExecution"] += 1
         return running
 
     follow(
@@ -220,7 +220,7 @@ def wait_calls(seconds: float) -> Counter[str]:
         wait_seconds=LONGEST_WAIT_SECONDS,
         sleep=sleep,
     )
-    return made
+    return calls
 
 
 def calls(reads: int) -> Counter[str]:
@@ -327,8 +327,8 @@ def velocity_units(payments: int) -> int:
     return ceil(size / _WRITE_UNIT) * updates
 
 
-def _velocity_bytes(known: int) -> int:
-    hashes, expiry_dates = {known.to_bytes(8) for known in range(known)}, {bytes(8)}
+def _velocity_bytes(payments: int) -> int:
+    hashes, expiry_dates = {payment.to_bytes(8) for payment in range(payments)}, {bytes(8)}
     key = {"pk": {"S": f"VELOCITY#{_FINGERPRINT}"}, "sk": {"S": "2026-11-23T09:00:00Z"}}
     values = {"payments": {"N": "999"}, "USD": {"N": "999999"}, "expires_at": {"N": "1763978400"}}
     return item_bytes(key | values | {"counted": {"BS": hashes}, "expiry_dates": {"BS": expiry_dates}})

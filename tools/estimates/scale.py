@@ -319,7 +319,7 @@ def picture(results: Sequence[KeyLoad], title: str) -> str:
     )
     for line, keys in enumerate(results):
         points = " ".join(f"{x(rank):.1f},{min(y(share), bottom):.1f}" for rank, share in keys.curve)
-        first = f'cx="{x(1):.1f}" cy="{min(y(keys.share), bottom):.1f}"'
+        first_circle = f'cx="{x(1):.1f}" cy="{min(y(keys.share), bottom):.1f}"'
         dash = _DASHES[line % len(_DASHES)]
         at, start = _TOP + 10 + _LEGEND_LINE * line, right + 20
         where = "the table" if keys.index == "table" else keys.index
@@ -328,7 +328,7 @@ def picture(results: Sequence[KeyLoad], title: str) -> str:
         parts += [
             f'<g class="c{line}" stroke="currentColor" fill="none">',
             f'<polyline points="{points}" stroke-width="2" stroke-dasharray="{dash}"/>',
-            f'<circle {first} r="4" fill="currentColor"/>',
+            f'<circle {first_circle} r="4" fill="currentColor"/>',
             f'<circle cx="{start + 13}" cy="{at - 4}" r="4" fill="currentColor"/>{sample}</g>',
             f'<text x="{start + 34}" y="{at}">{escape(_KINDS[keys.kind])}: {escape(_percent(keys.share))}</text>',
             f'<text x="{start + 34}" y="{at + 15}" class="quiet">{keys.kind}<tspan>, {how_many}</tspan></text>',

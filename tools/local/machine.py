@@ -141,10 +141,10 @@ class Machine:
 
     def _start_and_deploy(self, say: Say, progress: Say) -> Stack:
         services = self._running_services()
-        wanted = self.gateways or _sandboxes(services) or (DEFAULT_GATEWAY,)
-        for name in [name for name in _sandboxes(services) if name not in wanted]:
+        gateways = self.gateways or _sandboxes(services) or (DEFAULT_GATEWAY,)
+        for name in [name for name in _sandboxes(services) if name not in gateways]:
             services.pop(name).stop()
-        for name in [name for name in wanted if name not in services]:
+        for name in [name for name in gateways if name not in services]:
             say(f"Starting the sandbox of {name.capitalize()}")
             self._start_sandbox(services, name)
         if LISTENER not in services:
@@ -363,10 +363,10 @@ def gateways_with_sandbox() -> tuple[str, ...]:
 
 def wanted_gateways() -> tuple[str, ...]:
     """The gateways that the variable `GATEWAY` names, separated by blanks. Raises StackError if one has no sandbox."""
-    known, wanted = gateways_with_sandbox(), tuple(dict.fromkeys(os.environ.get("GATEWAY", "").split()))
-    if unknown := [name for name in wanted if name not in known]:
-        raise StackError(f"GATEWAY: {', '.join(unknown)} has no sandbox. These have one: {', '.join(known)}.")
-    return wanted
+    with_sandbox, names = gateways_with_sandbox(), tuple(dict.fromkeys(os.environ.get("GATEWAY", "").split()))
+    if unknown := [name for name in names if name not in with_sandbox]:
+        raise StackError(f"GATEWAY: {', '.join(unknown)} has no sandbox. These have one: {', '.join(with_sandbox)}.")
+    return names
 
 
 def equal_shares(gateways: Sequence[str]) -> list[dict[str, Any]]:

@@ -52,15 +52,15 @@ def show(audited: Audit, console: Console) -> None:
     for counts in filter(None, (by_status, operations)):
         console.print(" · ".join(f"{count:,} {status}" for status, count in counts.most_common()), highlight=False)
     if audited.findings:
-        shown = table("Findings", ("payment", "what", "expected", "found"))
+        grid = table("Findings", ("payment", "what", "expected", "found"))
         for finding in audited.findings[:_MAX_SHOWN]:
-            shown.add_row(finding.payment_id or "all", finding.kind, finding.expected, finding.found)
-        console.print(shown)
+            grid.add_row(finding.payment_id or "all", finding.kind, finding.expected, finding.found)
+        console.print(grid)
         if len(audited.findings) > _MAX_SHOWN:
             console.print(f"… and {len(audited.findings) - _MAX_SHOWN:,} more.", highlight=False)
     color = "red" if audited.findings else "green"
-    found = f"{counted(len(audited.findings), 'finding')} in {counted(len(audited.evidence), 'payment')}"
-    console.print(f"[{color}]{found}[/{color}]", highlight=False)
+    summary = f"{counted(len(audited.findings), 'finding')} in {counted(len(audited.evidence), 'payment')}"
+    console.print(f"[{color}]{summary}[/{color}]", highlight=False)
 
 
 def _read(

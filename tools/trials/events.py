@@ -129,14 +129,14 @@ def substitute(value: Any, resolve: Callable[[str], Any]) -> Any:
         return value
     if reference := _REFERENCE.fullmatch(value):
         return resolve(reference[1])
-    return _REFERENCE.sub(lambda found: str(resolve(found[1])), value)
+    return _REFERENCE.sub(lambda match: str(resolve(match[1])), value)
 
 
 def event_files(paths: Iterable[Path]) -> list[Path]:
     """Find the event files for these files, folders and globs (default: all). Raises EventError if one has no match."""
     need_checkout()
-    found = [file for path in paths or [API_EVENTS] for file in _matching_files(path)]
-    return list(dict.fromkeys(found))
+    files = [file for path in paths or [API_EVENTS] for file in _matching_files(path)]
+    return list(dict.fromkeys(files))
 
 
 def load_api_events(paths: Iterable[Path]) -> list[ApiEvent]:

@@ -72,7 +72,7 @@ class Invocations:
         return answers
 
     def event(self, event_file: Path, overrides: Mapping[str, Any] | None = None) -> Any:
-        """Load an event and fill in its references. Values in `known` replace the sample's.
+        """Load an event and fill in its references. Values in `overrides` replace the sample's.
 
         This way the functions that follow continue with the same payment.
         """

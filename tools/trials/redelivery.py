@@ -20,8 +20,8 @@ def redeliver_dead_letters(stack: Stack, webhook: str, moved: Callable[[int], ob
     """
     urls = stack.webhook_queue_urls.get(webhook)
     if urls is None:
-        known = ", ".join(sorted(stack.webhook_queue_urls)) or "none"
-        raise StackError(f"This stack has no webhook {webhook}. It has: {known}.")
+        webhooks = ", ".join(sorted(stack.webhook_queue_urls)) or "none"
+        raise StackError(f"This stack has no webhook {webhook}. It has: {webhooks}.")
     sqs = stack.client("sqs")
     count = 0
     while letters := sqs.receive_message(

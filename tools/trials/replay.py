@@ -197,22 +197,22 @@ def with_progress(
 
 
 def _table(replays: Sequence[ReplayResult]) -> Table:
-    shown = table("Sample events", ("event", "expected", "happened", "payment"), ("took",))
+    grid = table("Sample events", ("event", "expected", "happened", "payment"), ("took",))
     for replayed in replays:
         mark = "[green]✓[/green] " if replayed.as_expected else "[red]✗[/red] "
-        shown.add_row(
+        grid.add_row(
             replayed.event.name,
             replayed.event.expected,
             mark + escape(replayed.summary),
             replayed.payment_id or "–",
             f"{replayed.seconds:.2f} s",
         )
-    return shown
+    return grid
 
 
 def _table_of_repeated(replays: Sequence[ReplayResult]) -> Table:
     """Create a table with a row for each event, and one payment id for each kind of unexpected result."""
-    shown = table("Sample events", ("event", "expected", "as expected", "otherwise"), ("median", "longest"))
+    grid = table("Sample events", ("event", "expected", "as expected", "otherwise"), ("median", "longest"))
     by_event: dict[Path, list[ReplayResult]] = {}
     for replayed in replays:
         by_event.setdefault(replayed.event.file, []).append(replayed)
@@ -223,7 +223,7 @@ def _table_of_repeated(replays: Sequence[ReplayResult]) -> Table:
             if not replayed.as_expected:
                 unexpected.setdefault(replayed.summary, []).append(replayed)
         as_expected = sum(replayed.as_expected for replayed in repeated)
-        shown.add_row(
+        grid.add_row(
             event.name,
             event.expected,
             f"[{'green' if as_expected == len(repeated) else 'red'}]{as_expected}[/] of {len(repeated)}",
@@ -231,7 +231,7 @@ def _table_of_repeated(replays: Sequence[ReplayResult]) -> Table:
             f"{statistics.median(seconds):.2f} s",
             f"{max(seconds):.2f} s",
         )
-    return shown
+    return grid
 
 
 def set_fault(stack: Stack, fault: dict[str, Any]) -> None:

@@ -182,16 +182,16 @@ def _replay(stack: Stack, past: dict[str, Any], card_number: str) -> ReplayedExe
 
 
 def _table(replays: Sequence[ReplayedExecution]) -> Table:
-    shown = table("Past executions", ("execution, and payment now", "ended then", "card now", "ended now"))
-    shown.columns[0].no_wrap = True  # a wrapped id can be neither searched for nor copied
+    grid = table("Past executions", ("execution, and payment now", "ended then", "card now", "ended now"))
+    grid.columns[0].no_wrap = True  # a wrapped id can be neither searched for nor copied
     for replayed in replays:
         past_outcome = outcome_text(replayed.past)
         replay_outcome = outcome_text(replayed.replay) if replayed.replay else "not replayed: its input is no payment's"
-        shown.add_row(
+        grid.add_row(
             f"{replayed.past['name']}\n{time_text(replayed.past['startDate'])} UTC\n"
             + (replayed.replay["name"] if replayed.replay else "–"),
             escape(past_outcome),
             replayed.card,
             ("= " if past_outcome == replay_outcome else "[yellow]≠[/yellow] ") + escape(replay_outcome),
         )
-    return shown
+    return grid

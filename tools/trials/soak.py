@@ -91,8 +91,10 @@ class PlannedPayment:
             return status == self.status or (bool(self.faults) and status in ("reversed", "in_doubt"))
         if self.faults and counts["in_doubt"] == 1:
             return status == self.status and counts["succeeded"] == 0
-        done = next((operation["type"] for operation in operations if operation["status"] == "succeeded"), "")
-        return counts == Counter(succeeded=1, rejected=len(self.operations) - 1) and status in _STATUSES_AFTER[done]
+        succeeded = next((operation["type"] for operation in operations if operation["status"] == "succeeded"), "")
+        return (
+            counts == Counter(succeeded=1, rejected=len(self.operations) - 1) and status in _STATUSES_AFTER[succeeded]
+        )
 
 
 def plan(count: int, seed: int) -> Iterator[PlannedPayment]:
@@ -251,9 +253,9 @@ def disagreements(
         status, operations = evidence.status, evidence.operations()
         ended = _status_text(status, operations)
         if payment_id in answers:
-            shown = _status_text(answers[payment_id]["status"], answers[payment_id]["operations"])
-            if shown != ended:
-                yield f"{payment_id} is {shown} over the API, and {ended} in the ledger"
+            api_text = _status_text(answers[payment_id]["status"], answers[payment_id]["operations"])
+            if api_text != ended:
+                yield f"{payment_id} is {api_text} over the API, and {ended} in the ledger"
         if not payment.allows(status, operations):
             faults = [f"{fault['times']} × {fault['fault']} on {fault['operation']}" for fault in payment.faults]
             yield f"{payment_id} is {ended} and not {payment.status}, with {', '.join(faults) or 'no fault'}"
@@ -299,12 +301,12 @@ def _send_all(stack: Stack, planned: Mapping[str, PlannedPayment], concurrency: 
                     running_payments[sent.payment_id] = sent
                 else:
                     state.problems.append(problem)
-            done, state.seconds = len(state.answers), time.monotonic() - started
-            if len(state.memory) == 1 and done >= len(planned) // 10:
-                state.memory[done] = Memory.now(stack)
+            completed, state.seconds = len(state.answers), time.monotonic() - started
+            if len(state.memory) == 1 and completed >= len(planned) // 10:
+                state.memory[completed] = Memory.now(stack)
             statuses = _counts(payment["status"] for payment in state.answers.values())
             description = f"{statuses}, {with_faults:,} with faults"
-            bar.update(task, completed=done, rate=done / state.seconds, description=description)
+            bar.update(task, completed=completed, rate=completed / state.seconds, description=description)
             if not batch:
                 time.sleep(0.05)
     state.memory[len(state.answers) if state.interrupted else len(planned)] = Memory.now(stack)
@@ -344,15 +346,15 @@ def _send(stack: Stack, client: PaymentsClient, payment: PlannedPayment) -> str 
     try:
         if payment.sealed:
             body = body | {"card_data": client.seal(CardData(**body["card_data"]), payment.payment_id)}
-        first = stack.call("POST", payment.path, body, headers)
+        answer = stack.call("POST", payment.path, body, headers)
         accepted = 201 if payment.path == "/cards" else 202
-        if first.status_code != accepted:
-            return f"{payment.payment_id}: POST {payment.path} was answered {first.status_code} {first.text}"
+        if answer.status_code != accepted:
+            return f"{payment.payment_id}: POST {payment.path} was answered {answer.status_code} {answer.text}"
         if payment.repeat:
             other = {"card_data": {**payment.body["card_data"], "card_holder": "Jane Doe"}}
             again = stack.call("POST", payment.path, body | (other if payment.repeat == "other" else {}), headers)
             exists = again.status_code == 409 and again.json().get("payment_id") == payment.payment_id
-            same = payment.repeat == "same" and again.status_code == accepted and again.json() == first.json()
+            same = payment.repeat == "same" and again.status_code == accepted and again.json() == answer.json()
             if not (exists or same):
                 return f"{payment.payment_id}: the key used again was answered {again.status_code} {again.text}"
     except (StackError, PaymentsError) as error:
@@ -425,14 +427,14 @@ def _show(planned: Mapping[str, PlannedPayment], state: Soak, audited: Audit, co
 
 
 def _latencies(planned: Mapping[str, PlannedPayment], audited: Audit) -> Table:
-    shown = table("From the start to the end", ("",), ("payments", "p50", "p99", "longest"))
+    grid = table("From the start to the end", ("",), ("payments", "p50", "p99", "longest"))
     for name, with_faults in (("undisturbed", False), ("with faults", True)):
         ids = [payment_id for payment_id in audited.evidence if bool(planned[payment_id].faults) is with_faults]
         seconds = sorted(filter(None, (_seconds(audited.evidence[payment_id]) for payment_id in ids)))
         if seconds:
             percentiles = [seconds[min(int(len(seconds) * share), len(seconds) - 1)] for share in (0.5, 0.99, 1)]
-            shown.add_row(name, f"{len(seconds):,}", *(f"{each:.2f} s" for each in percentiles))
-    return shown
+            grid.add_row(name, f"{len(seconds):,}", *(f"{each:.2f} s" for each in percentiles))
+    return grid
 
 
 def _seconds(evidence: Evidence) -> float | None:
@@ -447,10 +449,10 @@ def _seconds(evidence: Evidence) -> float | None:
 
 
 def _memories(memory: Mapping[int, Memory]) -> Table:
-    shown = table("Memory", ("MiB after",), ("emulator", "functions (processes)", "sandboxes", "soak"))
-    for done, now in memory.items():
+    grid = table("Memory", ("MiB after",), ("emulator", "functions (processes)", "sandboxes", "soak"))
+    for ended, now in memory.items():
         functions = f"{now.functions:,.0f} ({now.workers})"
-        shown.add_row(f"{done:,}", f"{now.emulator:,.0f}", functions, f"{now.sandboxes:,.1f}", f"{now.soak:,.1f}")
+        grid.add_row(f"{ended:,}", f"{now.emulator:,.0f}", functions, f"{now.sandboxes:,.1f}", f"{now.soak:,.1f}")
     if len(memory) > 1:
         (*_, (before, middle), (after, end)) = memory.items()
         thousands = (after - before) / 1000
@@ -458,8 +460,8 @@ def _memories(memory: Mapping[int, Memory]) -> Table:
             (getattr(end, name) - getattr(middle, name)) / thousands
             for name in ("emulator", "functions", "sandboxes", "soak")
         ]
-        shown.add_row("per 1,000 more", *(f"{each:+,.2f}" for each in growth))
-    return shown
+        grid.add_row("per 1,000 more", *(f"{each:+,.2f}" for each in growth))
+    return grid
 
 
 def _counts(statuses: Iterable[str]) -> str:

@@ -52,9 +52,9 @@ export function showBrands(codes) {
 
 /** Return the card as the API expects it, or null if a field is wrong. The first wrong field then gets the focus. */
 export function read() {
-  const found = errors();
-  for (const [name, field] of Object.entries(FIELDS)) setError(field, found[name] ?? "");
-  const [wrong] = Object.keys(found);
+  const sentences = errors();
+  for (const [name, field] of Object.entries(FIELDS)) setError(field, sentences[name] ?? "");
+  const [wrong] = Object.keys(sentences);
   if (wrong) FIELDS[wrong].focus();
   return wrong ? null : fieldValues();
 }
@@ -95,8 +95,8 @@ function errors() {
   };
   const name = BRANDS[range?.brand]?.name;
   const details = { digits, name, lengths: range?.lengths, code_length: codeLength(range?.brand) };
-  const found = Object.entries(mistakes).filter(([, mistake]) => mistake);
-  return Object.fromEntries(found.map(([name, mistake]) => {
+  const entries = Object.entries(mistakes).filter(([, mistake]) => mistake);
+  return Object.fromEntries(entries.map(([name, mistake]) => {
     const sentence = COMPLAINTS[name][mistake];
     return [name, typeof sentence === "string" ? sentence : sentence(details)];
   }));

@@ -142,8 +142,8 @@ function receipt({ payment_id, paid_at, card, status }) {
     Card: card && `${BRANDS[card.brand]?.name ?? card.brand} •••• ${card.last4}`,
     Payment: payment_id,
   };
-  const shown = Object.entries(lines).filter(([, value]) => value);
-  return shown.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
+  const filled = Object.entries(lines).filter(([, value]) => value);
+  return filled.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
 }
 
 function showForm(sentence = "") {

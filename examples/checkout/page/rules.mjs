@@ -37,8 +37,8 @@ export function hasExpired(expiry_date, now = new Date()) {
 /** The text's visible characters, with digits of any script converted to ASCII. */
 export function plain(text) {
   const characters = [...text].flatMap((character) => [...character.normalize("NFKC")]);
-  const seen = characters.filter((character) => !INVISIBLE.test(character));
-  return seen.map((character) => digitOf(character) ?? character).join("");
+  const visible = characters.filter((character) => !INVISIBLE.test(character));
+  return visible.map((character) => digitOf(character) ?? character).join("");
 }
 
 /** Whether these are only digits, of a brand's number, and pass the Luhn check (ISO/IEC 7812-1). */
@@ -64,14 +64,14 @@ export function numberMistake(digits, brands) {
 
 /** Whether the text contains a card number: whole groups of digits, at most three characters apart and no letters. */
 export function looksLikeACardNumber(text) {
-  const shown = withoutOtherNumbers(plain(text));
-  const groups = [...shown.matchAll(GROUP)];
+  const remaining = withoutOtherNumbers(plain(text));
+  const groups = [...remaining.matchAll(GROUP)];
   return groups.some((_, first) => {
     let number = "";
     for (let last = first; last < groups.length; last++) {
       const [digits] = groups[last];
       const end = last > first ? groups[last - 1].index + groups[last - 1][0].length : groups[last].index;
-      const between = shown.slice(end, groups[last].index);
+      const between = remaining.slice(end, groups[last].index);
       number += digits;
       if ([...between].length > rules.text.between_groups || /\p{L}/u.test(between)) return false;
       if (number.length > rules.card_number.longest) return false;
@@ -84,8 +84,8 @@ export function looksLikeACardNumber(text) {
 /** The text with its UUIDs, times and IBANs replaced. */
 function withoutOtherNumbers(text) {
   const { uuid, time } = rules.text;
-  const rest = [uuid, time].reduce((left, other) => left.replace(new RegExp(other, "g"), crossedOut), text);
-  return ibansIn(rest).reduce((left, iban) => left.replaceAll(iban, crossedOut), rest);
+  const masked = [uuid, time].reduce((rest, pattern) => rest.replace(new RegExp(pattern, "g"), crossedOut), text);
+  return ibansIn(masked).reduce((rest, iban) => rest.replaceAll(iban, crossedOut), masked);
 }
 
 function ibansIn(text) {

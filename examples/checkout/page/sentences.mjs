@@ -104,8 +104,8 @@ const REVERSED =
 /** Explain why a payment failed. */
 export function failure({ status, decline_code, error }) {
   if (status === "reversed") return REVERSED;
-  const known = status === "declined" ? DECLINED[decline_code] : REJECTED[error];
-  return known ?? "This payment was declined, and you were not charged. Use another card, or ask the shop.";
+  const sentence = status === "declined" ? DECLINED[decline_code] : REJECTED[error];
+  return sentence ?? "This payment was declined, and you were not charged. Use another card, or ask the shop.";
 }
 
 /** Explain a failed request by the shop's own error code. */

@@ -76,13 +76,13 @@ class StepFunctionsExecutions:
             answer = self._client.list_executions(
                 stateMachineArn=self._state_machine_arn, maxResults=1000, **parameters
             )
-        found = [
+        executions = [
             ExecutionSummary(
                 execution["name"], execution["status"], iso(execution["startDate"]), _stopped_at(execution)
             )
             for execution in answer["executions"]
         ]
-        return found, answer.get("nextToken")
+        return executions, answer.get("nextToken")
 
     def resume(self, task_token: str) -> None:
         errors = self._client.exceptions

@@ -154,20 +154,20 @@ class _Adoption:
             case "failed":
                 self._reject(operation, "refund_failed")
 
-    def dispute(self, shown: Dispute) -> None:
-        known, charge = self.payment.dispute(shown.dispute_id), self.charge
-        if known and known.amount_minor != shown.amount_minor:
+    def dispute(self, dispute: Dispute) -> None:
+        recorded, charge = self.payment.dispute(dispute.dispute_id), self.charge
+        if recorded and recorded.amount_minor != dispute.amount_minor:
             raise GatewayMismatch("The gateway shows another disputed amount than it did.")
-        if not shown.is_later_than(known):
+        if not dispute.is_later_than(recorded):
             return
-        moved = charge.gateway, shown.amount_minor, charge.currency, shown.dispute_id
-        if known is None:
-            opened = replace(shown, status="open", ended_at=None)
+        moved = charge.gateway, dispute.amount_minor, charge.currency, dispute.dispute_id
+        if recorded is None:
+            opened = replace(dispute, status="open", ended_at=None)
             self._post(self.payment.with_dispute(opened, self.now), [dispute_entry(*moved)])
-        if shown.status == "open":
+        if dispute.status == "open":
             return
-        ended = self.payment.with_dispute(replace(shown, ended_at=shown.ended_at or self.now), self.now)
-        if shown.status == "lost":
+        ended = self.payment.with_dispute(replace(dispute, ended_at=dispute.ended_at or self.now), self.now)
+        if dispute.status == "lost":
             self._post(ended, [dispute_lost_entry(*moved)])
             return
         # Whatever stands of it is undone, and of one that was lost before, the loss too.
@@ -177,7 +177,7 @@ class _Adoption:
             [
                 posted.entry.reverse(posted.number, kinds[posted.entry.kind])
                 for posted in entries_in_effect(self.journal)
-                if posted.entry.kind in kinds and posted.entry.source == shown.dispute_id
+                if posted.entry.kind in kinds and posted.entry.source == dispute.dispute_id
             ],
         )
 

@@ -33,8 +33,8 @@ class CardSummary:
     @classmethod
     def from_dict(cls, card: Mapping[str, Any]) -> "CardSummary":
         """The inverse of `to_dict`. For cards stored before fingerprints existed, the token is the number's hash."""
-        known = {} if "fingerprint" in card else {"fingerprint": "fp_" + card["token"].removeprefix("tok_")}
-        return cls(**card, **known)
+        fingerprint = {} if "fingerprint" in card else {"fingerprint": "fp_" + card["token"].removeprefix("tok_")}
+        return cls(**card, **fingerprint)
 
     def to_dict(self) -> dict[str, str | None]:
         return asdict(self)

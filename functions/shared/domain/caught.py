@@ -9,5 +9,5 @@ def message(cause: str) -> dict[str, Any]:
 
     Raises ValueError, KeyError or TypeError for the cause of any other error.
     """
-    said: dict[str, Any] = json.loads(json.loads(cause)["errorMessage"])
-    return said
+    content: dict[str, Any] = json.loads(json.loads(cause)["errorMessage"])
+    return content

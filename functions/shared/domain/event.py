@@ -112,10 +112,10 @@ def card_erased(token: str, at: str) -> Event:
     return Event("card.erased", token, at, at, {"token": token})
 
 
-def break_found(found: "Break", at: str) -> Event:
+def break_found(found_break: "Break", at: str) -> Event:
     """The event of a break that was not open before."""
-    subject = f"{found.day}#{found.type}#{found.payment_id}#{found.item}"
-    return Event("reconciliation.break", subject, at, at, asdict(found))
+    subject = f"{found_break.day}#{found_break.type}#{found_break.payment_id}#{found_break.item}"
+    return Event("reconciliation.break", subject, at, at, asdict(found_break))
 
 
 def _sequence(version: int) -> str:

@@ -102,20 +102,20 @@ def entry_of(line: SettlementLine, payment: Payment, journal: tuple[PostedEntry,
         entry = posted.entry
         match line.type:
             case "charge" if line.charge_id in other_charge_ids:
-                found = entry.kind == "capture" and entry.source == line.charge_id
+                fits = entry.kind == "capture" and entry.source == line.charge_id
             case "charge":
-                found = entry.kind == "capture" and entry.source not in other_charge_ids
+                fits = entry.kind == "capture" and entry.source not in other_charge_ids
             case "dispute" | "dispute_reversal":
                 kind = "dispute" if line.type == "dispute" else "dispute_won"
-                found = (entry.kind, entry.source) == (kind, line.line_id)
+                fits = (entry.kind, entry.source) == (kind, line.line_id)
             case _ if entry.kind == "refund":
-                found = entry.source in refunds
+                fits = entry.source in refunds
             case _:
                 reverses_capture = (
                     entry.kind == "reversal" and journal[(entry.reverses or 0) - 1].entry.kind == "capture"
                 )
-                found = reverses_capture and (line.type, line.refund_reference, entry.source) == ("refund", None, None)
-        if found:
+                fits = reverses_capture and (line.type, line.refund_reference, entry.source) == ("refund", None, None)
+        if fits:
             return posted
     return None
 

@@ -19,28 +19,28 @@ def read_charge(charge_id: str, *, gateway: PaymentGateway) -> Charge:
     return charge
 
 
-def adopt_charge(known: RecordedPayment, *, gateways: Gateways, ledger: Ledger, now: str) -> RecordedPayment:
+def adopt_charge(record: RecordedPayment, *, gateways: Gateways, ledger: Ledger, now: str) -> RecordedPayment:
     """Read the payment's charge, record its new movements, and return the resulting record.
 
-    `known` must have been read before this call, so that a concurrent write causes a conflict. Raises GatewayMismatch
+    `record` must have been read before this call, so that a concurrent write causes a conflict. Raises GatewayMismatch
     for a charge that can't be the payment's, LedgerConflict, LedgerUnavailable, and the errors of `read_charge` and the
     gateway.
     """
-    if known.payment.status not in ADOPTABLE_STATUSES:
-        return known
-    assert known.payment.charge_id  # every payment with one of these statuses has a charge
-    charge = read_charge(known.payment.charge_id, gateway=gateways.of(known.payment))
-    return record_movements(known, charge, ledger=ledger, now=now)
+    if record.payment.status not in ADOPTABLE_STATUSES:
+        return record
+    assert record.payment.charge_id  # every payment with one of these statuses has a charge
+    charge = read_charge(record.payment.charge_id, gateway=gateways.of(record.payment))
+    return record_movements(record, charge, ledger=ledger, now=now)
 
 
-def record_movements(known: RecordedPayment, charge: Charge, *, ledger: Ledger, now: str) -> RecordedPayment:
+def record_movements(record: RecordedPayment, charge: Charge, *, ledger: Ledger, now: str) -> RecordedPayment:
     """Record the new movements of the payment's charge, which has been read already, and return the resulting record.
 
     Raises GatewayMismatch, LedgerConflict, LedgerUnavailable.
     """
-    payment, posted = adopt(known.payment, known.entries, charge, now)
-    if payment == known.payment:
-        return known
+    payment, posted = adopt(record.payment, record.entries, charge, now)
+    if payment == record.payment:
+        return record
     payment = replace(payment, version=payment.version + 1)
-    ledger.record(payment, posted, previous=known.payment)
-    return RecordedPayment(payment, known.entries + posted)
+    ledger.record(payment, posted, previous=record.payment)
+    return RecordedPayment(payment, record.entries + posted)

@@ -20,20 +20,21 @@ def resolve_payment(
     executions: Executions,
     now: str,
     ask_gateway: bool = True,
-    shown: Charge | None = None,
+    shown_charge: Charge | None = None,
 ) -> tuple[str, str | None]:
     """Return the payment's status (the ledger's, `rejected`, or `processing` while its execution runs) and its error.
 
     A payment that the ledger doesn't know is recorded as in doubt; without `ask_gateway`, nothing else happens.
     The gateway's evidence ends the doubt: a charge as requested is recorded with its later movements, and any other
     charge is undone. If there is no doubt, new movements at the gateway are adopted. A missing charge counts as
-    evidence that none exists, so call this function only some time after the execution has ended, or with the charge of
-    this payment that the gateway has just `shown`; even then, a reversal makes sure that no charge can follow.
+    evidence that none exists, so call this function only some time after the execution has ended, or with a
+    `shown_charge`, which the gateway has just shown for this payment; even then, a reversal makes sure that no charge
+    can follow.
 
     Raises PaymentNotFound, ReversalUnconfirmed and the errors of the ports; the payment then stays in doubt.
     """
-    known = ledger.find(payment_id)
-    if known is None:
+    record = ledger.find(payment_id)
+    if record is None:
         execution = executions.find(payment_id)
         if execution is None:
             raise PaymentNotFound("There is no payment with this id.")
@@ -53,24 +54,24 @@ def resolve_payment(
             now=now,
             error=execution.error or "ExecutionStopped",
         )
-        known = record_doubt(doubtful, request, ledger=ledger)
-    if known.payment.status != "in_doubt" and ask_gateway:
-        known = adopt_charge(known, gateways=gateways, ledger=ledger, now=now)
-    if known.payment.status != "in_doubt":
-        return _undo_other_charges(known.payment, gateways=gateways, ledger=ledger, now=now, ask_gateway=ask_gateway)
+        record = record_doubt(doubtful, request, ledger=ledger)
+    if record.payment.status != "in_doubt" and ask_gateway:
+        record = adopt_charge(record, gateways=gateways, ledger=ledger, now=now)
+    if record.payment.status != "in_doubt":
+        return _undo_other_charges(record.payment, gateways=gateways, ledger=ledger, now=now, ask_gateway=ask_gateway)
     if not ask_gateway:
-        return "in_doubt", known.payment.error
+        return "in_doubt", record.payment.error
     charge = None
-    if not known.payment.reversing:
-        charge = shown or gateways.possible(known.payment).find_by_reference(known.payment.order)
+    if not record.payment.reversing:
+        charge = shown_charge or gateways.possible(record.payment).find_by_reference(record.payment.order)
         charge = charge and end_wait(charge, gateway=gateways.named(charge.gateway))
     # Only a payment that was to be captured has entries, which hold its money in suspense.
-    capture = bool(known.entries)
-    requested = payment_id, known.payment.amount_minor, known.payment.currency
+    capture = bool(record.entries)
+    requested = payment_id, record.payment.amount_minor, record.payment.currency
     if charge is None or not charge.is_as_requested(*requested, capture=capture):
-        ended = undo_charge(known, gateways=gateways, ledger=ledger, now=now)
+        ended = undo_charge(record, gateways=gateways, ledger=ledger, now=now)
     else:
-        ended = _settle(charge, known, capture=capture, ledger=ledger, now=now)
+        ended = _settle(charge, record, capture=capture, ledger=ledger, now=now)
     return ended.status, ended.error
 
 
@@ -86,13 +87,13 @@ def _undo_other_charges(
     return payment.status, payment.error
 
 
-def _settle(charge: Charge, known: RecordedPayment, *, capture: bool, ledger: Ledger, now: str) -> Payment:
+def _settle(charge: Charge, record: RecordedPayment, *, capture: bool, ledger: Ledger, now: str) -> Payment:
     """Record the charge as requested, and then its later movements."""
-    status, entries, captured_minor = charge.outcome(capture=capture), clear_suspense(known.entries), 0
+    status, entries, captured_minor = charge.outcome(capture=capture), clear_suspense(record.entries), 0
     if status == "captured":
         captured_minor = charge.amount_minor
         entries.append(capture_entry(charge.gateway, captured_minor, charge.currency))
-    settled = known.payment.moved_to(
+    settled = record.payment.moved_to(
         status,
         captured_minor=captured_minor,
         gateway=charge.gateway,
@@ -102,6 +103,6 @@ def _settle(charge: Charge, known: RecordedPayment, *, capture: bool, ledger: Le
         updated_at=now,
     )
     settled, posted = settled.post(*entries)
-    settled, adopted = adopt(settled, known.entries + posted, charge, now)
-    ledger.record(settled, posted + adopted, previous=known.payment)
+    settled, adopted = adopt(settled, record.entries + posted, charge, now)
+    ledger.record(settled, posted + adopted, previous=record.payment)
     return settled

@@ -42,19 +42,19 @@ def settle_operation(payment_id: str, operation_id: str, performed: Performed, *
     payment's, leaves the operation in doubt, with the amount of a capture or refund in suspense. Raises
     LedgerUnavailable, LedgerConflict, PaymentNotFound.
     """
-    known = ledger.find(payment_id)
-    if known is None:
+    record = ledger.find(payment_id)
+    if record is None:
         raise PaymentNotFound("There is no payment with this id.")
-    reserved = known.payment.operation(operation_id)
+    reserved = record.payment.operation(operation_id)
     if reserved is None:
         raise LedgerConflict("The operation was never reserved.")
-    payment, posted = known.payment, tuple[PostedEntry, ...]()
+    payment, posted = record.payment, tuple[PostedEntry, ...]()
     if performed.charge:
         try:
             if reserved.charge_id:
-                payment, posted = adopt_undone(payment, known.entries, reserved, performed.charge, now)
+                payment, posted = adopt_undone(payment, record.entries, reserved, performed.charge, now)
             else:
-                payment, posted = adopt(payment, known.entries, performed.charge, now)
+                payment, posted = adopt(payment, record.entries, performed.charge, now)
         except GatewayMismatch as mismatch:
             performed = Performed(reason=type(mismatch).__name__)
     operation = payment.operation(operation_id)
@@ -62,16 +62,16 @@ def settle_operation(payment_id: str, operation_id: str, performed: Performed, *
     reason = error_code(performed.reason or "")
     if performed.charge and performed.reason and operation.is_open and not operation.pending:
         payment = payment.end(operation, "rejected", reason, now)
-        payment, cleared = payment.post(*clear_suspense(known.entries, operation_id))
+        payment, cleared = payment.post(*clear_suspense(record.entries, operation_id))
         posted += cleared
     elif performed.charge is None and operation.status == "processing" and not operation.pending:
         payment = payment.end(operation, "in_doubt", reason, now)
         payment, posted = payment.post(*_suspense_entries(payment, operation))
-    if payment == known.payment:
+    if payment == record.payment:
         return payment
-    recorded = replace(payment, version=known.payment.version + 1)
-    ledger.record(recorded, posted, previous=known.payment)
-    return recorded
+    updated = replace(payment, version=record.payment.version + 1)
+    ledger.record(updated, posted, previous=record.payment)
+    return updated
 
 
 def _suspense_entries(payment: Payment, operation: Operation) -> list[JournalEntry]:

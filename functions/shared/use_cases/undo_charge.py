@@ -21,22 +21,22 @@ def record_doubt(payment: Payment, request: PaymentRequest, *, ledger: Ledger) -
     suspense = [in_doubt_entry(request.amount_minor, request.currency)] if request.capture else []
     ledger.record(*payment.post(*suspense))
     # Another process may have recorded the same a moment earlier; the next entry then follows that process's entry.
-    recorded = ledger.find(payment.payment_id)
-    assert recorded
-    return recorded
+    record = ledger.find(payment.payment_id)
+    assert record
+    return record
 
 
-def undo_charge(known: RecordedPayment, *, gateways: Gateways, ledger: Ledger, now: str) -> Payment:
+def undo_charge(record: RecordedPayment, *, gateways: Gateways, ledger: Ledger, now: str) -> Payment:
     """Reverse the charge of a payment in doubt, record the outcome, and return the record. The call may be repeated.
 
     The payment becomes `reversed`, or `declined` if the gateway says that it had declined the charge. Its error is
     GatewayMismatch if the charge is not the one requested. Raises ReversalUnconfirmed while the gateway does not
     confirm the reversal, LedgerUnavailable, LedgerConflict.
     """
-    payment = known.payment
+    payment = record.payment
     if not payment.reversing:
         payment = payment.moved_to("in_doubt", reversing=True)
-        ledger.record(payment, previous=known.payment)
+        ledger.record(payment, previous=record.payment)
     try:
         gateway = gateways.possible(payment)
         charge = gateway.find_by_reference(payment.order)
@@ -45,7 +45,7 @@ def undo_charge(known: RecordedPayment, *, gateways: Gateways, ledger: Ledger, n
     except UNCONFIRMED as error:
         raise ReversalUnconfirmed(f"The reversal is not confirmed: {error}") from None
     charge = charge or reversal.charge
-    entries = clear_suspense(known.entries)
+    entries = clear_suspense(record.entries)
     # Suspense entries exist only if the payment was to be captured.
     requested = payment.payment_id, payment.amount_minor, payment.currency
     as_requested = charge is None or charge.is_as_requested(*requested, capture=bool(entries))

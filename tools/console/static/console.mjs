@@ -68,8 +68,8 @@ function live(main) {
       if (answer.status !== 304) {
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         if (!answer.ok) {
-          const said = [...page.querySelectorAll("h1, .command code")].map((each) => each.textContent);
-          return say("lost", said.join(": "));
+          const texts = [...page.querySelectorAll("h1, .command code")].map((each) => each.textContent);
+          return say("lost", texts.join(": "));
         }
         etag = answer.headers.get("ETag") ?? "";
         const fresh = page.getElementById("main");

@@ -34,7 +34,7 @@ def install() -> None:
     stepfunctions._send_task_success = _send_task_success
 
 
-def _invoke_with_callback(resource: str, given: dict[str, Any], token: str, state: dict[str, Any]) -> Any:
+def _invoke_with_callback(resource: str, parameters: dict[str, Any], token: str, state: dict[str, Any]) -> Any:
     """Call the function, and wait until somebody sends the token."""
     waiting: dict[str, Any] = {"event": threading.Event(), "result": None, "error": None, "heartbeat": None}
     execution = current_execution.get()
@@ -43,8 +43,8 @@ def _invoke_with_callback(resource: str, given: dict[str, Any], token: str, stat
     execution["events"][-1]["taskScheduledEventDetails"]["timeoutInSeconds"] = state.get("TimeoutSeconds")
     stepfunctions._task_tokens[token] = waiting
     try:
-        function = stepfunctions._resolve_lambda_function_ref(given["FunctionName"], optimized=True)
-        stepfunctions._call_lambda(function, given.get("Payload", {}))
+        function = stepfunctions._resolve_lambda_function_ref(parameters["FunctionName"], optimized=True)
+        stepfunctions._call_lambda(function, parameters.get("Payload", {}))
         submitted = {"resourceType": "lambda", "resource": "invoke.waitForTaskToken"}
         stepfunctions._add_event(execution, "TaskSubmitted", {"taskSubmittedEventDetails": submitted})
         _wait(waiting["event"], state, waiting["executionArn"])

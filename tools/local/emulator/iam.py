@@ -213,8 +213,8 @@ def _attributes(part: dict[str, Any]) -> Iterator[str]:
         yield from attributes or ()
     for member, text in part.items():
         if member.endswith("Expression") and isinstance(text, str):
-            found = (name for name in _NAME.findall(text) if name.upper() not in _KEYWORDS)
-            yield from (names.get(name, name) for name in found)
+            names_used = (name for name in _NAME.findall(text) if name.upper() not in _KEYWORDS)
+            yield from (names.get(name, name) for name in names_used)
 
 
 def _leading_keys(table_name: str, part: dict[str, Any]) -> Iterator[str]:

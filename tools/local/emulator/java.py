@@ -179,7 +179,7 @@ def _equals(value: object, other: object) -> bool:
 def _compare(value: str, other: str) -> int:
     """`String.compareTo`: the difference of the first units of UTF-16 that differ, or of the lengths."""
     units, others = map(_units, (value, other))
-    differences = (one - another for one, another in zip(units, others, strict=False) if one != another)
+    differences = (unit - other_unit for unit, other_unit in zip(units, others, strict=False) if unit != other_unit)
     return next(differences, len(units) - len(others))
 
 

@@ -70,11 +70,11 @@ def evaluate(
 def _tokens(expression: str) -> list[str]:
     tokens, position = [], 0
     while position < len(expression.rstrip()):
-        found = _TOKEN.match(expression, position)
-        if not found:
+        match = _TOKEN.match(expression, position)
+        if not match:
             raise ValueError(f"{expression[position:]} can't be read")
-        tokens.append(found[1])
-        position = found.end()
+        tokens.append(match[1])
+        position = match.end()
     return tokens
 
 
@@ -100,18 +100,18 @@ class _Parser:
         return self._calculated(self.atom, "*/")
 
     def atom(self) -> Value:
-        first = self._take()
-        if first == "(":
+        symbol = self._take()
+        if symbol == "(":
             (value,) = self._listed(")")
             return value
-        if first == "[":
+        if symbol == "[":
             return [each for each in self._listed("]") if isinstance(each, dict)]
-        if first[0].isdigit():
-            return float(first)
+        if symbol[0].isdigit():
+            return float(symbol)
         if self._next == "(":
             self._take()
-            return self._call(first, self._listed(")"))
-        return self.series[first]
+            return self._call(symbol, self._listed(")"))
+        return self.series[symbol]
 
     @property
     def _next(self) -> str:

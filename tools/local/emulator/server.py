@@ -98,10 +98,10 @@ def send_heads_with_data() -> None:
 
 
 def _check_version() -> None:
-    found = importlib.metadata.version("ministack")
-    if found != MINISTACK_VERSION:
+    installed = importlib.metadata.version("ministack")
+    if installed != MINISTACK_VERSION:
         raise SystemExit(
-            f"ministack {found} is installed, but the patches in local/emulator were written for "
+            f"ministack {installed} is installed, but the patches in local/emulator were written for "
             f"{MINISTACK_VERSION}. Check each against the new version, then change MINISTACK_VERSION."
         )
 

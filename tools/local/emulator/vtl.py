@@ -180,8 +180,8 @@ def _member(owner: object, name: str, arguments: list[Any] | None) -> Any:
     if isinstance(owner, Input | Util):
         method = getattr(owner, name, None) if not name.startswith("_") else None
         return method(*arguments) if callable(method) else None
-    found = java.methods_of(owner).get(name)
-    return found(owner, *arguments) if found else None
+    java_method = java.methods_of(owner).get(name)
+    return java_method(owner, *arguments) if java_method else None
 
 
 def _divide(left: int, right: int) -> int | None:
@@ -297,8 +297,8 @@ def _adapt_airspeed() -> None:
     airspeed.SetDirective.evaluate_raw = evaluate_set
 
     def evaluate_foreach(self: Any, stream: Any, namespace: Any, loader: Any) -> None:
-        found = self.value.calculate(namespace, loader)
-        items = list(found.values()) if isinstance(found, Mapping) else found if isinstance(found, list | range) else []
+        value = self.value.calculate(namespace, loader)
+        items = list(value.values()) if isinstance(value, Mapping) else value if isinstance(value, list | range) else []
         if len(items) > MAX_ITERATIONS:
             raise TransformationError(f"A #foreach has more than {MAX_ITERATIONS} iterations.")
         for index, item in enumerate(items):

@@ -13,7 +13,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from tools.local.events import signing_secret
 
-KEPT = 10_000
+MAX_EVENTS = 10_000
 LONGEST_WAIT_SECONDS = 20
 _SIGNED_HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
@@ -22,7 +22,7 @@ def create_app(api_key: str) -> Flask:
     """Create the listener. Whoever listens must know the API key; it also determines the secret of the signatures."""
     app, verifier = Flask(__name__), Webhook(signing_secret(api_key))
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    received: deque[dict[str, Any]] = deque(maxlen=KEPT)
+    received: deque[dict[str, Any]] = deque(maxlen=MAX_EVENTS)
     refusals: deque[int] = deque()
     arrived = Condition()
     count = 0

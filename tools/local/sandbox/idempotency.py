@@ -47,8 +47,8 @@ class IdempotencyKeys:
                 self._answers[key] = (fingerprint, None)
                 self._references[key] = reference
                 return None
-            first, answer = self._answers[key]
-        if not hmac.compare_digest(first, fingerprint):
+            claimed_fingerprint, answer = self._answers[key]
+        if not hmac.compare_digest(claimed_fingerprint, fingerprint):
             raise self.reused
         if answer is None:
             raise self.in_progress

@@ -97,9 +97,9 @@ class SandboxServer(ThreadedWSGIServer):
                 connection.shutdown(socket.SHUT_RDWR)
 
 
-def run(name: str, made: Callable[[str], AbstractContextManager[Flask]], title: str | None = None) -> None:
-    """Serve the gateway's sandbox, or another service, which is `made` for an API key, until SIGTERM or Ctrl-C. Prints
-    the URL on a line.
+def run(name: str, app_for: Callable[[str], AbstractContextManager[Flask]], title: str | None = None) -> None:
+    """Serve the gateway's sandbox, or another service, until SIGTERM or Ctrl-C; `app_for` makes it for an API key.
+    Prints the URL on a line.
 
     The key is in a variable such as SPARKLE_API_KEY: any user of the machine could read an argument.
     """
@@ -113,7 +113,7 @@ def run(name: str, made: Callable[[str], AbstractContextManager[Flask]], title: 
         parser.error(f"the variable {variable} must hold the bearer key that it accepts")
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with suppress(KeyboardInterrupt), made(api_key) as app:
+    with suppress(KeyboardInterrupt), app_for(api_key) as app:
         server = SandboxServer(app, arguments.port)
         print(server.url, flush=True)
         server.serve_forever()

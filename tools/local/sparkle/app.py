@@ -111,7 +111,7 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
         card = Card.from_number(body["card"]["number"], body["card"].get("security_code"))
 
         def action() -> Answer:
-            made = book.charge(
+            charge = book.charge(
                 body["reference"],
                 body["amount_minor"],
                 body["currency"],
@@ -124,7 +124,7 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
                 return_url=body.get("return_url"),
                 challenges=f"{request.host_url}challenge/",
             )
-            return _declined("charge", made) if made.decline_code else Answer(201, asdict(made))
+            return _declined("charge", charge) if charge.decline_code else Answer(201, asdict(charge))
 
         return perform("charge", body["reference"], action, body)
 
@@ -134,8 +134,12 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
         card = Card.from_number(body["card"]["number"], body["card"].get("security_code"))
 
         def deed() -> Answer:
-            made = book.verify(body["reference"], card)
-            return _declined("verification", made) if made.decline_code else Answer(201, asdict(made))
+            verification = book.verify(body["reference"], card)
+            return (
+                _declined("verification", verification)
+                if verification.decline_code
+                else Answer(201, asdict(verification))
+            )
 
         return perform("verify", body["reference"], deed, body)
 

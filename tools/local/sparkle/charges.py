@@ -82,10 +82,12 @@ class Card:
         """
         if not _passes_luhn(number):
             raise InvalidRequest("card.number is not a card number.", reason="invalid_card_number")
-        known = _TEST_CARDS.get(number, {})
+        test_card = _TEST_CARDS.get(number, {})
         wrong_code = "incorrect_cvc" if security_code in _WRONG_SECURITY_CODES else None
-        wants_authentication = known.get("outcome") == "challenged"
-        return cls(known.get("brand"), number[-4:], known.get("decline_code") or wrong_code, wants_authentication)
+        wants_authentication = test_card.get("outcome") == "challenged"
+        return cls(
+            test_card.get("brand"), number[-4:], test_card.get("decline_code") or wrong_code, wants_authentication
+        )
 
 
 @dataclass(frozen=True, slots=True)

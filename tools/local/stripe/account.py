@@ -65,14 +65,14 @@ class Account:
         self._more: defaultdict[str, Object] = defaultdict(dict)
         self._cards: dict[str, Card] = {}
         """The card of each charge."""
-        self._asked: dict[str, tuple[Card, str | None]] = {}
+        self._challenged: dict[str, tuple[Card, str | None]] = {}
         """The card that an intent's customer was last asked about, and where the customer goes then."""
         self._intents: list[str] = []
         self._forgotten: set[str] = set()
         self._refunds: dict[str, list[str]] = defaultdict(list)
         """A charge's refunds."""
-        self._seen: dict[str, Object] = {}
-        """What localstripe last said: it looks at all that it has to show a charge."""
+        self._native: dict[str, Object] = {}
+        """Objects as localstripe last returned them: it looks at all that it has to show a charge."""
         self._own: dict[str, Object] = {}
         """Disputes, payouts and balance transactions that localstripe doesn't make."""
         self._paid_out: dict[str, str] = {}
@@ -94,12 +94,12 @@ class Account:
             if id in self._own:
                 return self._own[id]
             try:
-                found = self._seen.get(id) or self._localstripe.get(f"{kind}s/{id}")
+                native = self._native.get(id) or self._localstripe.get(f"{kind}s/{id}")
             except Refused as refused:
                 raise missing(kind, id) from refused
-            self._seen[id] = found
-            shown = getattr(self, f"_{kind}", lambda raw: raw)(found | self._more[id])
-            return {name: value for name, value in shown.items() if name in CONTRACT["fields"][kind]}
+            self._native[id] = native
+            completed = getattr(self, f"_{kind}", lambda raw: raw)(native | self._more[id])
+            return {name: value for name, value in completed.items() if name in CONTRACT["fields"][kind]}
 
     def _payment_intent(self, raw: Object) -> Object:
         charge = raw["latest_charge"] and self.get(raw["latest_charge"]["id"])
@@ -133,16 +133,17 @@ class Account:
                 "balance_transaction": self._transactions() if kind == "balance_transaction" else [],
             }.get(kind, [])
             own = [id for id, each in self._own.items() if each["object"] == kind]
-            found = [self.get(id) for id in [*ids, *own]]
+            objects = [self.get(id) for id in [*ids, *own]]
             return [
-                each for _, each in sorted(enumerate(found), key=lambda one: (one[1]["created"], one[0]), reverse=True)
+                each
+                for _, each in sorted(enumerate(objects), key=lambda item: (item[1]["created"], item[0]), reverse=True)
             ]
 
     def search(self, payment_id: str) -> list[Object]:
         """Return the intents with this `metadata.payment_id`, the newest first."""
         with self._lock:
-            found = [self.get(id) for id in reversed(self._intents) if id not in self._forgotten]
-            return [each for each in found if each["metadata"].get("payment_id") == payment_id]
+            intents = [self.get(id) for id in reversed(self._intents) if id not in self._forgotten]
+            return [each for each in intents if each["metadata"].get("payment_id") == payment_id]
 
     def reference(self, id: str) -> str:
         """Return the `metadata.payment_id` of an intent, or of the intent of a charge or refund."""
@@ -160,14 +161,14 @@ class Account:
     def create(self, amount: int, currency: str, capture_method: str = "automatic_async", **more: Any) -> Object:
         """Create an unconfirmed PaymentIntent."""
         with self._lock:
-            made = self._post(
+            intent = self._post(
                 "payment_intents",
                 amount=amount,
                 currency=currency,
                 capture_method=capture_method,
                 metadata=more.pop("metadata", {}),
             )
-            self._more[made["id"]] = {
+            self._more[intent["id"]] = {
                 "created": self.now(),
                 "cancellation_reason": None,
                 "canceled_at": None,
@@ -177,8 +178,8 @@ class Account:
                 "setup_future_usage": more.get("setup_future_usage"),
                 "last_payment_error": None,
             }
-            self._intents.append(made["id"])
-            return self._change(made["id"], "created")
+            self._intents.append(intent["id"])
+            return self._change(intent["id"], "created")
 
     def confirm(
         self,
@@ -203,17 +204,19 @@ class Account:
             )
             authenticated = card.is_authenticated(on_request=three_d_secure in ("any", "challenge"))
             method = self._method(card, authenticated=authenticated)
-            known = {name: more[name] for name in ("capture_method",) if more.get(name)}
-            self._post(f"payment_intents/{id}", payment_method=method, latest_charge=None, next_action=None, **known)
+            overrides = {name: more[name] for name in ("capture_method",) if more.get(name)}
+            self._post(
+                f"payment_intents/{id}", payment_method=method, latest_charge=None, next_action=None, **overrides
+            )
             self._more[id] |= {name: more[name] for name in ("setup_future_usage",) if more.get(name)}
             self._more[id] |= {"last_payment_error": None, "next_action": None, "authentication": None}
-            self._asked.pop(id, None)
+            self._challenged.pop(id, None)
             if authenticated and (off_session or refuse_action):
                 self._post(f"payment_intents/{id}", payment_method=None)
                 raise self._declined(intent, method, "authentication_required", "authentication_required", None)
             if authenticated:
                 self._post(f"payment_intents/{id}/confirm")
-                self._asked[id] = card, return_url
+                self._challenged[id] = card, return_url
                 redirect = {"redirect_to_url": {"url": challenges + id, "return_url": return_url}}
                 self._more[id]["next_action"] = (
                     {"type": "redirect_to_url", **redirect} if return_url else {"type": "use_stripe_sdk"}
@@ -224,9 +227,9 @@ class Account:
     def challenge(self, id: str) -> Challenge | None:
         """Find what an intent's customer is or was asked."""
         with self._lock:
-            if id not in self._asked:
+            if id not in self._challenged:
                 return None
-            intent, (card, return_url) = self.get(id), self._asked[id]
+            intent, (card, return_url) = self.get(id), self._challenged[id]
             amount = amount_for_people(intent["amount"], intent["currency"].upper())
             return Challenge(amount, card.last4, return_url, intent["status"] == "requires_action")
 
@@ -242,7 +245,7 @@ class Account:
             }
             if passed:
                 with suppress(StripeError):
-                    self._charge_card(intent, method, self._asked[id][0], "_authenticate", **answer)
+                    self._charge_card(intent, method, self._challenged[id][0], "_authenticate", **answer)
             else:
                 self._post(f"payment_intents/{id}/_authenticate", **answer)
                 code = "payment_intent_authentication_failure"
@@ -309,29 +312,29 @@ class Account:
                 raise StripeError(400, "This PaymentIntent does not have a successful charge to refund.")
             if any(each["status"] != "won" for each in self._disputes_of(charge["id"])):
                 raise StripeError(400, f"Charge {charge_id} has been charged back.", code="charge_disputed")
-            left = charge["amount_captured"] - charge["amount_refunded"]
-            if not left:
+            refundable = charge["amount_captured"] - charge["amount_refunded"]
+            if not refundable:
                 message = f"Charge {charge_id} has already been refunded."
                 raise StripeError(400, message, code="charge_already_refunded")
-            amount = left if amount is None else amount
-            if amount > left:
+            amount = refundable if amount is None else amount
+            if amount > refundable:
                 raise StripeError(
                     400,
-                    f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})",
+                    f"Refund amount ({amount}) is greater than unrefunded amount on charge ({refundable})",
                     param="amount",
                 )
-            made = self._post("refunds", charge=charge_id, amount=amount, metadata=more.get("metadata", {}))
-            self._refunds[charge_id].append(made["id"])
+            new_refund = self._post("refunds", charge=charge_id, amount=amount, metadata=more.get("metadata", {}))
+            self._refunds[charge_id].append(new_refund["id"])
             pending = status == "pending" or self._cards[charge_id].refund_stays_pending
-            self._more[made["id"]] = {
+            self._more[new_refund["id"]] = {
                 "created": self.now(),
                 "payment_intent": charge["payment_intent"],
                 "reason": more.get("reason"),
                 "status": "pending" if pending else "succeeded",
             }
-            self._more[made["balance_transaction"]] = {"created": self.now()}
-            self._change(made["id"], "created")
-            return self.fail_refund(made["id"]) if status == "failed" else self.get(made["id"])
+            self._more[new_refund["balance_transaction"]] = {"created": self.now()}
+            self._change(new_refund["id"], "created")
+            return self.fail_refund(new_refund["id"]) if status == "failed" else self.get(new_refund["id"])
 
     def succeed_refund(self, id: str) -> Object:
         """Let a pending refund succeed."""
@@ -362,15 +365,15 @@ class Account:
         with self._lock:
             intent = self._in_state(id, "dispute", "succeeded")
             charge = self.get(intent["latest_charge"])
-            left = charge["amount_captured"] - charge["amount_refunded"]
-            left -= sum(each["amount"] for each in self._disputes_of(charge["id"]) if each["status"] != "won")
-            amount = left if amount is None else amount
-            if not 0 < amount <= left:
+            disputable = charge["amount_captured"] - charge["amount_refunded"]
+            disputable -= sum(each["amount"] for each in self._disputes_of(charge["id"]) if each["status"] != "won")
+            amount = disputable if amount is None else amount
+            if not 0 < amount <= disputable:
                 raise StripeError(422, "The amount is more than is left of what was captured.")
             self._more[charge["id"]]["disputed"] = True
-            made = f"dp_{secrets.token_hex(7)}"
-            dispute = self._own[made] = {
-                "id": made,
+            dispute_id = f"dp_{secrets.token_hex(7)}"
+            dispute = self._own[dispute_id] = {
+                "id": dispute_id,
                 "object": "dispute",
                 "amount": amount,
                 "balance_transactions": [],
@@ -385,7 +388,7 @@ class Account:
                 "status": "needs_response",
             }
             self._changed("charge.dispute.created", dispute)
-            return self._move_disputed(made, "dispute", -amount, "charge.dispute.funds_withdrawn", DISPUTE_FEE)
+            return self._move_disputed(dispute_id, "dispute", -amount, "charge.dispute.funds_withdrawn", DISPUTE_FEE)
 
     def end_dispute(self, id: str, *, won: bool) -> Object:
         """Let the bank decide a dispute: https://docs.stripe.com/disputes/how-disputes-work (seen 2026-11-29)."""
@@ -420,15 +423,15 @@ class Account:
     def create_setup(self, **more: Any) -> Object:
         """Create an unconfirmed SetupIntent."""
         with self._lock:
-            made = self._post(
+            setup = self._post(
                 "setup_intents", metadata=more.get("metadata", {}), usage=more.get("usage", "off_session")
             )
-            self._more[made["id"]] = {
+            self._more[setup["id"]] = {
                 "created": self.now(),
                 "last_setup_error": None,
                 "description": more.get("description"),
             }
-            return self._change(made["id"], "created")
+            return self._change(setup["id"], "created")
 
     def confirm_setup(self, id: str, card: Card) -> Object:
         """Ask whether the card is good. Raises StripeError for a decline."""
@@ -458,7 +461,7 @@ class Account:
             return [
                 self.summary(each)
                 for each in intents
-                if each["latest_charge"] or each["last_payment_error"] or each["id"] in self._asked
+                if each["latest_charge"] or each["last_payment_error"] or each["id"] in self._challenged
             ]
 
     def summary(self, intent: Object) -> Object:
@@ -524,12 +527,12 @@ class Account:
 
     def _post(self, path: str, **body: Any) -> Object:
         for id in path.split("/"):
-            self._seen.pop(id, None)
+            self._native.pop(id, None)
         return self._localstripe.post(path, **body)
 
-    def _change(self, id: str, what: str) -> Object:
+    def _change(self, id: str, change: str) -> Object:
         changed = self.get(id)
-        self._changed(f"{changed['object']}.{what}", changed)
+        self._changed(f"{changed['object']}.{change}", changed)
         return changed
 
     def _changed(self, type: str, about: Object) -> None:
@@ -565,14 +568,15 @@ class Account:
         """Make a payment method at localstripe, without the card's own number."""
         number = card.stand_in(authenticated=authenticated)
         stand_in = {"number": number, "exp_month": card.exp_month, "exp_year": card.exp_year, "cvc": "123"}
-        made = self._post("payment_methods", type="card", card=stand_in)
-        self._more[made["id"]] = {
-            "card": made["card"] | {"brand": card.brand, "last4": card.last4, "checks": {"cvc_check": card.cvc_check}}
+        payment_method = self._post("payment_methods", type="card", card=stand_in)
+        self._more[payment_method["id"]] = {
+            "card": payment_method["card"]
+            | {"brand": card.brand, "last4": card.last4, "checks": {"cvc_check": card.cvc_check}}
         }
-        return str(made["id"])
+        return str(payment_method["id"])
 
     def _note_charge(self, intent: Object, charge: str, card: Card, captured: int) -> None:
-        held = not card.decline and not captured
+        authorized = not card.decline and not captured
         self._cards[charge] = card
         self._more[charge] = {
             "created": self.now(),
@@ -590,12 +594,12 @@ class Account:
                     "exp_month": card.exp_month,
                     "exp_year": card.exp_year,
                     "checks": {"cvc_check": card.cvc_check},
-                    "capture_before": self.now() + int(_AUTHORIZED_FOR.total_seconds()) if held else None,
+                    "capture_before": self.now() + int(_AUTHORIZED_FOR.total_seconds()) if authorized else None,
                     "network_transaction_id": None
                     if card.decline
                     else "".join(secrets.choice("0123456789") for _ in range(15)),
                     # A charge is made of an intent whose customer was asked only once the customer has passed.
-                    "three_d_secure": _AUTHENTICATED if intent["id"] in self._asked else None,
+                    "three_d_secure": _AUTHENTICATED if intent["id"] in self._challenged else None,
                 },
             },
         }
@@ -666,7 +670,7 @@ class Account:
             morning = (each["created"] // 86_400 + 1) * 86_400
             if morning <= self.now():
                 due[morning, each["currency"]].append(each)
-        for (morning, currency), transactions in sorted(due.items(), key=lambda one: one[0]):
+        for (morning, currency), transactions in sorted(due.items(), key=lambda item: item[0]):
             amount = sum(each["net"] for each in transactions)
             payout = f"po_{secrets.token_hex(7)}"
             transaction = self._transact("payout", "payout", -amount, currency, payout)

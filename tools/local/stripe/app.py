@@ -139,13 +139,13 @@ def create_app(api_key: str, account: Account) -> Flask:
 
     @app.post("/v1/payment_intents")
     def create() -> Response:
-        given = _parameters("payment_intents", "amount", "currency")
-        if given.pop("confirm", "false") == "true":
+        parameters = _parameters("payment_intents", "amount", "currency")
+        if parameters.pop("confirm", "false") == "true":
             raise StripeError(400, "The double confirms by a call of its own.", param="confirm")
-        amount, currency = _amount(given, "amount"), given.pop("currency").lower()
-        del given["amount"]
-        reference = str(given.get("metadata", {}).get("payment_id", ""))
-        return perform("create", reference, lambda: account.create(amount, currency, **given))
+        amount, currency = _amount(parameters, "amount"), parameters.pop("currency").lower()
+        del parameters["amount"]
+        reference = str(parameters.get("metadata", {}).get("payment_id", ""))
+        return perform("create", reference, lambda: account.create(amount, currency, **parameters))
 
     @app.get("/v1/payment_intents/<id>")
     @app.get("/v1/charges/<id>")
@@ -164,31 +164,31 @@ def create_app(api_key: str, account: Account) -> Flask:
 
     @app.get("/v1/payment_intents/search")
     def search() -> Response:
-        given = _parameters("list payment_intents/search", "query")
-        clause = re.fullmatch(r"""metadata\[["']payment_id["']\]\s*:\s*["']([^"']*)["']""", given["query"])
+        parameters = _parameters("list payment_intents/search", "query")
+        clause = re.fullmatch(r"""metadata\[["']payment_id["']\]\s*:\s*["']([^"']*)["']""", parameters["query"])
         if not clause:
             raise StripeError(400, "The double searches by metadata['payment_id'] only.", param="query")
 
         def action() -> Object:
-            found = account.search(clause[1])
-            return {"object": "search_result", "url": request.path, "has_more": False, "next_page": None, "data": found}
+            hits = account.search(clause[1])
+            return {"object": "search_result", "url": request.path, "has_more": False, "next_page": None, "data": hits}
 
         return perform("find", clause[1], action)
 
     @app.post("/v1/payment_intents/<id>/confirm")
     def confirm(id: str) -> Response:
-        given = _parameters("payment_intents/confirm", "payment_method_data")
-        card, reference = _card(given), account.reference(id)
-        known = {name: given[name] for name in ("capture_method", "setup_future_usage") if name in given}
-        off_session = given.get("off_session", "false") != "false"
-        refuse_action = given.get("error_on_requires_action") == "true"
-        options = given.get("payment_method_options", {}).get("card", {})
+        parameters = _parameters("payment_intents/confirm", "payment_method_data")
+        card, reference = _card(parameters), account.reference(id)
+        settings = {name: parameters[name] for name in ("capture_method", "setup_future_usage") if name in parameters}
+        off_session = parameters.get("off_session", "false") != "false"
+        refuse_action = parameters.get("error_on_requires_action") == "true"
+        options = parameters.get("payment_method_options", {}).get("card", {})
         three_d_secure = options.get("request_three_d_secure", "automatic")
         if three_d_secure not in ("automatic", "any", "challenge"):
             param = "payment_method_options[card][request_three_d_secure]"
             raise StripeError(400, "Invalid request_three_d_secure.", param=param)
         # Stripe takes the addresses of apps as well.
-        return_url = given.get("return_url")
+        return_url = parameters.get("return_url")
         if return_url is not None and not re.fullmatch("https?://[!-~]{1,2000}", return_url):
             raise StripeError(400, "Not a valid URL", code="url_invalid", param="return_url")
 
@@ -201,15 +201,15 @@ def create_app(api_key: str, account: Account) -> Flask:
                 three_d_secure=three_d_secure,
                 return_url=return_url,
                 challenges=f"{request.host_url}challenge/",
-                **known,
+                **settings,
             )
 
         return perform("charge", reference, action)
 
     @app.post("/v1/payment_intents/<id>/capture")
     def capture(id: str) -> Response:
-        given = _parameters("payment_intents/capture")
-        amount = _amount(given, "amount_to_capture") if "amount_to_capture" in given else None
+        parameters = _parameters("payment_intents/capture")
+        amount = _amount(parameters, "amount_to_capture") if "amount_to_capture" in parameters else None
         return perform("capture", account.reference(id), lambda: account.capture(id, amount))
 
     @app.post("/v1/payment_intents/<id>/cancel")
@@ -226,17 +226,17 @@ def create_app(api_key: str, account: Account) -> Flask:
 
     @app.post("/v1/refunds")
     def refund() -> Response:
-        given = _parameters("refunds")
-        id = given.get("payment_intent") or given.get("charge")
+        parameters = _parameters("refunds")
+        id = parameters.get("payment_intent") or parameters.get("charge")
         if not id:
             raise StripeError(
                 400, "One of the following params should be provided for this request: payment_intent or charge."
             )
-        if given.get("reason") not in (None, "duplicate", "fraudulent", "requested_by_customer"):
+        if parameters.get("reason") not in (None, "duplicate", "fraudulent", "requested_by_customer"):
             raise StripeError(400, "Invalid reason.", param="reason")
-        amount = _amount(given, "amount") if "amount" in given else None
-        more = {name: given[name] for name in ("metadata", "reason") if name in given}
-        operation = "refund" if given.get("metadata", {}).get("refund_reference") else "reverse"
+        amount = _amount(parameters, "amount") if "amount" in parameters else None
+        more = {name: parameters[name] for name in ("metadata", "reason") if name in parameters}
+        operation = "refund" if parameters.get("metadata", {}).get("refund_reference") else "reverse"
 
         def action() -> Object:
             return account.refund(id, amount, REFUND_STATUSES.get(g.entry["fault"], "succeeded"), **more)
@@ -245,14 +245,14 @@ def create_app(api_key: str, account: Account) -> Flask:
 
     @app.post("/v1/setup_intents")
     def create_setup() -> Response:
-        given = _parameters("setup_intents")
-        card = _card(given) if given.get("confirm") == "true" else None
+        parameters = _parameters("setup_intents")
+        card = _card(parameters) if parameters.get("confirm") == "true" else None
 
         def action() -> Object:
-            made = account.create_setup(**given)
-            return account.confirm_setup(made["id"], card) if card else made
+            setup = account.create_setup(**parameters)
+            return account.confirm_setup(setup["id"], card) if card else setup
 
-        return perform("verify", str(given.get("metadata", {}).get("payment_id", "")), action)
+        return perform("verify", str(parameters.get("metadata", {}).get("payment_id", "")), action)
 
     @app.post("/v1/setup_intents/<id>/confirm")
     def confirm_setup(id: str) -> Response:
@@ -272,10 +272,10 @@ def create_app(api_key: str, account: Account) -> Flask:
     @app.get("/v1/payouts")
     def list_all() -> Response:
         kind = request.path.removeprefix("/v1/")
-        given = _parameters(f"list {kind}")
-        about = given.get("payment_intent") or given.get("charge")
+        parameters = _parameters(f"list {kind}")
+        about = parameters.get("payment_intent") or parameters.get("charge")
         operation = "settlements" if kind in ("balance_transactions", "payouts") else "find"
-        return perform(operation, account.reference(about) if about else "", lambda: _page(account, kind, given))
+        return perform(operation, account.reference(about) if about else "", lambda: _page(account, kind, parameters))
 
     @app.get("/sandbox/charges")
     def all_charges() -> dict[str, Any]:
@@ -316,9 +316,9 @@ def create_app(api_key: str, account: Account) -> Flask:
     def end_dispute(id: str, end: str) -> Object:
         return account.summary(account.get(account.end_dispute(id, won=end == "win")["payment_intent"]))
 
-    @app.post("/sandbox/refunds/<id>/<any(succeed, fail):what>")
-    def end_refund(id: str, what: str) -> Object:
-        refund = account.succeed_refund(id) if what == "succeed" else account.fail_refund(id)
+    @app.post("/sandbox/refunds/<id>/<any(succeed, fail):end>")
+    def end_refund(id: str, end: str) -> Object:
+        refund = account.succeed_refund(id) if end == "succeed" else account.fail_refund(id)
         charge = account.summary(account.get(refund["payment_intent"]))
         [ended] = [each for each in charge["refunds"] if each["id"] == id]
         about = {"charge_id": charge["id"], "reference": charge["reference"], "currency": charge["currency"]}
@@ -351,19 +351,22 @@ def _with_lists(value: Any) -> Any:
 def _parameters(call: str, *required: str) -> dict[str, Any]:
     """Parse the request's parameters. Raises StripeError for one that Stripe doesn't know, or that is missing."""
     text = request.get_data(as_text=True) if request.method == "POST" else request.query_string.decode()
-    given = nested(text)
-    if "payment_method_types" in given and request.headers.get("Stripe-Version", CONTRACT["api_version"]) >= _ENDIVE:
+    parameters = nested(text)
+    if (
+        "payment_method_types" in parameters
+        and request.headers.get("Stripe-Version", CONTRACT["api_version"]) >= _ENDIVE
+    ):
         message = "payment_method_types is no longer supported; see allowed_payment_method_types."
         code = "payment_method_types_no_longer_supported"
         raise StripeError(400, message, code=code, param="payment_method_types")
-    for unknown in sorted(given.keys() - set(CONTRACT["parameters"][call]) - {"payment_method_types"}):
+    for unknown in sorted(parameters.keys() - set(CONTRACT["parameters"][call]) - {"payment_method_types"}):
         message = f"Received unknown parameter: {unknown[:40]}"
         raise StripeError(400, message, code="parameter_unknown", param=unknown[:40])
     for name in required:
-        if not given.get(name):
+        if not parameters.get(name):
             raise StripeError(400, f"Missing required param: {name}.", code="parameter_missing", param=name)
-    g.parameters = given.copy()
-    return given
+    g.parameters = parameters.copy()
+    return parameters
 
 
 def _sandbox_body(schema: str) -> dict[str, Any]:
@@ -382,8 +385,8 @@ def _fields(*required: str) -> dict[str, Any]:
     return fields
 
 
-def _amount(given: dict[str, Any], name: str) -> int:
-    text = given[name]
+def _amount(parameters: dict[str, Any], name: str) -> int:
+    text = parameters[name]
     if not isinstance(text, str) or not re.fullmatch("[0-9]+", text) or not int(text):
         raise StripeError(400, f"Invalid positive integer: {name}.", code="parameter_invalid_integer", param=name)
     if len(text) > 8:
@@ -391,9 +394,9 @@ def _amount(given: dict[str, Any], name: str) -> int:
     return int(text)
 
 
-def _card(given: dict[str, Any]) -> Card:
+def _card(parameters: dict[str, Any]) -> Card:
     """Read `payment_method_data`. Raises StripeError as a card's form is checked, before any bank is asked."""
-    data = given.get("payment_method_data")
+    data = parameters.get("payment_method_data")
     card = data.get("card") if isinstance(data, dict) and data.get("type") == "card" else None
     if not isinstance(card, dict) or not card.keys() >= {"number", "exp_month", "exp_year"}:
         param = "payment_method_data[card]"
@@ -428,35 +431,35 @@ def _carry_out(action: Callable[[], Object], account: Account) -> Answer:
         return Answer(error.status, error.body())
 
 
-def _expand(shown: Any, path: list[str], account: Account) -> None:
+def _expand(node: Any, path: list[str], account: Account) -> None:
     """Replace ids by their objects, in place."""
     name, *rest = path
-    if not isinstance(shown, dict) or shown.get(name) is None:
+    if not isinstance(node, dict) or node.get(name) is None:
         return
-    if isinstance(shown[name], str):
-        shown[name] = account.get(shown[name]).copy()
-    for each in shown[name] if isinstance(shown[name], list) else [shown[name]]:
+    if isinstance(node[name], str):
+        node[name] = account.get(node[name]).copy()
+    for each in node[name] if isinstance(node[name], list) else [node[name]]:
         if rest:
             _expand(each, rest, account)
 
 
-def _page(account: Account, kind: str, given: dict[str, Any]) -> Object:
+def _page(account: Account, kind: str, parameters: dict[str, Any]) -> Object:
     """Return a page of a list, the newest first: https://docs.stripe.com/api/pagination (seen 2026-11-29)."""
-    found = account.all(kind.removesuffix("s"))
-    for name, wanted in given.items():
+    objects = account.all(kind.removesuffix("s"))
+    for name, value in parameters.items():
         if name == "payout":
-            found = [each for each in found if account.payout_of(each["id"]) == wanted]
+            objects = [each for each in objects if account.payout_of(each["id"]) == value]
         elif name in ("created", "arrival_date"):
-            bounds = wanted if isinstance(wanted, dict) else {"gte": wanted, "lte": wanted}
+            bounds = value if isinstance(value, dict) else {"gte": value, "lte": value}
             for how, bound in bounds.items():
-                found = [each for each in found if _RANGES[how](each[name], int(bound))]
+                objects = [each for each in objects if _RANGES[how](each[name], int(bound))]
         elif name in ("payment_intent", "charge", "status", "currency", "type", "source"):
-            found = [each for each in found if each.get(name) == wanted]
-    if after := given.get("starting_after"):
-        ids = [each["id"] for each in found]
-        found = found[ids.index(after) + 1 :] if after in ids else []
-    limit = int(given.get("limit", "10"))
+            objects = [each for each in objects if each.get(name) == value]
+    if after := parameters.get("starting_after"):
+        ids = [each["id"] for each in objects]
+        objects = objects[ids.index(after) + 1 :] if after in ids else []
+    limit = int(parameters.get("limit", "10"))
     if not 1 <= limit <= 100:
         raise StripeError(400, "This value must be between 1 and 100.", param="limit")
-    page = [each.copy() for each in found[:limit]]
-    return {"object": "list", "url": request.path, "has_more": len(found) > limit, "data": page}
+    page = [each.copy() for each in objects[:limit]]
+    return {"object": "list", "url": request.path, "has_more": len(objects) > limit, "data": page}

@@ -121,11 +121,11 @@ def guarded_deployment(
     )
 
 
-def chosen_gateway(variables: Mapping[str, Any], wanted: str | None) -> str:
+def chosen_gateway(variables: Mapping[str, Any], name: str | None) -> str:
     """The gateway of the variables that is wanted, or the only one. Raises StackError."""
     names = sorted(variables["gateway_urls"])
-    if wanted in names or (not wanted and len(names) == 1):
-        return wanted or names[0]
+    if name in names or (not name and len(names) == 1):
+        return name or names[0]
     raise StackError(f"Choose one of the environment's gateways with GATEWAY=: {', '.join(names)}.")
 
 

@@ -48,8 +48,8 @@ class SignedAt(SigV4Auth):
     minutes = 0.0
 
     def _modify_request_before_signing(self, request: AWSRequest) -> None:
-        then = datetime.now(UTC) + timedelta(minutes=self.minutes)
-        request.context["timestamp"] = then.strftime("%Y%m%dT%H%M%SZ")
+        signed_at = datetime.now(UTC) + timedelta(minutes=self.minutes)
+        request.context["timestamp"] = signed_at.strftime("%Y%m%dT%H%M%SZ")
         super()._modify_request_before_signing(request)  # type: ignore[misc]
 
 
@@ -114,14 +114,16 @@ class Outcome:
 
     def differences(self, row: Row) -> list[str]:
         """The differences between this outcome and the row."""
-        found = [] if self.status == row.status else [f"the status is {self.status}, not {row.status}: {self.text}"]
+        differences = (
+            [] if self.status == row.status else [f"the status is {self.status}, not {row.status}: {self.text}"]
+        )
         final_status = " ".join(filter(None, (self.payment["status"], self.payment["error"]))) if self.payment else None
         expected = row.final_status if isinstance(row.final_status, tuple) else (row.final_status,)
         if final_status not in expected:
-            found.append(f"it ended as {final_status}, not {row.final_status}")
+            differences.append(f"it ended as {final_status}, not {row.final_status}")
         if row.code:
-            found += self._error_differences(row.code)
-        return found
+            differences += self._error_differences(row.code)
+        return differences
 
     def _error_differences(self, code: str) -> Iterator[str]:
         try:

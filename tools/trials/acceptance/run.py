@@ -279,8 +279,8 @@ def accepted_status(path: str) -> int:
 
 def expect(answer: Answer, status: int, code: str | None = None) -> None:
     """Raises Unexpected unless the answer has this status and, if given, this error code."""
-    found = answer.json.get("error", {}).get("code") if code else None
-    if (answer.status, found) != (status, code):
+    actual_code = answer.json.get("error", {}).get("code") if code else None
+    if (answer.status, actual_code) != (status, code):
         raise Unexpected(f"{answer}, not {status}{f' {code}' if code else ''}: {answer.text[:500]}")
 
 

@@ -28,5 +28,5 @@ def is_signed(header: str, body: bytes, secrets: Iterable[str], now: str) -> boo
     if abs(epoch_seconds(now) - int(timestamps[0])) > TOLERANCE_SECONDS:
         return False
     expected = [signature(secret, timestamps[0], body).encode() for secret in secrets if secret]
-    given = [value.encode() for name, _, value in fields if name == "v1"]
-    return any(hmac.compare_digest(one, other) for one in expected for other in given)
+    signatures = [value.encode() for name, _, value in fields if name == "v1"]
+    return any(hmac.compare_digest(correct, sent) for correct in expected for sent in signatures)

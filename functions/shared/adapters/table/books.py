@@ -60,13 +60,13 @@ class DynamoDbBooks:
         with ledger_errors():
             self._client.put_item(TableName=self._table, Item=marshal(item))
 
-    def closed_days(self, first: str, last: str) -> dict[str, DayTotals]:
-        found: dict[str, DayTotals] = {}
-        for year in range(int(first[:4]), int(last[:4]) + 1):
-            values = {":pk": f"CLOSE#{year}", ":first": first, ":last": last}
+    def closed_days(self, first_day: str, last_day: str) -> dict[str, DayTotals]:
+        totals_by_day: dict[str, DayTotals] = {}
+        for year in range(int(first_day[:4]), int(last_day[:4]) + 1):
+            values = {":pk": f"CLOSE#{year}", ":first": first_day, ":last": last_day}
             items = query(self._client, self._table, "pk = :pk AND sk BETWEEN :first AND :last", values)
-            found |= {item["sk"]: _to_totals(item["totals"]) for item in items}
-        return found
+            totals_by_day |= {item["sk"]: _to_totals(item["totals"]) for item in items}
+        return totals_by_day
 
     def _shard(self, account: str, day: str, shard: int) -> Iterator[AccountPosting]:
         items = query(
@@ -87,15 +87,18 @@ class DynamoDbBreaks:
         self._client = client
         self._table = table
 
-    def record(self, found: Break, run: str, at: str) -> None:
-        keys = {"pk": break_pk(found.day), "sk": f"{found.type}#{found.payment_id}#{found.item}"}
+    def record(self, found_break: Break, run: str, at: str) -> None:
+        keys = {
+            "pk": break_pk(found_break.day),
+            "sk": f"{found_break.type}#{found_break.payment_id}#{found_break.item}",
+        }
         open_before = [item for item in self._items("pk = :pk AND sk = :sk", **keys) if "resolved_at" not in item]
         since = open_before[0]["since"] if open_before else at
-        item = keys | asdict(found) | {"run": run, "since": since, "seen_at": at}
+        item = keys | asdict(found_break) | {"run": run, "since": since, "seen_at": at}
         if open_before:
             self._put(item)
         else:
-            event = put(self._table, event_item(break_found(found, at)), IS_NEW)
+            event = put(self._table, event_item(break_found(found_break, at)), IS_NEW)
             # The event is there already if this was written before and the answer was lost.
             with suppress(ConditionFailed):
                 write_transaction(self._client, [{"Put": {"TableName": self._table, "Item": marshal(item)}}, event])

@@ -53,8 +53,8 @@ class DynamoDbHeldCards:
                     ExpressionAttributeValues=marshal(values),
                 )
             except self._client.exceptions.ConditionalCheckFailedException:
-                if held := self.find(payment_id):
-                    return held
+                if held_card := self.find(payment_id):
+                    return held_card
                 raise LedgerConflict("The payment has ended, and holds no card any more.") from None
         return card
 

@@ -137,14 +137,14 @@ class DynamoDbLedger:
         return read_batch(self._client, self._table, pairs, **projection)
 
     def awaiting_gateway(self, page: str | None) -> tuple[list[str], str | None]:
-        first, _, after = (page or "0#").partition("#")
-        found: list[str] = []
-        for shard in range(int(first), keys.OPEN_SHARDS):
-            found += self._open_payment_ids(shard, after, OPEN_PAGE_SIZE - len(found))
-            if len(found) == OPEN_PAGE_SIZE:
-                return found, f"{shard}#{found[-1]}"
+        first_shard, _, after = (page or "0#").partition("#")
+        payment_ids: list[str] = []
+        for shard in range(int(first_shard), keys.OPEN_SHARDS):
+            payment_ids += self._open_payment_ids(shard, after, OPEN_PAGE_SIZE - len(payment_ids))
+            if len(payment_ids) == OPEN_PAGE_SIZE:
+                return payment_ids, f"{shard}#{payment_ids[-1]}"
             after = ""
-        return found, None
+        return payment_ids, None
 
     def _open_payment_ids(self, shard: int, after: str, limit: int) -> list[str]:
         """The ids of the shard's first open payments after this id, at most `limit`."""

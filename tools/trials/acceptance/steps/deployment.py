@@ -151,7 +151,7 @@ def pending_keys(client: Callable[[str], Any], tags: Mapping[str, str]) -> list[
 def tagged(client: Callable[[str], Any], tags: Mapping[str, str]) -> list[str]:
     filters = [{"Key": name, "Values": [value]} for name, value in tags.items()]
     pages = client("resourcegroupstaggingapi").get_paginator("get_resources").paginate(TagFilters=filters)
-    return [found["ResourceARN"] for page in pages for found in page["ResourceTagMappingList"]]
+    return [resource["ResourceARN"] for page in pages for resource in page["ResourceTagMappingList"]]
 
 
 BEFORE = [

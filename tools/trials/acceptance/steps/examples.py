@@ -156,8 +156,8 @@ def send(run: Run, path: str, name: str) -> str:
         seal = run.seal if name == "sealedCard" else run.seal_to_static_key
         sealed = seal(request_example(*route, "testCard")["card_data"], payment_id)
         header = jwe_header(sealed)
-        ours = {field: header[field] for field in ("kid", "payment_id", "epk") if field in header}
-        expect_equal("the sealed card's header", header, jwe_header(body["card_data"]) | ours)
+        own_fields = {field: header[field] for field in ("kid", "payment_id", "epk") if field in header}
+        expect_equal("the sealed card's header", header, jwe_header(body["card_data"]) | own_fields)
         body |= {"card_data": sealed}
     if name in ("storedCard", "merchantInitiated"):
         body |= {"token": run.wait_until_ended(send(run, "/cards", "testCard"))["card"]["token"]}
@@ -201,17 +201,17 @@ def check_card(name: str) -> Callable[[Run], None]:
         compare(run.call("GET", path), documented(("GET", route), 200), 200, example_bodies(("GET", route), 200)[0])
         compare(run.call("DELETE", path), documented(("DELETE", route), 204), 204, None)
         for method in ("GET", "DELETE"):
-            gone = run.call(method, path)
-            compare(gone, documented((method, route), 404), 404, example_bodies((method, route), 404)[0])
+            answer = run.call(method, path)
+            compare(answer, documented((method, route), 404), 404, example_bodies((method, route), 404)[0])
 
     return check
 
 
-def check_operation(first: str, kind: str, names: list[str], end: str) -> Callable[[Run], None]:
+def check_operation(payment: str, kind: str, names: list[str], end: str) -> Callable[[Run], None]:
     """Create a check that makes operations on a payment and then sends the last one again."""
 
     def check(run: Run) -> None:
-        payment_id = send(run, "/payments", first)
+        payment_id = send(run, "/payments", payment)
         route, path = ("POST", f"/payments/{{payment_id}}/{kind}"), f"/payments/{payment_id}/{kind}"
         for name in names:
             operation_id, body = new_payment_id(), request_example(*route, name)
@@ -441,13 +441,13 @@ def found_by_reference(run: Run) -> None:
     reference, payment_id = new_payment_id(), new_payment_id()
     body = request_example("POST", "/payments", "testCard") | {"merchant_reference": reference}
     run.call("POST", "/payments", body, key=payment_id)
-    shown = run.wait_until_ended(payment_id)
-    found = polling.wait_for(
+    payment = run.wait_until_ended(payment_id)
+    page = polling.wait_for(
         lambda: run.call("GET", f"/payments?merchant_reference={reference}").json,
         _CHANGES_WITHIN_SECONDS,
-        until=lambda found: found["payments"],
+        until=lambda page: page["payments"],
     )
-    expect_equal("what is found", found, {"payments": [shown], "next_cursor": None})
+    expect_equal("what is found", page, {"payments": [payment], "next_cursor": None})
 
 
 def no_route(run: Run) -> None:
@@ -460,8 +460,8 @@ def keys(run: Run) -> None:
     """Check the static keys, and a single-use key that is issued twice."""
     route = ("GET", "/keys")
     answer = run.call(*route)
-    one, none = example_bodies(route, 200)
-    compare(answer, documented(route, 200), 200, one if answer.json["keys"] else none)
+    with_keys, without_keys = example_bodies(route, 200)
+    compare(answer, documented(route, 200), 200, with_keys if answer.json["keys"] else without_keys)
     route, key = ("POST", "/keys"), new_payment_id()
     issued, again = run.call(*route, key=key), run.call(*route, key=key)
     compare(issued, documented(route, 201), 201, example_bodies(route, 201)[0])
@@ -474,8 +474,8 @@ STEPS = [
     Step("examples", f"POST /payments: {CHALLENGED_EXAMPLE}, then answered", challenged),
     *(Step("examples", f"POST /cards: {name}, then shown and erased", check_card(name)) for name in CARD_EXAMPLES),
     *(
-        Step("examples", f"{kind} of {first}: {', '.join(names)}", check_operation(first, kind, names, end))
-        for first, kind, names, end in OPERATION_CASES
+        Step("examples", f"{kind} of {payment}: {', '.join(names)}", check_operation(payment, kind, names, end))
+        for payment, kind, names, end in OPERATION_CASES
     ),
     Step("examples", "operations by themselves", read_operations),
     Step("examples", "a payment that is under way", processing),

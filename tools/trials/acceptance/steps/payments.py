@@ -89,9 +89,9 @@ def pay_and_answer(run: Run, customer: str, protocol: Protocol) -> dict[str, Any
     return run.wait_until(payment["payment_id"], lambda each: each["status"] not in UNDER_WAY, protocol=protocol)
 
 
-def pay_and_operate(run: Run, first: Any, kind: str, body: Any, protocol: Protocol) -> dict[str, Any]:
+def pay_and_operate(run: Run, payment_request: Any, kind: str, body: Any, protocol: Protocol) -> dict[str, Any]:
     """Make a payment and one operation on it, and return the payment after both have ended."""
-    payment_id = pay(run, first, protocol=protocol)["payment_id"]
+    payment_id = pay(run, payment_request, protocol=protocol)["payment_id"]
     operation_id = run.start(f"/payments/{payment_id}/{kind}", body, protocol=protocol)
     return run.wait_until_ended(payment_id, operation_id, protocol=protocol)
 

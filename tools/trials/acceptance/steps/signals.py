@@ -171,8 +171,8 @@ def widgets(run: Run) -> list[dict[str, Any]]:
 
 
 def dashboard_has_every_alarm(run: Run) -> None:
-    [shown] = (widget["properties"]["alarms"] for widget in widgets(run) if widget["type"] == "alarm")
-    expect_equal("the alarms shown", sorted(shown), sorted(alarm["AlarmArn"] for alarm in alarms(run)))
+    [alarm_arns] = (widget["properties"]["alarms"] for widget in widgets(run) if widget["type"] == "alarm")
+    expect_equal("the alarms shown", sorted(alarm_arns), sorted(alarm["AlarmArn"] for alarm in alarms(run)))
 
 
 def dashboard_is_drawn(run: Run) -> None:

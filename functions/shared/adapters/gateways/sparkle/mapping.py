@@ -212,12 +212,14 @@ class SparkleMapping:
         )
 
 
-def _authentication(shown: Any) -> Authentication | None:
-    if shown is None:
+def _authentication(authentication: Any) -> Authentication | None:
+    if authentication is None:
         return None
-    if shown["result"] not in AUTHENTICATION_RESULTS or type(shown["liability_shift"]) is not bool:
+    if authentication["result"] not in AUTHENTICATION_RESULTS or type(authentication["liability_shift"]) is not bool:
         raise ValueError
-    return Authentication(shown["result"], protocol_version(shown["version"]), shown["liability_shift"])
+    return Authentication(
+        authentication["result"], protocol_version(authentication["version"]), authentication["liability_shift"]
+    )
 
 
 def _card(card: Card) -> dict[str, Any]:

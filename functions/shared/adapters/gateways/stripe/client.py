@@ -108,7 +108,7 @@ class Stripe:
             verification = self._mapping.verification(answer)
             if verification.decline_code:
                 # Nobody is going to authenticate the customer.
-                self._done("verify", f"/v1/setup_intents/{_id(answer)}/cancel", {})
+                self._post("verify", f"/v1/setup_intents/{_id(answer)}/cancel", {})
             return verification
         error = _decline(status, answer)
         return self._mapping.verification({"metadata": request["metadata"]}, error)
@@ -151,10 +151,12 @@ class Stripe:
             return charge
         if _code(answer) == CHARGE_DISPUTED:
             return Refused("payment_disputed")
-        left = charge.captured_minor - sum(each.amount_minor for each in charge.refunds if each.status != "failed")
-        if left <= 0:
+        remaining_minor = charge.captured_minor - sum(
+            each.amount_minor for each in charge.refunds if each.status != "failed"
+        )
+        if remaining_minor <= 0:
             return Refused("invalid_state" if charge.status in ("voided", "refunded") else "amount_exceeds_captured")
-        if amount_minor > left:
+        if amount_minor > remaining_minor:
             return Refused("amount_exceeds_captured")
         raise _refused(status)
 
@@ -163,7 +165,7 @@ class Stripe:
         if intent is None:
             raise GatewayRefused("Stripe knows no such charge.")
         # Whoever passes the challenge of an authorization after this look has it voided: Stripe cancels that, too.
-        charge = self._shown(self._canceled(intent) if intent.get("status") == "requires_action" else intent)
+        charge = self._to_charge(self._canceled(intent) if intent.get("status") == "requires_action" else intent)
         if charge is None or charge.status == "action_required":
             raise GatewayOutcomeUnknown("Stripe still waits for the customer.")
         return charge
@@ -174,7 +176,7 @@ class Stripe:
 
     def find(self, charge_id: str) -> Charge | None:
         intent = self._intent(charge_id)
-        return self._shown(intent) if intent else None
+        return self._to_charge(intent) if intent else None
 
     def reverse(self, order: Order) -> Reversal:
         """Undo every intent of the order. If there is none, one is made and canceled, so that it is the one that every
@@ -197,8 +199,8 @@ class Stripe:
             raise SettlementUnreadable(f"A payout is not as documented: {type(error).__name__}.") from None
 
     def _settlement(self, day: str, page: str | None, limit: int) -> SettlementPage:
-        first = epoch_seconds(f"{day}T00:00:00Z")
-        on_day = {"gte": first, "lt": first + 24 * 60 * 60}
+        day_start = epoch_seconds(f"{day}T00:00:00Z")
+        on_day = {"gte": day_start, "lt": day_start + 24 * 60 * 60}
         payout_id, after, so_far = (page or "~~0").split("~")
         payout = self._get("settlements", f"/v1/payouts/{payout_id}") if payout_id else None
         total, lines = int(so_far), list[SettlementLine]()
@@ -253,8 +255,8 @@ class Stripe:
         if status == requests.codes.ok:
             charge = self._mapping.charge(answer)
         elif _code(answer) == "payment_intent_unexpected_state":
-            found = answer["error"].get("payment_intent")
-            if isinstance(found, dict) and found.get("status") == "canceled":
+            existing_intent = answer["error"].get("payment_intent")
+            if isinstance(existing_intent, dict) and existing_intent.get("status") == "canceled":
                 raise GatewayRefused("Stripe refused: the payment was reversed.")
             raise GatewayOutcomeUnknown("Stripe has already charged this reference.")
         else:
@@ -291,7 +293,7 @@ class Stripe:
             return None
         return _ok(status, answer)
 
-    def _shown(self, intent: Object) -> Charge | None:
+    def _to_charge(self, intent: Object) -> Charge | None:
         """The intent as a charge, with its refunds. A declined one is canceled: nobody may try another card."""
         if intent.get("status") == "requires_payment_method" and (intent.get("latest_charge") or cancellation(intent)):
             intent = self._canceled(intent)
@@ -309,21 +311,21 @@ class Stripe:
         status, answer = self._call("cancel_authentication", "POST", path, request)
         if status == requests.codes.ok:
             return answer
-        found = self._intent(_id(intent))
-        if found is None or found.get("status") == intent.get("status"):
+        current = self._intent(_id(intent))
+        if current is None or current.get("status") == intent.get("status"):
             raise GatewayOutcomeUnknown(f"Stripe answered {status}.")
-        return found
+        return current
 
     def _listed(self, path: str, intent_id: str) -> Iterator[Object]:
         """The intent's refunds or disputes, oldest first."""
-        found: list[Object] = []
+        objects: list[Object] = []
         query: Object = {"payment_intent": intent_id, "limit": MAX_PER_PAGE}
         while True:
             listed = self._get("find", path, query)
-            found += _data(listed)
+            objects += _data(listed)
             if not listed["has_more"]:
-                return reversed(found)
-            query["starting_after"] = _id(found[-1])
+                return reversed(objects)
+            query["starting_after"] = _id(objects[-1])
 
     def _reverse(self, intent_id: str) -> Reversal:
         """Cancel the intent or, if its money was taken, refund what is left. Stripe lets neither happen twice, so that
@@ -333,12 +335,12 @@ class Stripe:
             raise GatewayOutcomeUnknown("Stripe does not show the intent that it has.")
         status = intent.get("status")
         if status == "succeeded":
-            shown = self._shown(intent)
-            if shown and not shown.is_undone:
-                self._done("reverse", "/v1/refunds", {"payment_intent": intent_id}, refusable=False)
+            current = self._to_charge(intent)
+            if current and not current.is_undone:
+                self._post("reverse", "/v1/refunds", {"payment_intent": intent_id}, refusable=False)
         elif status != "canceled":
             path = f"/v1/payment_intents/{intent_id}/cancel"
-            self._done("reverse", path, cancellation(intent), refusable=False)
+            self._post("reverse", path, cancellation(intent), refusable=False)
         charge = self.find(intent_id)
         if charge is None:
             return Reversal("tombstoned", None)
@@ -378,7 +380,7 @@ class Stripe:
     def _get(self, operation: str, path: str, query: Object | None = None) -> Object:
         return _ok(*self._call(operation, "GET", path, query or {}))
 
-    def _done(
+    def _post(
         self, operation: str, path: str, request: Object, idempotency_key: str | None = None, *, refusable: bool = True
     ) -> Object:
         """The answer to a POST that must succeed. If it is not `refusable`, a refusal says only that the object was not
@@ -430,9 +432,9 @@ def _ok(status: int, answer: Object) -> Object:
     return answer
 
 
-def _id(found: Object) -> str:
+def _id(stripe_object: Object) -> str:
     """The object's id, for the path of a request about it."""
-    id = found.get("id")
+    id = stripe_object.get("id")
     if not isinstance(id, str) or not re.fullmatch("[A-Za-z0-9_]{1,64}", id):
         raise GatewayOutcomeUnknown("Stripe answered with an object without an id.")
     return id

@@ -4,7 +4,7 @@
 GENERIC = "do_not_honor"
 """Our code for a decline whose reason Stripe doesn't know or whose code is none of these."""
 
-_KEPT = (
+_UNCHANGED = (
     "authentication_required",
     "card_not_supported",
     "card_velocity_exceeded",
@@ -27,7 +27,7 @@ _KEPT = (
     "withdrawal_count_limit_exceeded",
 )
 
-DECLINE_CODES = {code: code for code in _KEPT} | {
+DECLINE_CODES = {code: code for code in _UNCHANGED} | {
     "invalid_cvc": "incorrect_cvc",
     "invalid_number": "incorrect_number",
     "invalid_expiry_month": "expired_card",

@@ -183,47 +183,47 @@ class StripeMapping:
         paid = intent["latest_charge"] or {}
         approved = bool(paid) and paid["status"] == "succeeded"
         void_reason, captured_minor, address, declined = None, 0, None, None
-        shown: tuple[Refund, ...] = ()
+        mapped_refunds: tuple[Refund, ...] = ()
         currency = intent["currency"].upper()
-        known: ChargeStatus
+        our_status: ChargeStatus
         match status:
             case "succeeded" if approved:
                 captured_minor = self.amounts.to_minor(paid["amount_captured"], currency)
                 # What was authorized and not captured is released by a refund that moves no money.
                 moved = (each for each in refunds if each["status"] != "succeeded" or each["balance_transaction"])
-                shown = tuple(self._refund(each, currency) for each in moved)
-                refunded = sum(each.amount_minor for each in shown if each.status == "succeeded")
-                known = "captured" if not refunded else "partially_refunded"
-                known = "refunded" if refunded >= captured_minor else known
+                mapped_refunds = tuple(self._refund(each, currency) for each in moved)
+                refunded = sum(each.amount_minor for each in mapped_refunds if each.status == "succeeded")
+                our_status = "captured" if not refunded else "partially_refunded"
+                our_status = "refunded" if refunded >= captured_minor else our_status
             case "requires_capture" if approved:
-                known = "authorized"
+                our_status = "authorized"
             case "canceled" if approved:
-                known = "voided"
+                our_status = "voided"
                 void_reason = "expired" if intent["cancellation_reason"] in ("automatic", "expired") else None
             case "requires_action" if not approved:
-                known, address = "action_required", _address(intent["next_action"])
+                our_status, address = "action_required", _address(intent["next_action"])
             case "canceled" | "requires_payment_method" if error:
-                known, declined = "declined", decline_code(error)
+                our_status, declined = "declined", decline_code(error)
             case "canceled" if paid:
                 reason = (paid["outcome"] or {}).get("reason")
-                known, declined = "declined", decline_code({"decline_code": reason, "code": paid["failure_code"]})
+                our_status, declined = "declined", decline_code({"decline_code": reason, "code": paid["failure_code"]})
             case "canceled" if intent["cancellation_reason"] in NOT_AUTHENTICATED:
-                known, declined = "declined", NOT_AUTHENTICATED[intent["cancellation_reason"]]
+                our_status, declined = "declined", NOT_AUTHENTICATED[intent["cancellation_reason"]]
             case "canceled" | "requires_payment_method" | "requires_confirmation" | "processing" if not approved:
                 return None
             case _:
                 raise ValueError
         card = (paid.get("payment_method_details") or {}).get("card") or {}
-        captured = known in ("captured", "partially_refunded", "refunded")
+        captured = our_status in ("captured", "partially_refunded", "refunded")
         return Charge(
             gateway=NAME,
             charge_id=_id(intent["id"]),
             reference=text(_payment_id(intent), is_gateway_id),
-            status=known,
+            status=our_status,
             amount_minor=self.amounts.to_minor(intent["amount"], currency),
             currency=currency,
             captured_minor=captured_minor,
-            refunds=shown,
+            refunds=mapped_refunds,
             decline_code=declined,
             void_reason=void_reason,
             captured_at=_time(paid["balance_transaction"]["created"]) if captured else None,
@@ -289,16 +289,16 @@ class StripeMapping:
     def _line(self, transaction: Object, arrived: int | None) -> SettlementLine:
         source = transaction["source"] if isinstance(transaction["source"], dict) else {}
         intent = source.get("payment_intent") if isinstance(source.get("payment_intent"), dict) else None
-        known = LINE_TYPES.get(transaction["type"])
+        line_type = LINE_TYPES.get(transaction["type"])
         if transaction["type"] == "adjustment":
-            known = ADJUSTMENTS.get(transaction["reporting_category"])
+            line_type = ADJUSTMENTS.get(transaction["reporting_category"])
         # One of a type that our books don't contain may concern anything, and perhaps no charge at all.
-        line_id = source["id"] if known else transaction["id"]
+        line_id = source["id"] if line_type else transaction["id"]
         currency = transaction["currency"].upper()
         reference = (source.get("metadata") or {}).get("refund_reference")
         return SettlementLine(
             line_id=_id(line_id),
-            type=known or text(transaction["type"], is_code),
+            type=line_type or text(transaction["type"], is_code),
             charge_id=_id(intent["id"]) if intent else None,
             reference=text(_payment_id(intent), is_gateway_id, optional=True) if intent else None,
             refund_reference=reference if is_gateway_id(reference) else None,
@@ -324,7 +324,7 @@ def _address(next_action: Object) -> str | None:
     return redirect_url(next_action["redirect_to_url"]["url"]) if next_action["type"] == "redirect_to_url" else None
 
 
-def _authentication(shown: Object | None, declined: str | None) -> Authentication | None:
+def _authentication(three_d_secure: Object | None, declined: str | None) -> Authentication | None:
     """The authentication that a charge shows. Of a customer who failed, Stripe makes no charge.
 
     Stripe doesn't say who is liable. The indicator that it shows "doesn't determine the outcome by itself":
@@ -332,9 +332,9 @@ def _authentication(shown: Object | None, declined: str | None) -> Authenticatio
     """
     if declined == AUTHENTICATION_FAILED:
         return Authentication("failed")
-    if not shown or shown["result"] not in AUTHENTICATIONS:
+    if not three_d_secure or three_d_secure["result"] not in AUTHENTICATIONS:
         return None
-    return Authentication(AUTHENTICATIONS[shown["result"]], protocol_version(shown["version"]))
+    return Authentication(AUTHENTICATIONS[three_d_secure["result"]], protocol_version(three_d_secure["version"]))
 
 
 def _payment_id(intent: Object) -> Any:
