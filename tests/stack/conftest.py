@@ -61,8 +61,8 @@ def stack() -> Stack:
     if not _starting:  # the worker that should have this stack has crashed
         _start()
     [process] = _starting
-    said, _ = process.communicate()
-    assert process.returncode == 0, said
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
     stack = Stack.load(MACHINE.stack_file)
     # Each event calls two functions; the tests that want events let them be sent.
     stack.sandbox("DELETE", "/sandbox/events").raise_for_status()

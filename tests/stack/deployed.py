@@ -59,8 +59,8 @@ class Method:
     @property
     def function(self) -> str | None:
         """The function that the method calls, without the deployment's prefix and the alias."""
-        found = re.search(r":function:[\w-]+-(\w+)[:/]", self._integration.get("uri", ""))
-        return found[1] if found else None
+        match = re.search(r":function:[\w-]+-(\w+)[:/]", self._integration.get("uri", ""))
+        return match[1] if match else None
 
     @property
     def starts_executions(self) -> bool:
@@ -90,10 +90,10 @@ class Method:
 
     def errors(self) -> set[str]:
         """The Step Functions errors that the method distinguishes, and one other."""
-        known = re.findall(r'endsWith\("(\w+)"\)', json.dumps(self._integration).replace('\\"', '"'))
+        error_names = re.findall(r'endsWith\("(\w+)"\)', json.dumps(self._integration).replace('\\"', '"'))
         # StartSyncExecution, for which a name is no more than a label, doesn't know ExecutionAlreadyExists.
         never = {"ExecutionAlreadyExists"} if "StartSyncExecution" in self._integration["uri"] else set()
-        return {*known, "AnyOther"} - never
+        return {*error_names, "AnyOther"} - never
 
     def rendered(
         self, error: str | None, payment_id: str, key: str | None, body: str | None = None
@@ -101,13 +101,13 @@ class Method:
         """The answer to an error of Step Functions, or None for a success with this body; and the answer's headers."""
         responses = self._integration["integrationResponses"].values()
         (response,) = (each for each in responses if bool(each.get("selectionPattern")) == (error is None))
-        said = Message(
+        message = Message(
             body or json.dumps({"__type": error}),
             {"Idempotency-Key": key} if key else {},
             {"payment_id": payment_id},
             sent_to="/v1" + self.path.replace("{payment_id}", payment_id),
         )
-        text, override = said.rendered(response["responseTemplates"]["application/json"])
+        text, override = message.rendered(response["responseTemplates"]["application/json"])
         return answer(override.get("status", response["statusCode"]), json.loads(text)), override["header"]
 
     @property
@@ -142,9 +142,9 @@ class Api:
 
 def deployed(stack: Stack) -> Api:
     client = stack.client("apigateway")
-    found = re.search(r"/execute-api/(\w+)/", stack.api_url)
-    assert found
-    of = {"restApiId": found[1]}
+    match = re.search(r"/execute-api/(\w+)/", stack.api_url)
+    assert match
+    of = {"restApiId": match[1]}
     resources = client.get_resources(**of, limit=500)["items"]
     responses = client.get_gateway_responses(**of, limit=500)["items"]
     own = [response for response in responses if not response["defaultResponse"]]

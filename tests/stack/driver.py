@@ -28,10 +28,10 @@ PAYMENT = {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA}
 def payments(stack_file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command `payments`, in this process: to start one of its own takes longer than most commands."""
     command = [*arguments, "--stack", str(stack_file)]
-    done = CliRunner().invoke(app, command)
-    if done.exception and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    return subprocess.CompletedProcess(command, done.exit_code, done.stdout, done.stderr)
+    result = CliRunner().invoke(app, command)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return subprocess.CompletedProcess(command, result.exit_code, result.stdout, result.stderr)
 
 
 @dataclass(frozen=True, slots=True)

@@ -268,11 +268,11 @@ class RecordedStack(Stack):
 def lying_gateway(sandbox_url: str, lies: dict[str, dict[str, Any]]) -> Iterator[str]:
     """Serve the sandbox at another URL, with other answers for charges with these references."""
 
-    def told(value: Any) -> Any:
+    def with_lies(value: Any) -> Any:
         if isinstance(value, list):
-            return [told(each) for each in value]
+            return [with_lies(each) for each in value]
         if isinstance(value, dict):
-            return {name: told(each) for name, each in value.items()} | lies.get(str(value.get("reference")), {})
+            return {name: with_lies(each) for name, each in value.items()} | lies.get(str(value.get("reference")), {})
         return value
 
     class Handler(BaseHTTPRequestHandler):
@@ -286,7 +286,7 @@ def lying_gateway(sandbox_url: str, lies: dict[str, dict[str, Any]]) -> Iterator
                 return  # like a dropped connection
             content = answer.content
             if answer.headers.get("Content-Type", "").startswith("application/json"):
-                content = json.dumps(told(answer.json())).encode()
+                content = json.dumps(with_lies(answer.json())).encode()
             self.send_response(answer.status_code)
             self.send_header("Content-Type", answer.headers.get("Content-Type", ""))
             self.send_header("Content-Length", str(len(content)))
@@ -310,11 +310,11 @@ def lying_gateway(sandbox_url: str, lies: dict[str, dict[str, Any]]) -> Iterator
 def deployed(stack: Stack, functions: Collection[str]) -> dict[str, tuple[str, str, dict[str, str]]]:
     """Each function's code hash, handler and environment."""
     client, prefix = stack.client("lambda"), stack.log_group_prefix.rsplit("/", 1)[1]
-    found = {}
+    configurations = {}
     for function in functions:
         is_now = client.get_function_configuration(FunctionName=prefix + function)
-        found[function] = is_now["CodeSha256"], is_now["Handler"], is_now["Environment"]["Variables"]
-    return found
+        configurations[function] = is_now["CodeSha256"], is_now["Handler"], is_now["Environment"]["Variables"]
+    return configurations
 
 
 @contextmanager

@@ -25,18 +25,18 @@ from tools.trials.acceptance.deployment import READ_BUDGETS, find_budget
 from tools.trials.acceptance.steps.payments import PAYMENT_KINDS, PROTOCOLS
 
 # Other tests run the examples and the bad input, with the same steps.
-ASKED = ("payments", "permissions", "failure", "signals")
+GROUPS = ("payments", "permissions", "failure", "signals")
 
 
 @dataclass(frozen=True)
 class Accepted:
-    done: subprocess.CompletedProcess[str]
+    process: subprocess.CompletedProcess[str]
 
     @property
     def folder(self) -> Path:
-        found = re.search(r"The raw answers, and a summary: (\S+)", self.done.stdout)
-        assert found, self.done.stdout + self.done.stderr
-        return Path(found[1])
+        match = re.search(r"The raw answers, and a summary: (\S+)", self.process.stdout)
+        assert match, self.process.stdout + self.process.stderr
+        return Path(match[1])
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -57,14 +57,14 @@ def accept(stack_file: Path, *groups: str) -> Accepted:
 
 @pytest.fixture(scope="module")
 def accepted(stack: Stack, machine: Machine) -> Accepted:
-    return accept(machine.stack_file, *ASKED)
+    return accept(machine.stack_file, *GROUPS)
 
 
 def test_nothing_fails_and_only_steps_beyond_the_emulator_are_skipped(accepted: Accepted) -> None:
     assert accepted.steps("failed") == []
-    assert accepted.done.returncode == 0
+    assert accepted.process.returncode == 0
     passed = [step["group"] for step in accepted.steps("passed")]
-    assert {group: passed.count(group) for group in ASKED} == {
+    assert {group: passed.count(group) for group in GROUPS} == {
         "payments": len(PROTOCOLS) * len(PAYMENT_KINDS) + 1,
         "permissions": 5,
         "failure": 1,
@@ -82,12 +82,12 @@ def test_skipped_steps_are_listed_with_the_reason(accepted: Accepted) -> None:
         "The emulator's Step Functions write no logs.",
         "The local stack is shared, so it is not changed for this test.",
     }
-    assert "skipped signals, 9: The emulator counts nothing." in accepted.done.stdout
+    assert "skipped signals, 9: The emulator counts nothing." in accepted.process.stdout
 
 
 def test_the_raw_answers_are_recorded_unchanged(accepted: Accepted) -> None:
-    kept = [json.loads(text) for text in accepted.files("payments")]
-    over_http2 = [each for each in kept if each["request"]["protocol"] == "HTTP/2"]
+    exchanges = [json.loads(text) for text in accepted.files("payments")]
+    over_http2 = [each for each in exchanges if each["request"]["protocol"] == "HTTP/2"]
     started = [
         each for each in over_http2 if each["request"]["method"] == "POST" and each["request"]["path"] != "/cards"
     ]
@@ -161,20 +161,20 @@ def broken(stack: Stack, file: Path) -> Iterator[Path]:
 def test_a_wrong_answer_is_a_failure_and_the_other_steps_still_run(stack: Stack, tmp_path: Path) -> None:
     with broken(stack, tmp_path / "stack.json") as file:
         accepted = accept(file, "payments")
-    assert accepted.done.returncode == 1
+    assert accepted.process.returncode == 1
     failed = {step["name"]: step["why"] for step in accepted.steps("failed")}
     assert failed["a test card in the clear, over HTTP/1.1"] == "Unexpected: the status is 'lost', not 'captured'"
     assert {step["name"] for step in accepted.steps("passed")} >= {
         "an authorization, over HTTP/1.1",
         "an authorization that is voided, over HTTP/1.1",
     }
-    assert "a test card in the clear, over HTTP/1.1" in accepted.done.stdout
+    assert "a test card in the clear, over HTTP/1.1" in accepted.process.stdout
 
 
 def test_an_unknown_group_is_named(machine: Machine, stack: Stack) -> None:
-    done = payments(machine.stack_file, "accept", "local", "--only=everything")
-    assert done.returncode == ExitCode.FAILED
-    assert "everything is none of deployment, payments," in done.stderr
+    process = payments(machine.stack_file, "accept", "local", "--only=everything")
+    assert process.returncode == ExitCode.FAILED
+    assert "everything is none of deployment, payments," in process.stderr
 
 
 # --- The budget guard, on the emulator's AWS Budgets

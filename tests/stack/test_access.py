@@ -28,12 +28,12 @@ def taken_away(stack: Stack, function: str, action: str) -> Iterator[None]:
     role, name, policy = role_policy(stack, function)
     actions = [as_list(statement["Action"]) for statement in policy["Statement"]]
     assert any(action in granted for granted in actions), f"{function} was never allowed {action}"
-    kept = [
+    statements = [
         statement | {"Action": remaining}
         for statement, granted in zip(policy["Statement"], actions, strict=True)
         if (remaining := [other for other in granted if other != action])
     ]
-    iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policy | {"Statement": kept}))
+    iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policy | {"Statement": statements}))
     try:
         yield
     finally:

@@ -154,8 +154,8 @@ def test_every_function_has_its_alarms(stack: Stack, alarms: dict[str, dict[str,
     functions = stack.client("lambda").list_functions()["Functions"]
     names = [function["FunctionName"].removeprefix(f"{prefix(stack)}-") for function in functions]
     assert "doubts" in names
-    wanted = {f"function-{kind}-{name}" for kind in ("errors", "throttles") for name in names}
-    assert {name for name in alarms if name.startswith("function-")} == wanted
+    expected = {f"function-{kind}-{name}" for kind in ("errors", "throttles") for name in names}
+    assert {name for name in alarms if name.startswith("function-")} == expected
 
 
 def metrics_of(alarms: dict[str, dict[str, Any]], widgets: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
@@ -175,9 +175,9 @@ def test_every_watched_metric_of_ours_is_sent_by_the_functions(
 ) -> None:
     source = "".join(file.read_text() for file in (ROOT / "functions").rglob("*.py"))
     looked_at = set(metrics_of(alarms, widgets))
-    ours = {name for namespace, name in looked_at if namespace == prefix(stack)}
-    assert {"PaymentsInDoubt", "GatewayErrors"} <= ours
-    assert {name for name in ours if f'"{name}"' not in source} == set()
+    own_metrics = {name for namespace, name in looked_at if namespace == prefix(stack)}
+    assert {"PaymentsInDoubt", "GatewayErrors"} <= own_metrics
+    assert {name for name in own_metrics if f'"{name}"' not in source} == set()
     assert {namespace for namespace, _ in looked_at} == {
         prefix(stack),
         "AWS/ApiGateway",
@@ -199,23 +199,23 @@ def test_an_expression_uses_only_defined_metrics(alarms: dict[str, dict[str, Any
 def test_the_dashboard_fills_its_grid_row_by_row_and_shows_every_alarm(
     alarms: dict[str, dict[str, Any]], widgets: list[dict[str, Any]]
 ) -> None:
-    taken = [
+    cells = [
         (x, y)
         for widget in widgets
         for x in range(widget["x"], widget["x"] + widget["width"])
         for y in range(widget["y"], widget["y"] + widget["height"])
     ]
-    assert len(taken) == len(set(taken)), "two widgets lie on each other"
-    assert set(taken) == {(x, y) for x in range(24) for y in range(max(y for _, y in taken) + 1)}, "there are gaps"
-    (shown,) = (widget["properties"]["alarms"] for widget in widgets if widget["type"] == "alarm")
-    assert set(shown) == {alarm["AlarmArn"] for alarm in alarms.values()}
+    assert len(cells) == len(set(cells)), "two widgets lie on each other"
+    assert set(cells) == {(x, y) for x in range(24) for y in range(max(y for _, y in cells) + 1)}, "there are gaps"
+    (arns,) = (widget["properties"]["alarms"] for widget in widgets if widget["type"] == "alarm")
+    assert set(arns) == {alarm["AlarmArn"] for alarm in alarms.values()}
 
 
 @contextmanager
 def subscribed(stack: Stack) -> Iterator[str]:
     """The URL of a queue that subscribes to the alarms' topic."""
     sqs, sns = stack.client("sqs"), stack.client("sns")
-    (topic,) = (found["TopicArn"] for found in sns.list_topics()["Topics"] if "alarms" in found["TopicArn"])
+    (topic,) = (each["TopicArn"] for each in sns.list_topics()["Topics"] if "alarms" in each["TopicArn"])
     anybody = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": "*"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [anybody]})
     url = sqs.create_queue(QueueName=f"told-{new_payment_id()}", Attributes={"Policy": policy})["QueueUrl"]
@@ -235,16 +235,16 @@ def test_an_alarm_and_its_end_are_notified(stack: Stack, alarms: dict[str, dict[
             stack.client("cloudwatch").set_alarm_state(
                 AlarmName=alarm["AlarmName"], StateValue=state, StateReason="a test"
             )
-        told: list[dict[str, Any]] = []
+        notices: list[dict[str, Any]] = []
         deadline = time.monotonic() + 20
-        while len(told) < 2:
+        while len(notices) < 2:
             assert time.monotonic() < deadline
             received = stack.client("sqs").receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10)
             for message in received.get("Messages", []):
                 stack.client("sqs").delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
-                told.append(json.loads(json.loads(message["Body"])["Message"]))
-    assert [notice["NewStateValue"] for notice in told] == ["ALARM", "OK"]
-    assert {notice["AlarmDescription"] for notice in told} == {alarm["AlarmDescription"]}
+                notices.append(json.loads(json.loads(message["Body"])["Message"]))
+    assert [notice["NewStateValue"] for notice in notices] == ["ALARM", "OK"]
+    assert {notice["AlarmDescription"] for notice in notices} == {alarm["AlarmDescription"]}
 
 
 def test_waiting_notifications_are_encrypted_with_our_own_key(stack: Stack) -> None:
@@ -253,7 +253,7 @@ def test_waiting_notifications_are_encrypted_with_our_own_key(stack: Stack) -> N
     queue = sqs.get_queue_url(QueueName=f"{prefix(stack)}-dead-letters")["QueueUrl"]
     alias_arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]["KmsMasterKeyId"]
     assert kms.describe_key(KeyId=alias_arn)["KeyMetadata"]["Arn"] == key
-    (topic,) = (found["TopicArn"] for found in sns.list_topics()["Topics"] if "alarms" in found["TopicArn"])
+    (topic,) = (each["TopicArn"] for each in sns.list_topics()["Topics"] if "alarms" in each["TopicArn"])
     assert sns.get_topic_attributes(TopicArn=topic)["Attributes"]["KmsMasterKeyId"] == key
 
 
@@ -299,9 +299,9 @@ def test_a_payment_in_doubt_is_counted_in_a_metric(driver: Driver) -> None:
     assert len(before & after) <= counted["count"] <= len(before | after)
     assert counted["oldest_since"] <= payment["updated_at"]
 
-    told = last_metrics(driver.stack)
-    assert told["PaymentsInDoubt"] == [counted["count"]]
-    assert told["OldestDoubtSeconds"][0] > 0
+    metrics = last_metrics(driver.stack)
+    assert metrics["PaymentsInDoubt"] == [counted["count"]]
+    assert metrics["OldestDoubtSeconds"][0] > 0
 
 
 def last_metrics(stack: Stack) -> dict[str, Any]:

@@ -16,7 +16,7 @@ def quiet(stack: Stack) -> None:
         lists = (
             states.list_executions(stateMachineArn=stack.machine_arn(name), statusFilter="RUNNING") for name in machines
         )
-        return any(found["executions"] for found in lists)
+        return any(answer["executions"] for answer in lists)
 
     wait_for(lambda: not running(), 60, pause_seconds=0.5)
 

@@ -30,27 +30,27 @@ def key(driver: Driver) -> dict[str, str]:
 
 
 @pytest.fixture
-def tried(driver: Driver, key: dict[str, str]) -> Callable[..., list[dict[str, Any]]]:
+def pay_each(driver: Driver, key: dict[str, str]) -> Callable[..., list[dict[str, Any]]]:
     """Pay with, or store, each of the cards, eight at a time. Return how each ended."""
 
-    def one(card: dict[str, str], path: str, order: dict[str, Any]) -> dict[str, Any]:
+    def pay_one(card: dict[str, str], path: str, order: dict[str, Any]) -> dict[str, Any]:
         payment_id = new_payment_id()
         _, answer = driver.post(path, order | {"card_data": seal(card, payment_id, key)}, payment_id)
         if path == "/cards":  # which is answered at once
-            told: dict[str, Any] = answer.json()
-            assert answer.status_code == (422 if "error" in told else 201), answer.text
-            return {"decline_code": None} | told
+            content: dict[str, Any] = answer.json()
+            assert answer.status_code == (422 if "error" in content else 201), answer.text
+            return {"decline_code": None} | content
         assert answer.status_code == 202, answer.text
         return driver.ended(payment_id)
 
-    def tried(
+    def pay_each(
         cards: Iterable[dict[str, str]], path: str = "/payments", *, at_a_time: int = 8, **order: Any
     ) -> list[dict[str, Any]]:
         body = {} if path == "/cards" else {"amount_minor": 100, "currency": "USD"} | order
         with ThreadPoolExecutor(at_a_time) as pool:
-            return list(pool.map(lambda card: one(card, path, body), cards))
+            return list(pool.map(lambda card: pay_one(card, path, body), cards))
 
-    return tried
+    return pay_each
 
 
 def card(number: str, expiry_date: str = "12/30") -> dict[str, str]:
@@ -66,9 +66,9 @@ def outcomes(payments: Iterable[dict[str, Any]]) -> Counter[str]:
 
 
 def test_of_many_cards_on_one_order_ten_are_charged_the_rest_denied_and_an_alarm_raised(
-    driver: Driver, tried: Callable[..., list[dict[str, Any]]]
+    driver: Driver, pay_each: Callable[..., list[dict[str, Any]]]
 ) -> None:
-    payments = tried(map(card, first(26, numbers("401234"))), merchant_reference="order-of-a-thief")
+    payments = pay_each(map(card, first(26, numbers("401234"))), merchant_reference="order-of-a-thief")
     assert outcomes(payments) == {"captured": 10, "screened:reference_cards": 16}
     denied = [payment for payment in payments if payment["status"] == "declined"]
     assert [driver.charges(payment["payment_id"]) for payment in denied] == [[]] * 16
@@ -81,35 +81,35 @@ def test_of_many_cards_on_one_order_ten_are_charged_the_rest_denied_and_an_alarm
 
 
 def test_guessing_the_middle_digits_of_a_card_has_four_tries(
-    tried: Callable[..., list[dict[str, Any]]],
+    pay_each: Callable[..., list[dict[str, Any]]],
 ) -> None:
-    cards = tried(map(card, first(8, numbers("402345", "6789"))), "/cards")
+    cards = pay_each(map(card, first(8, numbers("402345", "6789"))), "/cards")
     assert outcomes(cards) == {"stored": 4, "screened:lookalike_cards": 4}
     assert [each["error"]["code"] for each in cards if "error" in each] == ["card_declined"] * 4
     assert len({each["card"]["fingerprint"] for each in cards if "card" in each}) == 4
 
 
-def test_a_card_has_four_expiry_dates(tried: Callable[..., list[dict[str, Any]]]) -> None:
+def test_a_card_has_four_expiry_dates(pay_each: Callable[..., list[dict[str, Any]]]) -> None:
     [number] = first(1, numbers("403456"))
     # Each payment counts itself before it checks the count, so more than the fifth of simultaneous ones may be denied.
-    payments = tried((card(number, f"{month:02}/31") for month in range(1, 9)), at_a_time=1)
+    payments = pay_each((card(number, f"{month:02}/31") for month in range(1, 9)), at_a_time=1)
     assert outcomes(payments) == {"captured": 4, "screened:card_expiry_dates": 4}
 
 
 def test_an_order_with_five_declines_is_denied_except_for_test_cards(
-    driver: Driver, tried: Callable[..., list[dict[str, Any]]]
+    driver: Driver, pay_each: Callable[..., list[dict[str, Any]]]
 ) -> None:
     order = {"merchant_reference": "order-in-vain"}
     for _ in range(5):
         assert driver.paid(card_data=DECLINED_TEST_CARD, **order)["decline_code"] == "do_not_honor"
     [number] = first(1, numbers("404567"))
-    assert outcomes(tried([card(number)], **order)) == {"screened:reference_declines": 1}
-    assert outcomes(tried([card(number)], merchant_reference="another-order")) == {"captured": 1}
+    assert outcomes(pay_each([card(number)], **order)) == {"screened:reference_declines": 1}
+    assert outcomes(pay_each([card(number)], merchant_reference="another-order")) == {"captured": 1}
     assert driver.paid(card_data=DECLINED_TEST_CARD, **order)["decline_code"] == "do_not_honor"
 
 
 def test_a_failed_condition_returns_the_item_as_aws_documents(driver: Driver) -> None:
-    told, dynamodb = facts("dynamodb_failed_condition"), driver.stack.client("dynamodb")
+    documented, dynamodb = facts("dynamodb_failed_condition"), driver.stack.client("dynamodb")
     key = {"pk": {"S": "VELOCITY#bin#nobody's"}, "sk": {"S": "2026-11-23T09:00:00Z"}}
     item, table = key | {"cards": {"BS": [b"1"]}}, driver.stack.table_of("VELOCITY#")
     dynamodb.put_item(TableName=table, Item=item)
@@ -120,9 +120,9 @@ def test_a_failed_condition_returns_the_item_as_aws_documents(driver: Driver) ->
             UpdateExpression="SET expires_at = :at",
             ConditionExpression="size(cards) < :one",
             ExpressionAttributeValues={":at": {"N": "1"}, ":one": {"N": "1"}},
-            ReturnValuesOnConditionCheckFailure=told["asked"],
+            ReturnValuesOnConditionCheckFailure=documented["asked"],
         )
     dynamodb.delete_item(TableName=table, Key=key)
     answer: dict[str, Any] = dict(refused.value.response)
-    assert answer["Error"]["Code"] == told["error"]
-    assert answer[told["told_in"]] == item
+    assert answer["Error"]["Code"] == documented["error"]
+    assert answer[documented["told_in"]] == item

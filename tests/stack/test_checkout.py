@@ -133,7 +133,7 @@ def test_after_a_decline_another_card_pays_the_same_order(driver: Driver, page: 
     assert [[charge["status"] for charge in charges] for charges in attempts] == [["declined"], ["captured"], []]
 
 
-def test_a_wrong_security_code_is_told_and_only_it_has_to_be_entered_again(driver: Driver, page: Page) -> None:
+def test_a_wrong_security_code_is_reported_and_only_it_has_to_be_entered_again(driver: Driver, page: Page) -> None:
     choose(page, "incorrect cvc")
     pay(page)
     expect(page.get_by_role("alert")).to_have_text("The security code is not this card’s. Check it against your card.")
@@ -169,13 +169,13 @@ def test_an_expired_and_a_mistyped_card_get_different_messages_and_are_never_sen
 
 
 def test_a_double_click_and_a_second_window_pay_once(driver: Driver, page: Page) -> None:
-    second = page.context.new_page()
-    second.goto(page.url)
-    for window in (page, second):
+    second_window = page.context.new_page()
+    second_window.goto(page.url)
+    for window in (page, second_window):
         choose(window, "Visa …4242")
     page.get_by_role("button", name="Pay $48.50").dblclick()
-    pay(second)
-    for window in (page, second):
+    pay(second_window)
+    for window in (page, second_window):
         expect(window.get_by_text(f"{THANK_YOU} 4242.")).to_be_visible()
     assert [len(driver.charges(payment_id(page, attempt))) for attempt in (1, 2)] == [1, 0]
 
@@ -213,22 +213,22 @@ def test_the_customer_waits_for_one_request(driver: Driver, page: Page) -> None:
     assert looks == ["POST", "GET"]
 
 
-def tell(page: Page, **changes: Any) -> None:
+def answer_with(page: Page, **changes: Any) -> None:
     """From now on, have the back end answer the page with this payment status."""
-    told = {"payment_id": "order-1", "paid_at": None, "status": "captured", "decline_code": None, "error": None}
-    told |= {"card": None, "refund": None, **changes}
+    payment = {"payment_id": "order-1", "paid_at": None, "status": "captured", "decline_code": None, "error": None}
+    payment |= {"card": None, "refund": None, **changes}
     page.unroute_all()
-    page.route("**/api/orders/*/*", lambda route: route.fulfill(json={"payment": told}))
+    page.route("**/api/orders/*/*", lambda route: route.fulfill(json={"payment": payment}))
 
 
 def test_a_payment_in_doubt_can_not_be_paid_again_and_shows_how_it_ends(page: Page) -> None:
-    tell(page, status="in_doubt")
+    answer_with(page, status="in_doubt")
     choose(page, "Visa …4242")
     pay(page)
     expect(page.get_by_role("status")).to_contain_text("Please don’t pay again")
     expect(page.get_by_role("button", name="Pay")).to_be_hidden()
     take_screenshots(page, "checkout-in-doubt")
-    tell(page, status="reversed")
+    answer_with(page, status="reversed")
     expect(page.get_by_role("alert")).to_contain_text("the payment was undone")
     expect(page.get_by_role("button", name="Pay")).to_be_visible()
 

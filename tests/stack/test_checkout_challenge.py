@@ -104,13 +104,13 @@ def test_who_leaves_can_continue_and_who_goes_back_too(driver: Driver, page: Pag
 def test_in_a_second_window_the_same_payment_is_approved_and_both_see_it(driver: Driver, page: Page) -> None:
     order, address = page.url.rpartition("/")[2], page.url
     go_to_the_bank(page)
-    second = page.context.new_page()
-    second.goto(address)
-    expect_to_be_asked(second)
+    second_window = page.context.new_page()
+    second_window.goto(address)
+    expect_to_be_asked(second_window)
     page.get_by_role("link", name="Leave").click()
-    second.get_by_role("link", name="Continue to your bank").click()
-    answer(second, "Approve")
-    for window in (page, second):
+    second_window.get_by_role("link", name="Continue to your bank").click()
+    answer(second_window, "Approve")
+    for window in (page, second_window):
         expect_thanks(window)
     assert statuses(driver, order) == [["captured"], []]
 

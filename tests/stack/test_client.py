@@ -72,8 +72,8 @@ def test_a_capture_and_a_refund_happen_once_per_key(driver: Driver, payments: Pa
     assert payments.wait(paid).status == "authorized"
 
     def ended(operation: Operation) -> tuple[str, str | None]:
-        done = payments.wait_for_operation(paid, operation.operation_id)
-        return done.status, done.error
+        final = payments.wait_for_operation(paid, operation.operation_id)
+        return final.status, final.error
 
     assert ended(payments.capture(paid, 1000)) == ("succeeded", None)
     assert ended(payments.void(paid)) == ("rejected", "invalid_state")

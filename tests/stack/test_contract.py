@@ -23,9 +23,9 @@ def resolved(stack: Stack, answer: requests.Response, link: str) -> dict[str, An
     """Follow the link as a client resolves it: relative to the request's address."""
     credentials = stack.session().get_credentials()
     assert credentials
-    found = requests.get(urljoin(answer.url, link), auth=SigV4(credentials, stack.region), timeout=30)
-    assert found.status_code == 200, found.text
-    body: dict[str, Any] = found.json()
+    response = requests.get(urljoin(answer.url, link), auth=SigV4(credentials, stack.region), timeout=30)
+    assert response.status_code == 200, response.text
+    body: dict[str, Any] = response.json()
     return body
 
 
@@ -83,9 +83,9 @@ def test_links_resolve_at_a_custom_domain_with_and_without_a_base_path(driver: D
 
 @pytest.mark.parametrize("item", NO_ID)
 def test_an_impossible_id_is_400_or_404_at_every_route(driver: Driver, item: str) -> None:
-    asked = [("GET", f"/payments/{item}"), ("GET", f"/cards/{item}"), ("DELETE", f"/cards/{item}")]
-    asked += [("POST", f"/payments/{item}/{operation}") for operation in OPERATIONS]
-    for method, path in asked:
+    routes = [("GET", f"/payments/{item}"), ("GET", f"/cards/{item}"), ("DELETE", f"/cards/{item}")]
+    routes += [("POST", f"/payments/{item}/{operation}") for operation in OPERATIONS]
+    for method, path in routes:
         key = {"Idempotency-Key": new_payment_id()} if method == "POST" else {}
         answer = driver.stack.call(method, path, {} if key else None, key)
         assert answer.status_code in (400, 404), f"{method} {path[:80]}: {answer.status_code} {answer.text}"
@@ -94,8 +94,8 @@ def test_an_impossible_id_is_400_or_404_at_every_route(driver: Driver, item: str
 
 def spellings() -> Iterator[str]:
     """Spellings of the same UUID."""
-    made = uuid.uuid4()
-    yield from (str(made), str(made).upper(), made.hex, made.hex.upper())
+    original = uuid.uuid4()
+    yield from (str(original), str(original).upper(), original.hex, original.hex.upper())
 
 
 def test_every_spelling_of_a_uuid_is_the_same_payment_or_operation(driver: Driver) -> None:
@@ -192,6 +192,6 @@ def test_no_answer_may_be_cached(driver: Driver) -> None:
         requests.get(f"{stack.api_url}/nowhere", timeout=30),
     ]
     assert {answer.status_code for answer in answers} == {200, 202, 204, 400, 403, 404, 409, 415}
-    kept = [answer.url for answer in answers if answer.headers.get("Cache-Control") != "no-store"]
-    assert kept == []
+    cacheable = [answer.url for answer in answers if answer.headers.get("Cache-Control") != "no-store"]
+    assert cacheable == []
     driver.ended(keyed["Idempotency-Key"])

@@ -53,8 +53,8 @@ def test_a_stack_is_deployed_once_rotates_its_keys_and_is_destroyed_without_a_tr
     rotated_keys_open_what_came_before(stack, machine)
 
     tags = {"Project": "payments", "Environment": "local"}
-    there = {each.partition(" ")[0] for each in find_leftovers(stack.client, "payments-local", tags)}
-    assert there >= {service for service, *_ in RESOURCE_LISTS}
+    services = {each.partition(" ")[0] for each in find_leftovers(stack.client, "payments-local", tags)}
+    assert services >= {service for service, *_ in RESOURCE_LISTS}
     terraform.destroy()
     assert find_leftovers(stack.client, "payments-local", tags) == []
     assert len(pending_keys(stack.client, tags)) >= 4
@@ -84,25 +84,25 @@ def versions_of_payments(stack: Stack, count: int) -> Counter[str]:
     payments = [driver.paid() for _ in range(count)]
     assert {payment["status"] for payment in payments} == {"captured"}
     arns = [stack.execution_arn(payment["payment_id"]) for payment in payments]
-    found = map(stack.describe_execution, arns)
-    return Counter(execution["stateMachineVersionArn"].rpartition(":")[2] for execution in found)
+    executions = map(stack.describe_execution, arns)
+    return Counter(execution["stateMachineVersionArn"].rpartition(":")[2] for execution in executions)
 
 
 def a_roll_out_is_taken_back_when_an_alarm_rings(stack: Stack, machine: Machine) -> None:
     terraform, cloudwatch = with_changed_functions(machine, "WARNING"), stack.client("cloudwatch")
-    outputs, seen = terraform.outputs(), Counter[str]()
+    outputs, versions = terraform.outputs(), Counter[str]()
     before, alarm = outputs["live_versions"], outputs["alarm_names"][0]
 
     def two_are_in_service() -> bool:
-        if seen or terraform.outputs()["live_versions"] == before:
+        if versions or terraform.outputs()["live_versions"] == before:
             return False
-        seen.update(versions_of_payments(stack, 16))
+        versions.update(versions_of_payments(stack, 16))
         return True
 
     firing = FiringCloudWatch(cloudwatch, alarm, two_are_in_service)
     console = Console(file=io.StringIO())
     assert not roll_out(terraform, firing, percent=50, seconds=600, console=console, confirm=False)
-    assert set(seen) == {"1", "2"}
+    assert set(versions) == {"1", "2"}
     assert terraform.outputs()["live_versions"] == before
     assert set(versions_of_payments(stack, 4)) == {"1"}
 
@@ -120,7 +120,7 @@ def a_roll_out_that_stays_silent_puts_the_new_versions_in_service(stack: Stack, 
 
 
 def aliases_that_lag_behind_are_moved(stack: Stack, machine: Machine) -> None:
-    terraform, states, said = machine.terraform(), stack.client("stepfunctions"), list[str]()
+    terraform, states, messages = machine.terraform(), stack.client("stepfunctions"), list[str]()
     functions, status = stack.client("lambda"), stack.function_name("status")
 
     class Lagging:
@@ -130,14 +130,14 @@ def aliases_that_lag_behind_are_moved(stack: Stack, machine: Machine) -> None:
 
         def apply(self, *arguments: str, show: bool = False) -> None:
             terraform.apply(*arguments, show=show)
-            if not said:
+            if not messages:
                 before = {"stateMachineVersionArn": f"{stack.machine_arn('payment')}:1", "weight": 100}
                 alias = stack.live_arn("payment")
                 states.update_state_machine_alias(stateMachineAliasArn=alias, routingConfiguration=[before])
                 functions.update_alias(FunctionName=status, Name="live", FunctionVersion="1")
 
-    outputs = apply_until_live(Lagging(), said.append)  # type: ignore[arg-type]
-    assert said == [
+    outputs = apply_until_live(Lagging(), messages.append)  # type: ignore[arg-type]
+    assert messages == [
         "Applying again, as payments-local-payment, payments-local-status lagged behind the newest version."
     ]
     (newest,) = outputs["live_versions"]["payment"]
@@ -180,21 +180,21 @@ def charge_stored_card(driver: Driver, card: dict[str, Any]) -> dict[str, Any]:
     """Run the functions Encrypt and Charge for a card that is stored under a token."""
     payment = {"payment_id": new_payment_id(), "card": card}
     request = {"amount_minor": 1999, "currency": "USD", "token": card["token"]}
-    held = driver.stack.invoke("encrypt", payment | {"request": request})
-    asked = {
+    encrypted = driver.stack.invoke("encrypt", payment | {"request": request})
+    charge_input = {
         "payment": PaymentRequest(1999, "USD").to_dict(),
         "started_at": iso(datetime.now(UTC)),
         "gateway": "sparkle",
         "three_d_secure": "automatic",
     }
-    event = payment | held | asked
+    event = payment | encrypted | charge_input
     charged: dict[str, Any] = driver.stack.invoke("charge", event)
     return charged
 
 
 def test_a_requested_port_that_is_taken_gets_a_clear_message(machine: Machine) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
         wanting = replace(machine, ports={DEFAULT_GATEWAY: port})
         with pytest.raises(StackError, match=f"Port {port} is taken"):
             wanting.up(print)

@@ -46,8 +46,8 @@ def at_the_dashboard(driver: Driver, path: str, body: dict[str, Any] | None = No
     headers = {"Idempotency-Key": new_payment_id()}
     answer = driver.stack.sandbox("POST", path, json=body or {}, headers=headers)
     answer.raise_for_status()
-    done: dict[str, Any] = answer.json()
-    return done
+    content: dict[str, Any] = answer.json()
+    return content
 
 
 def test_what_somebody_does_at_the_gateway_s_dashboard_shows(driver: Driver) -> None:
@@ -79,8 +79,8 @@ def send(machine: Machine, stack: Stack, body: bytes, secret: str | None = None,
 
 def event(driver: Driver, type: str = "charge.voided", **changes: Any) -> bytes:
     payment_id, charge_id = authorized(driver)
-    told = {"id": "ev_1", "type": type, "created_at": iso(utc_now()), "charge_id": charge_id, "reference": payment_id}
-    return json.dumps(told | changes).encode()
+    fields = {"id": "ev_1", "type": type, "created_at": iso(utc_now()), "charge_id": charge_id, "reference": payment_id}
+    return json.dumps(fields | changes).encode()
 
 
 def test_only_the_gateway_s_own_events_are_taken(driver: Driver, machine: Machine, stack: Stack) -> None:

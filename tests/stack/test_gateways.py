@@ -93,17 +93,17 @@ def charge_at(driver: Driver, gateway: str, payment_id: str) -> dict[str, Any]:
 @pytest.mark.parametrize("gateway", GATEWAYS)
 class TestAPayment:
     def test_its_operations_go_to_its_gateway(self, driver: Driver, gateway: str) -> None:
-        wanted = {
+        operations = {
             "partially_refunded": (paid(driver, gateway), "refunds", {"amount_minor": 500}),
             "captured": (paid(driver, gateway, capture=False), "captures", {"amount_minor": 1500}),
             "voided": (paid(driver, gateway, capture=False), "voids", {}),
         }
-        for status, (payment_id, kind, body) in wanted.items():
+        for status, (payment_id, kind, body) in operations.items():
             operation_id, _ = driver.post(f"/payments/{payment_id}/{kind}", body)
             assert driver.operation(payment_id, operation_id)["status"] == "succeeded"
             assert driver.stack.payment(payment_id)["status"] == status
             assert charge_at(driver, gateway, payment_id)["status"] == status
-        refunded = wanted["partially_refunded"][0]
+        refunded = operations["partially_refunded"][0]
         assert driver.account_totals(refunded)[f"asset:gateway:{gateway}"] == 1499
 
     def test_its_gateway_is_shown(self, machine: Machine, driver: Driver, gateway: str) -> None:
@@ -176,11 +176,11 @@ class TestFaultsOfStripe:
             return str(settled["status"])
 
         with ThreadPoolExecutor(4) as pool:
-            found = dict(zip(ids, pool.map(ended, ids.keys(), ids.values()), strict=True))
+            statuses = dict(zip(ids, pool.map(ended, ids.keys(), ids.values()), strict=True))
         driver.clear_faults()
-        assert set(found.values()) <= {"captured", "reversed"}
+        assert set(statuses.values()) <= {"captured", "reversed"}
         if times > 1:
-            assert {fault for fault, status in found.items() if status == "captured"} == CHARGED
+            assert {fault for fault, status in statuses.items() if status == "captured"} == CHARGED
         assert list(invariants.broken(driver.stack, list(ids.values()))) == []
 
     @pytest.mark.parametrize("operation", ["find", "reverse"])
@@ -198,9 +198,9 @@ class TestFaultsOfStripe:
             return str(settled["status"])
 
         with ThreadPoolExecutor(4) as pool:
-            found = set(pool.map(ended, ids.keys(), ids.values()))
+            statuses = set(pool.map(ended, ids.keys(), ids.values()))
         driver.clear_faults()
-        assert found == {"reversed"}
+        assert statuses == {"reversed"}
         assert list(invariants.broken(driver.stack, list(ids.values()))) == []
 
     def test_nor_does_one_of_the_call_that_creates_what_is_charged(self, driver: Driver) -> None:
@@ -210,8 +210,8 @@ class TestFaultsOfStripe:
         ids = {fault: id_for("stripe") for fault in FAULTS}
 
         def ended(fault: str, payment_id: str) -> str:
-            once = {"operation": "create", "fault": fault, "reference": payment_id, "times": 1, "seconds": 12}
-            driver.stack.sandboxes["stripe"].call("POST", "/sandbox/faults", json=once).raise_for_status()
+            create_fault = {"operation": "create", "fault": fault, "reference": payment_id, "times": 1, "seconds": 12}
+            driver.stack.sandboxes["stripe"].call("POST", "/sandbox/faults", json=create_fault).raise_for_status()
             driver.pay(payment_id)
             driver.ended(payment_id)
             settled = wait_for(
@@ -220,9 +220,9 @@ class TestFaultsOfStripe:
             return str(settled["status"])
 
         with ThreadPoolExecutor(4) as pool:
-            found = dict(zip(ids, pool.map(ended, ids.keys(), ids.values()), strict=True))
+            statuses = dict(zip(ids, pool.map(ended, ids.keys(), ids.values()), strict=True))
         driver.clear_faults()
-        assert found == {fault: "reversed" if fault in UNDER_WAY else "captured" for fault in FAULTS}
+        assert statuses == {fault: "reversed" if fault in UNDER_WAY else "captured" for fault in FAULTS}
         assert list(invariants.broken(driver.stack, list(ids.values()))) == []
 
     @pytest.mark.parametrize(("kind", "capture"), [("refund", True), ("capture", False), ("void", False)])
@@ -235,9 +235,9 @@ class TestFaultsOfStripe:
             return payment_id, operation["status"]
 
         with ThreadPoolExecutor(4) as pool:
-            found = dict(pool.map(ended, FAULTS))
-        assert set(found.values()) == {"succeeded"}
-        assert list(invariants.broken(driver.stack, list(found))) == []
+            statuses = dict(pool.map(ended, FAULTS))
+        assert set(statuses.values()) == {"succeeded"}
+        assert list(invariants.broken(driver.stack, list(statuses))) == []
 
 
 def test_sample_events_and_a_soak_end_as_on_one_gateway(machine: Machine, driver: Driver) -> None:

@@ -18,8 +18,8 @@ PROGRAMS = Path(__file__).parent / "generated"
 
 
 def run(*command: str | Path, cwd: Path) -> None:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)  # noqa: S603
-    assert done.returncode == 0, done.stdout + done.stderr
+    process = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)  # noqa: S603
+    assert process.returncode == 0, process.stdout + process.stderr
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def test_a_typescript_client_is_typed_and_makes_the_tutorials_calls(stack: Stack
     program.write_text((PROGRAMS / "tutorial.mts").read_text())
 
     def by_node(*arguments: str | Path) -> None:
-        done = node(map(str, arguments), return_completed_process=True, cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, f"{done.stdout!s}{done.stderr!s}"
+        process = node(map(str, arguments), return_completed_process=True, cwd=tmp_path, capture_output=True, text=True)
+        assert process.returncode == 0, f"{process.stdout!s}{process.stderr!s}"
 
     by_node(NODE_MODULES / "openapi-typescript" / "bin" / "cli.js", openapi.FILE, "-o", "payments_api.d.ts")
     checks = ("--strict", "--noEmit", "--noUncheckedIndexedAccess", "--exactOptionalPropertyTypes", "--skipLibCheck")

@@ -122,8 +122,8 @@ def _take_executions(stack: Stack, loot: Loot, of: Collection[str] = ()) -> None
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for machine in states.list_state_machines()["stateMachines"]:
             pages = states.get_paginator("list_executions").paginate(stateMachineArn=machine["stateMachineArn"])
-            found = (execution for page in pages for execution in page["executions"])
-            list(pool.map(take, (execution for execution in found if not of or execution["name"] in of)))
+            executions = (execution for page in pages for execution in page["executions"])
+            list(pool.map(take, (execution for execution in executions if not of or execution["name"] in of)))
 
 
 def _take_logs(stack: Stack, loot: Loot) -> None:
@@ -201,15 +201,15 @@ class Thief:
         keys = {each for each in decrypted | {leaf for leaf in leaves if isinstance(leaf, bytes)} if len(each) == 32}
         sealed = [text for leaf in leaves if isinstance(leaf, str) for text in _SEALED.findall(leaf)]
         contents = decrypted | {content for text in sealed for content in self._unsealed(text, keys)}
-        found = {"card" for content in contents if b"card_number" in content}
+        opened = {"card" for content in contents if b"card_number" in content}
         contents |= set(self._codes(payment_id, decrypted))
-        return found | {"security code" for content in contents if _is_code(content)}
+        return opened | {"security code" for content in contents if _is_code(content)}
 
     def _codes(self, payment_id: str, decrypted: Iterable[bytes]) -> Iterator[bytes]:
         """What the key in each card that KMS decrypts makes of anything as long as a code."""
-        kept = {leaf for leaf in self.loot.by_payment[payment_id] if isinstance(leaf, bytes)}
+        ciphertexts = {leaf for leaf in self.loot.by_payment[payment_id] if isinstance(leaf, bytes)}
         for key in {bytes.fromhex(key.decode()) for content in decrypted for key in _CODE_KEY.findall(content)}:
-            for ciphertext in (each for each in kept if len(each) == len(key)):
+            for ciphertext in (each for each in ciphertexts if len(each) == len(key)):
                 yield bytes(left ^ right for left, right in zip(ciphertext, key, strict=True))
 
     def _decrypted(self, payment_id: str) -> Iterator[bytes]:
@@ -217,8 +217,10 @@ class Thief:
 
         A ciphertext begins with its key's id, here in the clear. What names no key of the account is none.
         """
-        found = {_from_base64(leaf) if isinstance(leaf, str) else leaf for leaf in self.loot.by_payment[payment_id]}
-        for ciphertext in (each for each in found if each[:_KEY_ID_BYTES] in self._keys):
+        candidates = {
+            _from_base64(leaf) if isinstance(leaf, str) else leaf for leaf in self.loot.by_payment[payment_id]
+        }
+        for ciphertext in (each for each in candidates if each[:_KEY_ID_BYTES] in self._keys):
             for context in self.loot.contexts(payment_id):
                 with suppress(ClientError):
                     yield self._kms.decrypt(CiphertextBlob=ciphertext, EncryptionContext=context)["Plaintext"]
@@ -256,8 +258,8 @@ class Thief:
             for leaves in self.loot.by_payment.values()
             for leaf in leaves
         }
-        found = [_readable(text) for text in texts]
-        return {holder for holders, _ in found for holder in holders}, {code for _, codes in found for code in codes}
+        pairs = [_readable(text) for text in texts]
+        return {holder for holders, _ in pairs for holder in holders}, {code for _, codes in pairs for code in codes}
 
 
 @cache
@@ -299,27 +301,27 @@ def new_try(ends_as: str, n: int, security_code: str) -> Try:
     return Try(Canary(f"{n}", pan, security_code=security_code), ends_as)
 
 
-def sealed_to_a_key_of_its_own(driver: Driver, this: Try, **changes: str) -> str:
-    issued = driver.stack.call("POST", "/keys", headers={"Idempotency-Key": this.payment_id})
+def sealed_to_a_key_of_its_own(driver: Driver, attempt: Try, **changes: str) -> str:
+    issued = driver.stack.call("POST", "/keys", headers={"Idempotency-Key": attempt.payment_id})
     assert issued.status_code == 201, issued.text
-    return seal(this.canary.card_data | changes, this.payment_id, issued.json())
+    return seal(attempt.canary.card_data | changes, attempt.payment_id, issued.json())
 
 
-def send(driver: Driver, this: Try) -> dict[str, Any]:
+def send(driver: Driver, attempt: Try) -> dict[str, Any]:
     """Send the card for its payment, or to be stored, and return the API's answer."""
     card_data = sealed_to_a_key_of_its_own(
-        driver, this, **({"expiry_date": "12/20"} if this.ends_as == "rejected" else {})
+        driver, attempt, **({"expiry_date": "12/20"} if attempt.ends_as == "rejected" else {})
     )
-    if this.ends_as in ("stored", "verified"):
-        store = {"card_data": card_data, "verify": this.ends_as == "verified"}
-        _, answer = driver.post("/cards", store, this.payment_id)
+    if attempt.ends_as in ("stored", "verified"):
+        store = {"card_data": card_data, "verify": attempt.ends_as == "verified"}
+        _, answer = driver.post("/cards", store, attempt.payment_id)
         assert answer.status_code == 201, answer.text
         return dict(answer.json())
-    if this.ends_as == "reversed":
-        driver.stack.sandbox("POST", "/v1/reversals", json={"reference": this.payment_id}).raise_for_status()
-    currency = DENIED_CURRENCY if this.ends_as == "denied" else "USD"
-    changes: dict[str, Any] = {"card_data": card_data, "currency": currency, "save_card": this.ends_as == "saved"}
-    _, answer = driver.pay(this.payment_id, **changes)
+    if attempt.ends_as == "reversed":
+        driver.stack.sandbox("POST", "/v1/reversals", json={"reference": attempt.payment_id}).raise_for_status()
+    currency = DENIED_CURRENCY if attempt.ends_as == "denied" else "USD"
+    changes: dict[str, Any] = {"card_data": card_data, "currency": currency, "save_card": attempt.ends_as == "saved"}
+    _, answer = driver.pay(attempt.payment_id, **changes)
     assert answer.status_code == 202, answer.text
     return dict(answer.json())
 
@@ -353,26 +355,26 @@ class Theft:
 @pytest.fixture(scope="module")
 def theft(stack: Stack) -> Theft:
     # What other tests have left is full of numbers. A code that is one of them would prove nothing.
-    taken = Thief(stack, everything_kept(stack)).read()[1]
-    codes = [code for code in CODES if code not in taken]
+    used_codes = Thief(stack, everything_kept(stack)).read()[1]
+    codes = [code for code in CODES if code not in used_codes]
     driver, tries = Driver(stack), [new_try(ENDS[n % len(ENDS)], n, codes[n % len(codes)]) for n in range(CARDS)]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        stored = [answer for answer in pool.map(lambda this: send(driver, this), tries) if "card" in answer]
+        stored = [answer for answer in pool.map(lambda attempt: send(driver, attempt), tries) if "card" in answer]
         wait_for_all(driver)
         records, rejected = recorded(stack), driver.executions(statusFilter="FAILED") - recorded(stack).keys()
-        saved = [records[this.payment_id] for this in tries if this.ends_as == "saved"]
-        list(pool.map(lambda kept: erase(driver, kept["card"]["token"]), [*stored, *saved]))
+        saved = [records[attempt.payment_id] for attempt in tries if attempt.ends_as == "saved"]
+        list(pool.map(lambda payment: erase(driver, payment["card"]["token"]), [*stored, *saved]))
     statuses = dict.fromkeys(rejected, "rejected") | {
         each["payment_id"]: each["status"] for each in [*stored, *records.values()]
     }
     with every_key_usable(stack):
         thief = Thief(stack, everything_kept(stack))
-        opened = {this.payment_id: thief.opened(this.payment_id) for this in tries}
-    return Theft(tries, thief, opened, {this.payment_id: statuses[this.payment_id] for this in tries})
+        opened = {attempt.payment_id: thief.opened(attempt.payment_id) for attempt in tries}
+    return Theft(tries, thief, opened, {attempt.payment_id: statuses[attempt.payment_id] for attempt in tries})
 
 
 def test_a_thousand_cards_have_been_sent_and_ended_in_every_way(theft: Theft) -> None:
-    expected = {this.payment_id: STATUSES.get(this.ends_as, this.ends_as) for this in theft.tries}
+    expected = {attempt.payment_id: STATUSES.get(attempt.ends_as, attempt.ends_as) for attempt in theft.tries}
     assert (len(expected), theft.statuses) == (CARDS, expected)
 
 
@@ -382,24 +384,26 @@ def test_not_one_card_of_a_thousand_can_be_opened_after_its_payment(theft: Theft
 
 def test_every_history_has_its_sealed_card(theft: Theft) -> None:
     """So that the thief has tried to open each of them."""
-    with_history = [this for this in theft.tries if this.ends_as not in ("stored", "verified")]
+    with_history = [attempt for attempt in theft.tries if attempt.ends_as not in ("stored", "verified")]
     leaves = theft.thief.loot.by_payment
-    sealed = [any(_SEALED.fullmatch(str(leaf)) for leaf in leaves[this.payment_id]) for this in with_history]
+    sealed = [any(_SEALED.fullmatch(str(leaf)) for leaf in leaves[attempt.payment_id]) for attempt in with_history]
     assert (len(sealed), all(sealed)) == (CARDS * 8 // 10, True)
 
 
 def test_no_holder_and_no_security_code_can_be_read_anywhere(theft: Theft) -> None:
     holders, codes = theft.thief.read()
-    assert holders & {this.canary.holder.lower() for this in theft.tries} == set()
-    assert codes & {this.canary.security_code for this in theft.tries} == set()
+    assert holders & {attempt.canary.holder.lower() for attempt in theft.tries} == set()
+    assert codes & {attempt.canary.security_code for attempt in theft.tries} == set()
 
 
 def test_nothing_is_left_of_what_a_payment_has_only_while_it_runs(theft: Theft, stack: Stack) -> None:
     dynamodb, table = stack.client("dynamodb"), ephemeral(stack)
     pages = dynamodb.get_paginator("scan").paginate(TableName=table)
-    left = {item["payment_id"]["S"]: item.keys() for page in pages for item in page["Items"]}
-    ours = {this.payment_id: left.get(this.payment_id, set()) for this in theft.tries}
-    assert {name for name, kept in ours.items() if kept & {"private_key", "ciphertext", "security_code"}} == set()
+    attributes_left = {item["payment_id"]["S"]: item.keys() for page in pages for item in page["Items"]}
+    of_attempts = {attempt.payment_id: attributes_left.get(attempt.payment_id, set()) for attempt in theft.tries}
+    assert {
+        name for name, attributes in of_attempts.items() if attributes & {"private_key", "ciphertext", "security_code"}
+    } == set()
     # and no copy of the table is made that could be restored
     assert "StreamSpecification" not in dynamodb.describe_table(TableName=table)["Table"]
     described = dynamodb.describe_continuous_backups(TableName=table)["ContinuousBackupsDescription"]
@@ -412,13 +416,13 @@ def ephemeral(stack: Stack) -> str:
 
 
 def test_the_same_thief_opens_all_of_it_while_the_payment_runs(driver: Driver) -> None:
-    this = new_try("captured", CARDS, CODES[0])
-    driver.set_fault(this.payment_id, "charge", "timeout_before", seconds=20)
-    send(driver, this)
+    attempt = new_try("captured", CARDS, CODES[0])
+    driver.set_fault(attempt.payment_id, "charge", "timeout_before", seconds=20)
+    send(driver, attempt)
     stack = driver.stack
 
     def is_held() -> bool:
-        key = {"payment_id": {"S": this.payment_id}}
+        key = {"payment_id": {"S": attempt.payment_id}}
         item = stack.client("dynamodb").get_item(TableName=ephemeral(stack), Key=key).get("Item", {})
         return "ciphertext" in item
 
@@ -426,42 +430,44 @@ def test_the_same_thief_opens_all_of_it_while_the_payment_runs(driver: Driver) -
     with every_key_usable(stack):
         thief = Thief(stack, Loot())
         _take_tables(stack, thief.loot)
-        _take_executions(stack, thief.loot, [this.payment_id])
-        decrypted = list(thief._decrypted(this.payment_id))
-        [sealed] = {leaf for leaf in thief.loot.by_payment[this.payment_id] if _SEALED.fullmatch(str(leaf))}
+        _take_executions(stack, thief.loot, [attempt.payment_id])
+        decrypted = list(thief._decrypted(attempt.payment_id))
+        [sealed] = {leaf for leaf in thief.loot.by_payment[attempt.payment_id] if _SEALED.fullmatch(str(leaf))}
         [content] = set(thief._unsealed(str(sealed), {each for each in decrypted if len(each) == 32}))
-        assert thief.opened(this.payment_id) == {"card", "security code"}
-    assert json.loads(content) == this.canary.card_data
-    codes = set(thief._codes(this.payment_id, decrypted))
-    assert str(this.canary.security_code).encode() in codes
+        assert thief.opened(attempt.payment_id) == {"card", "security code"}
+    assert json.loads(content) == attempt.canary.card_data
+    codes = set(thief._codes(attempt.payment_id, decrypted))
+    assert str(attempt.canary.security_code).encode() in codes
     [card] = [json.loads(each) for each in decrypted if b"card_number" in each]
-    assert card.items() > this.canary.card_without_code.items()
+    assert card.items() > attempt.canary.card_without_code.items()
 
 
 def test_the_same_thief_opens_a_card_that_was_sealed_to_the_static_key_or_sent_in_the_clear(driver: Driver) -> None:
     """A history keeps them. So a code that was sent in the clear would be found, too."""
-    stack, this = driver.stack, new_try("captured", CARDS + 1, CODES[1])
+    stack, attempt = driver.stack, new_try("captured", CARDS + 1, CODES[1])
     [key] = stack.call("GET", "/keys").json()["keys"]
-    driver.paid(payment_id=this.payment_id, card_data=seal(this.canary.card_without_code, this.payment_id, key))
-    hidden = base64.b64encode(json.dumps(this.canary.card_data).encode()).hex()
+    driver.paid(
+        payment_id=attempt.payment_id, card_data=seal(attempt.canary.card_without_code, attempt.payment_id, key)
+    )
+    hidden = base64.b64encode(json.dumps(attempt.canary.card_data).encode()).hex()
     by_hand = driver.start_by_hand(PAYMENT | {"merchant_reference": hidden})
     driver.ended(by_hand)
     with every_key_usable(stack):
         thief = Thief(stack, Loot())
-        _take_executions(stack, thief.loot, [this.payment_id, by_hand])
-        assert thief.opened(this.payment_id) == {"card"}
+        _take_executions(stack, thief.loot, [attempt.payment_id, by_hand])
+        assert thief.opened(attempt.payment_id) == {"card"}
     holders, codes = thief.read()
-    assert (this.canary.holder.lower() in holders, this.canary.security_code in codes) == (True, True)
+    assert (attempt.canary.holder.lower() in holders, attempt.canary.security_code in codes) == (True, True)
 
 
 # -- Whoever has the history, and may invoke functions --------------------------------------------------------------
 
 
-def invocations(driver: Driver, this: Try, payment_id: str) -> dict[str, Any]:
+def invocations(driver: Driver, attempt: Try, payment_id: str) -> dict[str, Any]:
     """The functions' events that somebody can make of a payment's history, for a payment with this id."""
     states = driver.stack.client("stepfunctions")
     pages = states.get_paginator("get_execution_history").paginate(
-        executionArn=driver.stack.execution_arn(this.payment_id)
+        executionArn=driver.stack.execution_arn(attempt.payment_id)
     )
     entered = [
         event["stateEnteredEventDetails"]
@@ -493,23 +499,23 @@ def invocations(driver: Driver, this: Try, payment_id: str) -> dict[str, Any]:
     }
 
 
-def replayed(driver: Driver, this: Try, payment_id: str) -> list[str]:
+def replayed(driver: Driver, attempt: Try, payment_id: str) -> list[str]:
     """Invoke everything that the history allows, and return how each invocation ended."""
     return [
         answer.get("errorType") or answer.get("outcome") or "done"
-        for function, events in invocations(driver, this, payment_id).items()
+        for function, events in invocations(driver, attempt, payment_id).items()
         for answer in (driver.stack.invoke(function, event) for event in events)
     ]
 
 
 def test_whoever_has_the_history_and_may_invoke_functions_can_not_charge_an_erased_card(driver: Driver) -> None:
-    this = new_try("saved", CARDS + 2, CODES[2])
-    send(driver, this)
-    stored = driver.ended(this.payment_id)
+    attempt = new_try("saved", CARDS + 2, CODES[2])
+    send(driver, attempt)
+    stored = driver.ended(attempt.payment_id)
     assert stored["status"] == "captured"
     # While the card is stored, its token is enough.
     before = new_payment_id()
-    assert replayed(driver, this, before) == [
+    assert replayed(driver, attempt, before) == [
         "SealedForAnotherPayment",
         "SealedForAnotherPayment",
         "done",
@@ -519,7 +525,7 @@ def test_whoever_has_the_history_and_may_invoke_functions_can_not_charge_an_eras
     assert [charge["status"] for charge in driver.charges(before)] == ["captured"]
     erase(driver, stored["card"]["token"])
     after = new_payment_id()
-    assert replayed(driver, this, after) == [
+    assert replayed(driver, attempt, after) == [
         "SealedForAnotherPayment",
         "SealedForAnotherPayment",
         "UnknownToken",
@@ -527,11 +533,11 @@ def test_whoever_has_the_history_and_may_invoke_functions_can_not_charge_an_eras
         "LedgerConflict",
     ]
     assert driver.charges(after) == []
-    assert replayed(driver, this, this.payment_id) == [
+    assert replayed(driver, attempt, attempt.payment_id) == [
         "SealingKeyUsed",
         "SealingKeyUsed",
         "UnknownToken",
         "SealingKeyUsed",
         "recorded",
     ]
-    assert len(driver.charges(this.payment_id)) == 1
+    assert len(driver.charges(attempt.payment_id)) == 1

@@ -158,7 +158,7 @@ REJECTED: dict[str, tuple[str, CardData]] = {
 
 STORE = {"amount_minor": None, "currency": None}
 NOTED = [new_pan() for _ in range(5)]
-TOLD = [new_pan() for _ in range(6)]
+IN_LIES = [new_pan() for _ in range(6)]
 
 
 def in_script(number: str, zero: str) -> str:
@@ -173,12 +173,12 @@ DISGUISED = {
     "with line separators": ("description", "\u2028".join(in_script(NOTED[4], "٠"))),
 }
 LIES: list[dict[str, Any]] = [
-    {"id": TOLD[0]},
-    {"id": f"ch_{TOLD[1]}"},
-    {"reference": f"x{TOLD[2]}"},
-    {"status": TOLD[3]},
-    {"decline_code": f"see_{TOLD[4]}"},
-    {"captured_at": "/".join(TOLD[5])},
+    {"id": IN_LIES[0]},
+    {"id": f"ch_{IN_LIES[1]}"},
+    {"reference": f"x{IN_LIES[2]}"},
+    {"status": IN_LIES[3]},
+    {"decline_code": f"see_{IN_LIES[4]}"},
+    {"captured_at": "/".join(IN_LIES[5])},
 ]
 
 SCENARIOS = [  # the slowest first
@@ -232,8 +232,8 @@ SCENARIOS = [  # the slowest first
         for noted, (how, (name, text)) in zip(NOTED, DISGUISED.items(), strict=True)
     ),
     *(
-        Scenario(f"the gateway tells {', '.join(lie)} {n}", "reversed", told, error="gateway_mismatch", lies=lie)
-        for n, (told, lie) in enumerate(zip(TOLD, LIES, strict=True))
+        Scenario(f"the gateway tells {', '.join(lie)} {n}", "reversed", pan, error="gateway_mismatch", lies=lie)
+        for n, (pan, lie) in enumerate(zip(IN_LIES, LIES, strict=True))
     ),
     Scenario("refused, as a segment", 400, card_data=lambda canary, *_: f"{canary.pan}.a.a.a.a"),
     Scenario(

@@ -72,13 +72,13 @@ class Sandbox:
     def reporting(self, lines: list[Line] | bytes, day: str | None = None) -> Iterator[None]:
         """Give the day's report these lines with matching totals, or exactly these bytes."""
         path = f"/sandbox/settlements/{day or self.day}"
-        self.call("PUT", path, data=lines if isinstance(lines, bytes) else json.dumps(self._whole(lines, day)))
+        self.call("PUT", path, data=lines if isinstance(lines, bytes) else json.dumps(self._full_report(lines, day)))
         try:
             yield
         finally:
             self.call("DELETE", path)
 
-    def _whole(self, lines: list[Line], day: str | None) -> dict[str, Any]:
+    def _full_report(self, lines: list[Line], day: str | None) -> dict[str, Any]:
         totals: dict[str, Counter[str]] = {}
         for line in lines:
             amounts = {name: line[name] for name in ("amount_minor", "fee_minor")}
@@ -108,15 +108,15 @@ def settled(driver: Driver, sandbox: Sandbox) -> str:
 
 def rows(output: str) -> list[list[str]]:
     """A table's cells without white space, since narrow columns wrap their text."""
-    found: list[list[str]] = []
+    table_rows: list[list[str]] = []
     for line in output.splitlines():
         if line.startswith("│"):
             cells = ["".join(cell.split()) for cell in line.strip("│").split("│")]
             if cells[0]:
-                found.append(cells)
+                table_rows.append(cells)
             else:
-                found[-1] = ["".join(pair) for pair in zip(found[-1], cells, strict=True)]
-    return found
+                table_rows[-1] = ["".join(pair) for pair in zip(table_rows[-1], cells, strict=True)]
+    return table_rows
 
 
 def breaks(run: CompletedProcess[str], payment_id: str) -> list[list[str]]:
@@ -176,7 +176,7 @@ class TestTheBooks:
         assert "stored cards" in run.stdout
 
     @pytest.mark.parametrize(
-        ("key", "change", "where", "what"),
+        ("key", "change", "where", "flaw"),
         [
             ("ENTRY#0001", {"kind": {"S": "refund"}}, "/1", "is not what its hash was made of"),
             ("ENTRY#0002", None, "/2", "is missing, and its postings are there"),
@@ -192,7 +192,7 @@ class TestTheBooks:
         key: str,
         change: dict[str, Any] | None,
         where: str,
-        what: str,
+        flaw: str,
     ) -> None:
         item = driver.payment_items(refunded)[key]
         dynamodb, table = driver.stack.client("dynamodb"), driver.stack.ledger_table
@@ -205,8 +205,8 @@ class TestTheBooks:
         finally:
             dynamodb.put_item(TableName=table, Item=item)
         assert run.returncode == 1
-        (found,) = (found for of, found in rows(run.stdout) if of == refunded + where)
-        assert "".join(what.split()) in found
+        (text,) = (text for of, text in rows(run.stdout) if of == refunded + where)
+        assert "".join(flaw.split()) in text
 
 
 class TestAnchors:
@@ -222,8 +222,8 @@ class TestAnchors:
         with self.rewritten(driver, refunded, lambda items: items.clear()):
             run = command("ledger", "verify")
         assert run.returncode == 1
-        [found] = [found for of, found in rows(run.stdout) if of == refunded]
-        assert re.match(rf"isgone:anchor\d+,of{days_ago(0)},hasitinversion\d+,with2entries", found)
+        [text] = [text for of, text in rows(run.stdout) if of == refunded]
+        assert re.match(rf"isgone:anchor\d+,of{days_ago(0)},hasitinversion\d+,with2entries", text)
 
     def test_an_older_record_in_place_of_a_newer_one_is_named(
         self, driver: Driver, command: Command, authorized: tuple[str, dict[str, Any]]
@@ -238,11 +238,11 @@ class TestAnchors:
         with self.rewritten(driver, payment_id, put_back):
             run = command("ledger", "verify")
         assert run.returncode == 1
-        [found] = [found for of, found in rows(run.stdout) if of == payment_id]
-        assert "itsrecordisofversion" in found
+        [text] = [text for of, text in rows(run.stdout) if of == payment_id]
+        assert "itsrecordisofversion" in text
 
     def test_no_anchor_can_be_deleted_or_overwritten(self, stack: Stack) -> None:
-        known, s3, bucket = facts("object_lock"), stack.client("s3"), stack.required("anchors_bucket")
+        documented, s3, bucket = facts("object_lock"), stack.client("s3"), stack.required("anchors_bucket")
         key = "tried/anchor.json"
         version = s3.put_object(Bucket=bucket, Key=key, Body=b"{}", IfNoneMatch="*")["VersionId"]
 
@@ -252,19 +252,19 @@ class TestAnchors:
             except ClientError as error:
                 return error.response["Error"]["Code"]
 
-        assert answer("put_object", Body=b"x", IfNoneMatch="*") == known["write_again_if_none_match"]
-        assert answer("delete_object", VersionId=version) == known["delete_version"]
+        assert answer("put_object", Body=b"x", IfNoneMatch="*") == documented["write_again_if_none_match"]
+        assert answer("delete_object", VersionId=version) == documented["delete_version"]
         assert answer("delete_object")["DeleteMarker"]
         assert answer("get_object", VersionId=version)["Body"].read() == b"{}"
         # So the verification reads every version and uses the first.
-        assert known["write_again_over_a_marker_if_none_match"] == "written"
+        assert documented["write_again_over_a_marker_if_none_match"] == "written"
         assert answer("put_object", Body=b"x", IfNoneMatch="*")["VersionId"] != version
 
     def test_kms_rejects_a_wrong_mac_and_a_long_message(self, stack: Stack) -> None:
-        known, kms, key = facts("mac"), stack.client("kms"), stack.required("books_key_arn")
-        with pytest.raises(ClientError, match=known["wrong_mac"]):
-            kms.verify_mac(KeyId=key, Message=b"x", Mac=bytes(known["mac_bytes"]), MacAlgorithm="HMAC_SHA_256")
-        assert len(digest("record", {})) <= known["message_bytes_at_most"]
+        documented, kms, key = facts("mac"), stack.client("kms"), stack.required("books_key_arn")
+        with pytest.raises(ClientError, match=documented["wrong_mac"]):
+            kms.verify_mac(KeyId=key, Message=b"x", Mac=bytes(documented["mac_bytes"]), MacAlgorithm="HMAC_SHA_256")
+        assert len(digest("record", {})) <= documented["message_bytes_at_most"]
 
     @pytest.fixture
     def authorized(self, driver: Driver) -> tuple[str, dict[str, Any]]:
@@ -283,10 +283,10 @@ class TestAnchors:
         changed = dict(items)
         rewrite(changed)
 
-        def write(wanted: dict[str, Any]) -> None:
+        def write(new_items: dict[str, Any]) -> None:
             for item in driver.payment_items(payment_id).values():
                 dynamodb.delete_item(TableName=table, Key={name: item[name] for name in ("pk", "sk")})
-            for item in wanted.values():
+            for item in new_items.values():
                 dynamodb.put_item(TableName=table, Item=item)
 
         write(changed)
@@ -388,9 +388,9 @@ class TestBreaks:
         with sandbox.reporting([line | change] if change else [line, line]):
             run = command("reconcile", sandbox.day)
         assert run.returncode == 1
-        [[broken, _, there]] = breaks(run, settled)
+        [[broken, _, actual]] = breaks(run, settled)
         assert broken == type
-        assert there.endswith(f"charge{line['id']}of{found}")
+        assert actual.endswith(f"charge{line['id']}of{found}")
         assert driver.payment_items(settled) == before
         assert command("reconcile", sandbox.day).returncode == 0
         assert driver.account_totals(settled)["asset:bank"] == 1941
@@ -417,9 +417,9 @@ class TestBreaks:
         with sandbox.reporting(cut(sandbox.report())):
             run = command("reconcile", sandbox.day)
         assert run.returncode == 1
-        told = " ".join(run.stdout.split())
-        assert told.startswith("ReportUnreadable: The settlement report")
-        assert message in told
-        assert "The report was rejected and the books are unchanged." in told
+        output = " ".join(run.stdout.split())
+        assert output.startswith("ReportUnreadable: The settlement report")
+        assert message in output
+        assert "The report was rejected and the books are unchanged." in output
         assert driver.payment_items(settled) == before
         assert command("reconcile", sandbox.day).returncode == 0

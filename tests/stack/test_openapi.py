@@ -154,18 +154,20 @@ def left_out(model: Any, described: Any, place: str = "") -> Iterator[str]:
 
 
 def test_models_accept_integers_and_null_alike_in_every_draft_of_json_schema(api: Api) -> None:
-    known = facts("request_models")
+    documented = facts("request_models")
     payment = json.dumps(request_example("POST", "/payments", "testCard"))
-    bodies = [payment.replace("1999", written) for written in ("1999", *known["integers_to_some_drafts"])]
+    bodies = [payment.replace("1999", written) for written in ("1999", *documented["integers_to_some_drafts"])]
     bodies.append(json.dumps(json.loads(payment) | dict.fromkeys(("token", "merchant_reference", "capture"))))
     for draft in (Draft4Validator, Draft202012Validator):
         takes = draft(api.models["PaymentRequest"]).is_valid
         assert all(takes(json.loads(body)) for body in bodies)
         takes_amount = draft(api.models["AmountRequest"]).is_valid
-        assert all(takes_amount({"amount_minor": json.loads(written)}) for written in known["integers_to_some_drafts"])
+        assert all(
+            takes_amount({"amount_minor": json.loads(written)}) for written in documented["integers_to_some_drafts"]
+        )
         assert takes_amount({"amount_minor": None})
         assert not takes_amount({"amount_minor": 19.99})
-    assert not [each for each in known["unsupported_formats"] if f'"{each}"' in json.dumps(api.models)]
+    assert not [each for each in documented["unsupported_formats"] if f'"{each}"' in json.dumps(api.models)]
 
 
 def rules(schema: Any) -> Any:
@@ -175,17 +177,17 @@ def rules(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     for_people = ("$schema", "title", "description", "examples")
-    said = {keyword: value for keyword, value in schema.items() if keyword not in for_people}
-    if said.get("multipleOf") == 1:
+    terms = {keyword: value for keyword, value in schema.items() if keyword not in for_people}
+    if terms.get("multipleOf") == 1:
         # In draft 4 of JSON Schema, which models use, 1999.0 is not an integer; in OpenAPI 3.1 it is.
-        said = {keyword: value for keyword, value in said.items() if keyword != "multipleOf"} | {"type": "integer"}
+        terms = {keyword: value for keyword, value in terms.items() if keyword != "multipleOf"} | {"type": "integer"}
     return {
         keyword: {name: rules(each) for name, each in value.items()}
         if keyword == "properties"
         else set(value)
         if keyword in ("enum", "required")
         else rules(value)
-        for keyword, value in said.items()
+        for keyword, value in terms.items()
     }
 
 
@@ -263,10 +265,10 @@ def test_both_refuse_the_same_ids_as_card_numbers(api: Api) -> None:
     template = api.methods["POST", "/payments"].request_template
     allowed = re.findall(r"#set\(\$(?:id|uuid_parts) = '(.+)'\)", template)
     assert len(allowed) == 2
-    taken = Draft202012Validator(SCHEMAS["Id"]).is_valid
+    accepts = Draft202012Validator(SCHEMAS["Id"]).is_valid
     for beginning, length, between in itertools.product(range(100), range(11, 22), ("", "-", "_")):
         key = f"-_{between.join(f'{beginning:02}'.ljust(length, '0'))}-_"
-        assert taken(key) == any(re.fullmatch(each, key) for each in allowed), key
+        assert accepts(key) == any(re.fullmatch(each, key) for each in allowed), key
     for key in (
         str(uuid.UUID(int=10**30)),
         uuid.UUID(int=10**30).hex.upper(),
@@ -280,7 +282,7 @@ def test_both_refuse_the_same_ids_as_card_numbers(api: Api) -> None:
         "a key with spaces",
         "schlüssel-von-uns",
     ):
-        assert taken(key) == any(re.fullmatch(each, key) for each in allowed), key
+        assert accepts(key) == any(re.fullmatch(each, key) for each in allowed), key
 
 
 # --- Random requests
@@ -362,8 +364,8 @@ def test_random_requests_are_answered_as_described(
         else:
             without_a_route.append((response.status_code, response.json()))
 
-    found = list(complaints(described(stack)))
-    assert not found, "\n\n".join(found)
+    problems = list(complaints(described(stack)))
+    assert not problems, "\n\n".join(problems)
     assert without_a_route
     assert [answer for answer in without_a_route if answer != (404, NO_ROUTE)] == []
     routes = OPERATIONS.keys() - {EVENTS}
@@ -381,8 +383,8 @@ def test_the_command_schemathesis_finds_nothing_through_a_proxy_that_signs(
     bounds = ("--max-time", "20", "--max-examples", "20", "--generation-deterministic", "--workers", "2")
     command = (Path(sys.executable).with_name("schemathesis"), "--no-color", "run", document, "--checks", checks)
     with signing_proxy(stack) as url:
-        done = subprocess.run((*command, *bounds, "--url", url), cwd=tmp_path, capture_output=True, text=True)  # noqa: S603
-    assert done.returncode == 0, done.stdout + done.stderr
+        process = subprocess.run((*command, *bounds, "--url", url), cwd=tmp_path, capture_output=True, text=True)  # noqa: S603
+    assert process.returncode == 0, process.stdout + process.stderr
 
 
 def complaints(schema: BaseSchema) -> Iterator[str]:
@@ -447,6 +449,6 @@ def test_every_example_of_a_request_is_sent() -> None:
 
 def test_every_example_of_a_payment_is_provoked() -> None:
     source = inspect.getsource(steps_of_examples)
-    shown = OPERATIONS["GET", "/payments/{payment_id}"]["responses"]["200"]["content"]["application/json"]
-    named = {name for name, example in EXAMPLES.items() if example in examples(shown).values()}
+    media_type = OPERATIONS["GET", "/payments/{payment_id}"]["responses"]["200"]["content"]["application/json"]
+    named = {name for name, example in EXAMPLES.items() if example in examples(media_type).values()}
     assert {name for name in named if f'"{name}"' not in source} == set()

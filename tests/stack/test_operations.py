@@ -134,8 +134,12 @@ def test_an_operation_on_an_unknown_payment_is_rejected_and_not_found(driver: Dr
     assert (execution["error"], execution["cause"]) == ("OperationRejected", "PaymentNotFound")
     assert driver.stack.call("GET", f"/payments/{payment_id}").status_code == 404
     time.sleep(SEEN_AFTER_SECONDS)
-    shown = driver.stack.call("GET", f"/payments/{payment_id}/operations/{operation_id}")
-    assert (shown.status_code, shown.json()["status"], shown.json()["error"]) == (200, "rejected", "payment_not_found")
+    response = driver.stack.call("GET", f"/payments/{payment_id}/operations/{operation_id}")
+    assert (response.status_code, response.json()["status"], response.json()["error"]) == (
+        200,
+        "rejected",
+        "payment_not_found",
+    )
 
 
 def test_an_operation_on_a_rejected_payment_is_rejected_where_it_can_be_seen(driver: Driver) -> None:
@@ -143,21 +147,21 @@ def test_an_operation_on_a_rejected_payment_is_rejected_where_it_can_be_seen(dri
     operation_id, _ = driver.post(f"/payments/{payment_id}/voids", {})
     driver.wait_for_operation_execution(operation_id)
     time.sleep(SEEN_AFTER_SECONDS)
-    shown = driver.stack.call("GET", f"/payments/{payment_id}/operations/{operation_id}").json()
-    assert (shown["type"], shown["status"], shown["error"]) == ("void", "rejected", "payment_not_found")
+    operation = driver.stack.call("GET", f"/payments/{payment_id}/operations/{operation_id}").json()
+    assert (operation["type"], operation["status"], operation["error"]) == ("void", "rejected", "payment_not_found")
 
 
 def test_a_key_that_was_used_for_another_payment_is_a_conflict_that_says_so(driver: Driver) -> None:
-    first, second = driver.paid()["payment_id"], driver.paid()["payment_id"]
-    operation_id, _ = driver.post(f"/payments/{first}/refunds", {"amount_minor": 500})
-    assert driver.operation(first, operation_id)["status"] == "succeeded"
-    _, again = driver.post(f"/payments/{second}/refunds", {"amount_minor": 500}, operation_id)
+    first_id, second_id = driver.paid()["payment_id"], driver.paid()["payment_id"]
+    operation_id, _ = driver.post(f"/payments/{first_id}/refunds", {"amount_minor": 500})
+    assert driver.operation(first_id, operation_id)["status"] == "succeeded"
+    _, again = driver.post(f"/payments/{second_id}/refunds", {"amount_minor": 500}, operation_id)
     assert (again.status_code, again.json()["error"]["code"]) == (409, "operation_exists")
-    shown = driver.stack.call("GET", f"/payments/{second}/operations/{operation_id}")
-    assert (shown.status_code, shown.json()["error"]["code"]) == (409, "key_used_for_another_request")
-    shown = driver.stack.call("GET", f"/payments/{first}/operations/{operation_id}")
-    assert (shown.status_code, shown.json()["status"]) == (200, "succeeded")
-    assert driver.stack.payment(second)["refunded_minor"] == 0
+    response = driver.stack.call("GET", f"/payments/{second_id}/operations/{operation_id}")
+    assert (response.status_code, response.json()["error"]["code"]) == (409, "key_used_for_another_request")
+    response = driver.stack.call("GET", f"/payments/{first_id}/operations/{operation_id}")
+    assert (response.status_code, response.json()["status"]) == (200, "succeeded")
+    assert driver.stack.payment(second_id)["refunded_minor"] == 0
 
 
 def test_a_stopped_refund_is_brought_to_its_end(driver: Driver) -> None:
@@ -199,10 +203,10 @@ class TestWhatSomebodyDidAtTheGateway:
             lambda: payments(machine.stack_file, "audit", payment_id), 30, until=lambda audited: audited.returncode
         )
         assert (audited.returncode, "not adopted" in audited.stdout) == (1, True), audited.stdout
-        for said in ("the gateway's refund of 500: succeeded", "The books agree with the gateway."):
+        for message in ("the gateway's refund of 500: succeeded", "The books agree with the gateway."):
             adopted = payments(machine.stack_file, "adopt", payment_id)
             assert adopted.returncode == 0, adopted.stdout
-            assert said in adopted.stdout
+            assert message in adopted.stdout
         assert payments(machine.stack_file, "audit", payment_id).returncode == 0
         payment = driver.stack.payment(payment_id)
         assert (payment["status"], payment["refunded_minor"]) == ("partially_refunded", 500)
@@ -220,11 +224,11 @@ class TestWhatSomebodyDidAtTheGateway:
         assert not any(driver.account_totals(payment_id).values())
 
     def test_an_authorization_that_expired_is_voided_and_says_so(self, driver: Driver) -> None:
-        held = driver.paid(capture=False)
-        assert held["expires_at"]
-        self.move(driver, held["payment_id"], "expire")
-        assert operated(driver, held["payment_id"], "captures")["error"] == "invalid_state"
-        payment = driver.stack.payment(held["payment_id"])
+        authorized = driver.paid(capture=False)
+        assert authorized["expires_at"]
+        self.move(driver, authorized["payment_id"], "expire")
+        assert operated(driver, authorized["payment_id"], "captures")["error"] == "invalid_state"
+        payment = driver.stack.payment(authorized["payment_id"])
         assert (payment["status"], payment["error"], payment["expires_at"]) == ("voided", "expired", None)
 
     def test_a_refund_that_is_pending_is_processing_until_it_has_ended(self, driver: Driver) -> None:
@@ -268,26 +272,26 @@ class TestStoredCards:
         assert after["ciphertext"] == before["ciphertext"]
 
     def test_two_requests_that_store_one_number_share_only_its_fingerprint(self, driver: Driver) -> None:
-        mine, yours = (
+        first_card, second_card = (
             driver.ended(driver.post("/cards", {"card_data": CARD_DATA | {"expiry_date": expiry}})[0])["card"]
             for expiry in ("11/30", "12/31")
         )
-        assert mine["token"] != yours["token"]
-        assert mine["fingerprint"] == yours["fingerprint"]
-        assert driver.stack.call("DELETE", f"/cards/{mine['token']}").status_code == 204
-        assert driver.stack.call("GET", f"/cards/{yours['token']}").json()["expiry"] == "12/31"
-        assert driver.paid(card_data=None, token=yours["token"])["status"] == "captured"
-        assert driver.paid(card_data=None, token=mine["token"])["error"] == "unknown_token"
+        assert first_card["token"] != second_card["token"]
+        assert first_card["fingerprint"] == second_card["fingerprint"]
+        assert driver.stack.call("DELETE", f"/cards/{first_card['token']}").status_code == 204
+        assert driver.stack.call("GET", f"/cards/{second_card['token']}").json()["expiry"] == "12/31"
+        assert driver.paid(card_data=None, token=second_card["token"])["status"] == "captured"
+        assert driver.paid(card_data=None, token=first_card["token"])["error"] == "unknown_token"
 
     @pytest.mark.parametrize(
-        ("changes", "kept"), [({}, False), ({"save_card": False}, False), ({"save_card": True}, True)]
+        ("changes", "stored"), [({}, False), ({"save_card": False}, False), ({"save_card": True}, True)]
     )
     def test_a_card_is_stored_only_if_the_payment_requests_it(
-        self, driver: Driver, changes: dict[str, bool], kept: bool
+        self, driver: Driver, changes: dict[str, bool], stored: bool
     ) -> None:
         payment = driver.paid(**changes)
-        assert (payment["card"]["token"] is not None) is kept
-        if kept:
+        assert (payment["card"]["token"] is not None) is stored
+        if stored:
             assert driver.stack.call("GET", f"/cards/{payment['card']['token']}").json() == payment["card"]
 
     def test_a_declined_payments_card_is_not_stored_even_if_requested(self, driver: Driver) -> None:

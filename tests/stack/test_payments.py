@@ -98,27 +98,27 @@ def test_a_payment_that_only_the_books_remember_is_not_charged_again(driver: Dri
     """Step Functions deletes an execution after 90 days, DynamoDB what a payment has only until it ends, and the
     gateway a key and a reference whenever it likes. So the same payment is started again on a new state machine with
     the deployed definition and role."""
-    first = driver.paid()
-    payment_id = first["payment_id"]
+    payment = driver.paid()
+    payment_id = payment["payment_id"]
     request = json.loads((driver.execution(payment_id) or {})["input"])
     driver.stack.sandbox("POST", "/sandbox/forget", json={"reference": payment_id}).raise_for_status()
     ephemeral = driver.stack.resource("dynamodb").Table(driver.stack.function_name("ephemeral"))
     ephemeral.delete_item(Key={"payment_id": payment_id})
     states = driver.stack.client("stepfunctions")
     deployed = states.describe_state_machine(stateMachineArn=driver.stack.machine_arn("payment"))
-    another = states.create_state_machine(
+    other_machine = states.create_state_machine(
         name=f"again-{payment_id}", definition=deployed["definition"], roleArn=deployed["roleArn"]
     )["stateMachineArn"]
     try:
-        arn = states.start_execution(stateMachineArn=another, name=payment_id, input=json.dumps(request))[
+        arn = states.start_execution(stateMachineArn=other_machine, name=payment_id, input=json.dumps(request))[
             "executionArn"
         ]
         ended = wait_for(lambda: driver.stack.describe_execution(arn), 30, until=has_ended)
     finally:
-        states.delete_state_machine(stateMachineArn=another)
+        states.delete_state_machine(stateMachineArn=other_machine)
     assert (ended["status"], json.loads(ended["output"])["status"]) == ("SUCCEEDED", "captured")
     assert [charge["captured_minor"] for charge in driver.charges(payment_id)] == [1999]
-    assert driver.stack.payment(payment_id) == first
+    assert driver.stack.payment(payment_id) == payment
 
 
 def test_a_key_that_was_used_leads_to_its_payment(driver: Driver) -> None:
@@ -318,9 +318,9 @@ def test_a_stored_card_is_kept_without_a_charge_and_can_be_erased(driver: Driver
     assert answer.json()["card"] == payment["card"]
     assert (payment["status"], payment["charge_id"], payment["amount_minor"]) == ("stored", None, None)
     assert driver.charges(payment_id) == []
-    shown = driver.stack.call("GET", f"/cards/{token}").json()
-    assert shown == payment["card"]
-    assert (shown["brand"], shown["bin"], shown["last4"], shown["expiry"]) == ("discover", "601111", "1117", "12/30")
+    card = driver.stack.call("GET", f"/cards/{token}").json()
+    assert card == payment["card"]
+    assert (card["brand"], card["bin"], card["last4"], card["expiry"]) == ("discover", "601111", "1117", "12/30")
     assert driver.stack.call("DELETE", f"/cards/{token}").status_code == 204
     assert driver.card_item(token) == {}
     assert driver.stack.call("GET", f"/cards/{token}").status_code == 404

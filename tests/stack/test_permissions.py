@@ -108,8 +108,8 @@ class Caller:
     def read_many(self, key: dict[str, Any], *attributes: str) -> Any:
         names = {f"#{name}": name for name in attributes}
         projection = {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names} if names else {}
-        asked: Any = {self.stack.table_of(key["pk"]["S"]): {"Keys": [key], **projection}}
-        return self.client("dynamodb").batch_get_item(RequestItems=asked)
+        request_items: Any = {self.stack.table_of(key["pk"]["S"]): {"Keys": [key], **projection}}
+        return self.client("dynamodb").batch_get_item(RequestItems=request_items)
 
     def query(self, key: str, value: str, index: str | None = None) -> Any:
         return self.client("dynamodb").query(
@@ -875,8 +875,8 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
 def test_every_role_is_tested(stack: Stack) -> None:
     roles = stack.client("iam").list_roles()["Roles"]
     prefix = stack.log_group_prefix.rsplit("/", 1)[1]
-    ours = {role["RoleName"].removeprefix(prefix) for role in roles if role["RoleName"].startswith(prefix)}
-    assert ours - {"api-logs"} == ALLOWED.keys() == FORBIDDEN.keys()  # api-logs has AWS's own policy
+    own_roles = {role["RoleName"].removeprefix(prefix) for role in roles if role["RoleName"].startswith(prefix)}
+    assert own_roles - {"api-logs"} == ALLOWED.keys() == FORBIDDEN.keys()  # api-logs has AWS's own policy
 
 
 @pytest.mark.parametrize("role", ALLOWED)

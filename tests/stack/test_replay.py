@@ -35,8 +35,8 @@ def replay(machine: Machine, driver: Driver) -> Any:
 
     def run(*arguments: object) -> tuple[int, str]:
         command = ["replay", "--stack", str(machine.stack_file), *map(str, arguments)]
-        done = CliRunner().invoke(app, command)
-        return done.exit_code, done.output
+        result = CliRunner().invoke(app, command)
+        return result.exit_code, result.output
 
     return run
 
@@ -58,15 +58,15 @@ def driver(driver: Driver) -> Driver:
 @pytest.fixture
 def started(driver: Driver) -> Any:
     """Return the inputs of the payments that were started since the last call, by payment id."""
-    states, known = driver.stack.client("stepfunctions"), set[str]()
+    states, known_arns = driver.stack.client("stepfunctions"), set[str]()
 
     def new() -> dict[str, dict[str, Any]]:
         time.sleep(SEEN_AFTER_SECONDS)
         pages = states.get_paginator("list_executions").paginate(stateMachineArn=driver.stack.state_machine_arn)
         arns = [execution["executionArn"] for page in pages for execution in page["executions"]]
-        found = [states.describe_execution(executionArn=arn) for arn in arns if arn not in known]
-        known.update(arns)
-        return {execution["name"]: json.loads(execution["input"]) for execution in found}
+        executions = [states.describe_execution(executionArn=arn) for arn in arns if arn not in known_arns]
+        known_arns.update(arns)
+        return {execution["name"]: json.loads(execution["input"]) for execution in executions}
 
     new()
     return new
@@ -80,9 +80,9 @@ class TestEvents:
     def test_they_are_replayed_many_times_at_once_and_reported(self, replay: Any, started: Any, tmp_path: Path) -> None:
         events = [API_EVENTS / "approved_visa.json", API_EVENTS / "refused_*.json", API_EVENTS / "voided.json"]
         reports = ["--json-file", tmp_path / "replay.json", "--junit", tmp_path / "replay.xml"]
-        status, shown = replay(*events, "--repeat", 4, "--concurrency", 4, *reports)
+        status, output = replay(*events, "--repeat", 4, "--concurrency", 4, *reports)
         assert status == 0
-        assert shown.count("4 of 4") == 7
+        assert output.count("4 of 4") == 7
         replays = json.loads((tmp_path / "replay.json").read_text())["replays"]
         assert len(replays) == 28
         assert {each["as_expected"] for each in replays} == {True}
@@ -96,9 +96,9 @@ class TestEvents:
         event = json.loads((API_EVENTS / "refunded_in_part.json").read_text())
         event["expected"]["payment"]["operations"][0]["amount_minor"] = 501
         (tmp_path / "refunded.json").write_text(json.dumps(event))
-        status, shown = replay(tmp_path, "--junit", tmp_path / "replay.xml")
+        status, output = replay(tmp_path, "--junit", tmp_path / "replay.xml")
         assert status == 1
-        assert "operations[0].amount_minor is 500, not 501" in " ".join(shown.replace("│", "").split())
+        assert "operations[0].amount_minor is 500, not 501" in " ".join(output.replace("│", "").split())
         failure = ElementTree().parse(tmp_path / "replay.xml").find("testcase/failure")
         assert failure is not None
         assert "operations[0].amount_minor is 500, not 501" in failure.attrib["message"]
@@ -139,10 +139,10 @@ class TestEvents:
 
     def test_nothing_is_replayed_if_the_stack_does_not_answer(self, driver: Driver, tmp_path: Path) -> None:
         replace(driver.stack, api_url="http://127.0.0.1:9").save(tmp_path / "stack.json")
-        done = CliRunner().invoke(app, ["replay", "--stack", str(tmp_path / "stack.json")])
-        assert done.exit_code == ExitCode.FAILED
-        assert "Is the stack up?" in " ".join(done.output.split())
-        assert "Sample events" not in done.output
+        result = CliRunner().invoke(app, ["replay", "--stack", str(tmp_path / "stack.json")])
+        assert result.exit_code == ExitCode.FAILED
+        assert "Is the stack up?" in " ".join(result.output.split())
+        assert "Sample events" not in result.output
 
 
 class TestPastExecutions:
@@ -153,7 +153,7 @@ class TestPastExecutions:
         execution = driver.execution(past["payment_id"])
         assert execution is not None
         started()
-        status, shown = replay("--execution", execution["executionArn"])
+        status, output = replay("--execution", execution["executionArn"])
         assert status == 0
         [(payment_id, request)] = started().items()
         # Only the API adds the caller.
@@ -162,8 +162,8 @@ class TestPastExecutions:
         assert {name: new[name] for name in ("status", "card", "amount_minor", "currency", "merchant_reference")} == {
             name: past[name] for name in ("status", "card", "amount_minor", "currency", "merchant_reference")
         }
-        assert payment_id in shown
-        assert "= SUCCEEDED · authorized" in shown
+        assert payment_id in output
+        assert "= SUCCEEDED · authorized" in output
 
     def test_a_sealed_card_is_replaced_by_the_test_card_of_choice(
         self, driver: Driver, replay: Any, started: Any
@@ -174,15 +174,15 @@ class TestPastExecutions:
         )
         past = driver.ended(payment_id)
         started()
-        status, shown = replay("--execution", payment_id, "--card", "4000000000009995")
+        status, output = replay("--execution", payment_id, "--card", "4000000000009995")
         assert status == 0
         [(new_id, request)] = started().items()
         assert request.pop("card_data")["card_number"] == "4000000000009995"
         assert request == REFERENCES
         new = driver.stack.payment(new_id)
         assert (past["status"], new["status"], new["decline_code"]) == ("captured", "declined", "insufficient_funds")
-        assert "…9995 for a sealed one" in shown
-        assert "≠ SUCCEEDED · declined" in shown
+        assert "…9995 for a sealed one" in output
+        assert "≠ SUCCEEDED · declined" in output
 
     def test_a_token_is_replaced_too_and_several_can_be_replayed_at_once(
         self, driver: Driver, replay: Any, started: Any
@@ -204,18 +204,18 @@ class TestPastExecutions:
         past = driver.start_by_hand(PAYMENT | {"card_data": CARD_DATA | {"card_number": NOT_OURS}, "pan": NOT_OURS})
         driver.ended(past)
         started()
-        status, shown = replay("--execution", past)
+        status, output = replay("--execution", past)
         assert status == 0
-        assert NOT_OURS not in shown + json.dumps(started())
+        assert NOT_OURS not in output + json.dumps(started())
 
     def test_an_input_that_is_no_payment_is_not_replayed(self, driver: Driver, replay: Any, started: Any) -> None:
         past = driver.start_by_hand([NOT_OURS])
         driver.ended(past)
         started()
-        status, shown = replay("--execution", past)
+        status, output = replay("--execution", past)
         assert status == 1
-        assert "not replayed" in shown
-        assert NOT_OURS not in shown
+        assert "not replayed" in output
+        assert NOT_OURS not in output
         assert not started()
 
     def test_they_are_chosen_by_how_they_ended_and_when_they_started(
@@ -243,11 +243,11 @@ class TestPastExecutions:
         assert chosen(FinalStatus.TIMED_OUT, since, until) == []
 
         started()
-        status, shown = replay("--status", "failed", "--since", since.isoformat(), "--until", until.isoformat())
+        status, output = replay("--status", "failed", "--since", since.isoformat(), "--until", until.isoformat())
         assert status == 0
-        assert all(name in shown for name in failed)
+        assert all(name in output for name in failed)
         assert len(started()) == 3
-        assert shown.count("= FAILED · PaymentRejected") == 3
+        assert output.count("= FAILED · PaymentRejected") == 3
 
     def test_one_that_still_runs_is_not_chosen(self, driver: Driver) -> None:
         since, payment_id = datetime.now(UTC), new_payment_id()
@@ -259,8 +259,8 @@ class TestPastExecutions:
         assert execution["name"] == payment_id
 
     def test_nothing_is_replayed_if_nothing_matches(self, replay: Any, started: Any) -> None:
-        status, shown = replay("--since", "2100-01-01")
-        assert (status, shown.strip()) == (0, "No execution matches.")
+        status, output = replay("--since", "2100-01-01")
+        assert (status, output.strip()) == (0, "No execution matches.")
         assert not started()
 
     def test_those_of_another_stack_are_replayed_on_this_one(
@@ -274,15 +274,15 @@ class TestPastExecutions:
         other_stack.save(tmp_path / "other.json")
         assert wait_for(lambda: latest_executions(other_stack, FinalStatus.SUCCEEDED, None, None, 1), 20)
         started()
-        status, shown = replay("--from-stack", tmp_path / "other.json")
+        status, output = replay("--from-stack", tmp_path / "other.json")
         assert status == 0
-        assert name in shown
+        assert name in output
         [payment_id] = started()
         new = driver.stack.payment(payment_id)
         assert (new["status"], new["merchant_reference"]) == ("captured", "order-8")
-        status, shown = replay("--execution", f"{other_stack.execution_arn(name)}")
+        status, output = replay("--execution", f"{other_stack.execution_arn(name)}")
         assert status == ExitCode.FAILED
-        assert "--from-stack" in shown
+        assert "--from-stack" in output
 
     def test_operations_and_unknown_executions_are_refused_and_none_is_replayed(
         self, driver: Driver, replay: Any, started: Any
@@ -291,20 +291,20 @@ class TestPastExecutions:
         operation_id, _ = driver.post(f"/payments/{payment_id}/refunds", {})
         driver.operation(payment_id, operation_id)
         started()
-        for other, told in (
+        for other, message in (
             (driver.operation_arn(operation_id), "Only payments can be replayed"),
             ("p-0", "no execution"),
         ):
-            status, shown = replay("--execution", payment_id, "--execution", other)
+            status, output = replay("--execution", payment_id, "--execution", other)
             assert status == ExitCode.FAILED
-            assert told in " ".join(shown.split())
+            assert message in " ".join(output.split())
         assert not started()
 
     def test_a_card_that_is_no_test_card_is_refused_and_not_repeated(self, driver: Driver, replay: Any) -> None:
-        status, shown = replay("--execution", driver.paid()["payment_id"], "--card", NOT_OURS)
+        status, output = replay("--execution", driver.paid()["payment_id"], "--card", NOT_OURS)
         assert status == ExitCode.FAILED
-        assert "not a published test card" in shown
-        assert NOT_OURS not in shown
+        assert "not a published test card" in output
+        assert NOT_OURS not in output
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ GRACE_SECONDS = 300 * WAIT_SCALE
 
 def doubts(driver: Driver) -> set[str]:
     """The payments in the index of payments in doubt."""
-    found: set[str] = set()
+    payment_ids: set[str] = set()
     for shard in range(DOUBT_SHARDS):
         answer = driver.stack.client("dynamodb").query(
             TableName=driver.stack.ledger_table,
@@ -30,8 +30,8 @@ def doubts(driver: Driver) -> set[str]:
             KeyConditionExpression="doubt_shard = :shard",
             ExpressionAttributeValues={":shard": {"S": f"in_doubt#{shard:02}"}},
         )
-        found |= {item["pk"]["S"].removeprefix("PAYMENT#") for item in answer["Items"]}
-    return found
+        payment_ids |= {item["pk"]["S"].removeprefix("PAYMENT#") for item in answer["Items"]}
+    return payment_ids
 
 
 def until(driver: Driver, payment_id: str, statuses: set[str], timeout_seconds: float) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def payments(driver: Driver, machine: Machine) -> PaymentsClient:
     return PaymentsClient.from_stack_file(machine.stack_file)
 
 
-def found(driver: Driver, query: str) -> dict[str, Any]:
+def find_page(driver: Driver, query: str) -> dict[str, Any]:
     answer = driver.stack.call("GET", f"/payments?{query}")
     assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
     page: dict[str, Any] = answer.json()
@@ -52,9 +52,9 @@ def test_payments_of_a_status_come_in_pages_newest_first(driver: Driver, payment
 
     assert wait_for(search, 10, until=lambda ids: len(ids) == 3) == declined[::-1]
     query = f"status=declined&from={TODAY}&limit=2"
-    page = found(driver, query)
+    page = find_page(driver, query)
     assert [payment["payment_id"] for payment in page["payments"]] == [declined[2], declined[1]]
-    following = found(driver, f"{query}&cursor={page['next_cursor']}")
+    following = find_page(driver, f"{query}&cursor={page['next_cursor']}")
     assert following["payments"][0]["payment_id"] == declined[0]
 
 
@@ -63,7 +63,7 @@ def test_a_refund_moves_a_payment_to_its_new_status(driver: Driver) -> None:
     payment_id = driver.paid()["payment_id"]
 
     def ids(status: str) -> list[str]:
-        return [payment["payment_id"] for payment in found(driver, f"{since}&status={status}")["payments"]]
+        return [payment["payment_id"] for payment in find_page(driver, f"{since}&status={status}")["payments"]]
 
     assert wait_for(lambda: ids("captured"), 10, until=lambda ids: ids == [payment_id]) == [payment_id]
     operation_id, _ = driver.post(f"/payments/{payment_id}/refunds", {})

@@ -20,10 +20,10 @@ def paid(driver: Driver) -> Iterator[str]:
 
 
 def test_a_soak_with_faults_loses_and_doubles_nothing(machine: Machine, driver: Driver) -> None:
-    done = payments(machine.stack_file, "soak", "60", "--seed", "14", "--concurrency", "4")
-    assert done.returncode == 0, done.stdout
-    assert re.search("[1-9][0-9]* met faults; 0 were answered or ended amiss", done.stdout)
-    assert re.search(r"\b0 findings in 5\d payments", done.stdout)  # the others are cards to be stored
+    process = payments(machine.stack_file, "soak", "60", "--seed", "14", "--concurrency", "4")
+    assert process.returncode == 0, process.stdout
+    assert re.search("[1-9][0-9]* met faults; 0 were answered or ended amiss", process.stdout)
+    assert re.search(r"\b0 findings in 5\d payments", process.stdout)  # the others are cards to be stored
 
 
 def test_the_audit_of_a_payment_fails_once_its_record_is_tampered_with(
@@ -36,15 +36,15 @@ def test_the_audit_of_a_payment_fails_once_its_record_is_tampered_with(
         UpdateExpression="SET captured_minor = :less",
         ExpressionAttributeValues={":less": {"N": "1998"}},
     )
-    done = payments(machine.stack_file, "audit", paid)
-    assert done.returncode == 1
-    assert paid in done.stdout
-    assert "record differs" in done.stdout
+    process = payments(machine.stack_file, "audit", paid)
+    assert process.returncode == 1
+    assert paid in process.stdout
+    assert "record differs" in process.stdout
 
 
 def test_reading_all_payments_at_once_finds_the_same_as_one_by_one(driver: Driver, paid: str) -> None:
     everything = audit(driver.stack)
-    [one] = audit(driver.stack, [paid]).evidence.values()
+    [alone] = audit(driver.stack, [paid]).evidence.values()
     together = everything.evidence[paid]
-    assert (one.items, one.charges, one.status) == (together.items, together.charges, together.status)
+    assert (alone.items, alone.charges, alone.status) == (together.items, together.charges, together.status)
     assert paid not in {finding.payment_id for finding in everything.findings}

@@ -17,20 +17,20 @@ from tools.local.machine import Machine
 DONE_BY_FIXTURES = {"make up\n", "make down\n"}
 SETUP_IS_DONE = 'make() { command make --no-print-directory --old-file .venv/requirements.sha "$@"; }'
 # This checkout's command, whichever is installed.
-OURS = 'payments() { .venv/bin/python -m tools.cli "$@"; }'
+COMMAND = 'payments() { .venv/bin/python -m tools.cli "$@"; }'
 MARK = "=== block "
 
 
 def run(script: str, machine: Machine, **environment: str) -> str:
     """Return what a shell prints for this in the project's folder, with the tests' stack as the default stack."""
-    ours = script.replace("build/stack.", f"{machine.stack_file.with_suffix('')}.")
-    script = f"set -euo pipefail\n{SETUP_IS_DONE}\n{OURS}\n{ours}"
+    adapted = script.replace("build/stack.", f"{machine.stack_file.with_suffix('')}.")
+    script = f"set -euo pipefail\n{SETUP_IS_DONE}\n{COMMAND}\n{adapted}"
     shell = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     shell |= {"STACK": str(machine.stack_file), "TERM": "dumb", **environment}
     command = ["bash", "-c", script]
-    done = subprocess.run(command, cwd=ROOT, env=shell, capture_output=True, text=True, timeout=300)  # noqa: S603
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    process = subprocess.run(command, cwd=ROOT, env=shell, capture_output=True, text=True, timeout=300)  # noqa: S603
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
 
 
 def pattern(expected: str) -> re.Pattern[str]:
@@ -55,13 +55,13 @@ def pairs(blocks: list[Block]) -> list[tuple[Block, str | None]]:
 
 
 def test_the_tutorials_commands_print_what_it_shows(stack: Stack, machine: Machine) -> None:
-    told = pairs(document("tutorial").blocks)
-    output = run("\n".join(f"echo '{MARK}{block.line}'\n{block.text}" for block, _ in told), machine)
+    documented = pairs(document("tutorial").blocks)
+    output = run("\n".join(f"echo '{MARK}{block.line}'\n{block.text}" for block, _ in documented), machine)
     printed = dict(re.findall(rf"{MARK}(\d+)\n(.*?)(?={MARK}|\Z)", output, re.DOTALL))
-    assert len(told) > 10
-    for block, expected in told:
-        shown = printed[str(block.line)]
-        assert expected is None or shows(shown, expected), f"line {block.line}: expected\n{expected}\nbut\n{shown}"
+    assert len(documented) > 10
+    for block, expected in documented:
+        actual = printed[str(block.line)]
+        assert expected is None or shows(actual, expected), f"line {block.line}: expected\n{expected}\nbut\n{actual}"
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,10 @@ def credentials(stack: Stack) -> dict[str, str]:
 def test_the_manuals_calls_are_answered_as_shown(stack: Stack, machine: Machine) -> None:
     block, key = example("The API by example", "sh"), new_payment_id()
     output = run(block.text, machine, API=stack.api_url, KEY=key)
-    accepted, shown = output.replace("}{", "}\n{").splitlines()
+    accepted, payment = output.replace("}{", "}\n{").splitlines()
     expected = [line.removeprefix("# ") for line in block.text.splitlines() if line.startswith("# ")]
     assert shows(f"202 {accepted}", expected[0])
-    assert '"payment_id"' in shown
+    assert '"payment_id"' in payment
     assert stack.follow(key, timeout_seconds=60)["status"] == "captured"
     assert '"status": "captured"' in expected[1]
 

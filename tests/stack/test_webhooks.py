@@ -19,7 +19,7 @@ from tools.local.machine import Machine
 SECONDS = 60
 
 
-class Told:
+class ReceivedEvents:
     """The events that arrive at the stack's listener from now on."""
 
     def __init__(self, listener: Listener) -> None:
@@ -52,8 +52,8 @@ def listener(stack: Stack) -> Iterator[Listener]:
 
 
 @pytest.fixture
-def told(listener: Listener) -> Told:
-    return Told(listener)
+def received(listener: Listener) -> ReceivedEvents:
+    return ReceivedEvents(listener)
 
 
 def ask(driver: Driver, payment: dict[str, Any], operation: str, body: dict[str, Any]) -> None:
@@ -62,10 +62,12 @@ def ask(driver: Driver, payment: dict[str, Any], operation: str, body: dict[str,
     assert driver.operation(payment["payment_id"], operation_id)["status"] == "succeeded"
 
 
-def test_every_version_arrives_in_order_and_the_last_says_what_the_api_says(driver: Driver, told: Told) -> None:
+def test_every_version_arrives_in_order_and_the_last_says_what_the_api_says(
+    driver: Driver, received: ReceivedEvents
+) -> None:
     payment = driver.paid(metadata={"shop": "7"})
     ask(driver, payment, "refunds", {"amount_minor": 500})
-    events = told.until(payment["payment_id"], "payment.partially_refunded")
+    events = received.until(payment["payment_id"], "payment.partially_refunded")
     assert [event["type"] for event in events] == [
         "payment.captured", "payment.updated", "payment.partially_refunded",
     ]  # fmt: skip
@@ -74,35 +76,37 @@ def test_every_version_arrives_in_order_and_the_last_says_what_the_api_says(driv
     assert {event["source"] for event in events} == {"payments"}
 
 
-def test_what_arrives_is_verified_by_others(driver: Driver, told: Told, listener: Listener) -> None:
+def test_what_arrives_is_verified_by_others(driver: Driver, received: ReceivedEvents, listener: Listener) -> None:
     payment = driver.paid()
-    told.until(payment["payment_id"], "payment.captured")
-    for event in told.raw():
+    received.until(payment["payment_id"], "payment.captured")
+    for event in received.raw():
         for verifier in (standardwebhooks.Webhook, svix.Webhook):
             verifier(listener.secret).verify(event["body"], event["headers"])
 
 
-def test_declines_authorizations_and_voids_are_told(driver: Driver, told: Told) -> None:
+def test_declines_authorizations_and_voids_have_events(driver: Driver, received: ReceivedEvents) -> None:
     declined, _ = driver.pay(
         card_data={"card_number": "4000000000000002", "expiry_date": "12/30", "card_holder": "A B"}
     )
     authorized = driver.paid(capture=False)
     ask(driver, authorized, "voids", {})
-    told.until(declined, "payment.declined")
-    told.until(authorized["payment_id"], "payment.voided")
+    received.until(declined, "payment.declined")
+    received.until(authorized["payment_id"], "payment.voided")
 
 
-def test_after_a_refusal_the_next_event_brings_it_along(driver: Driver, told: Told, listener: Listener) -> None:
+def test_after_a_refusal_the_next_event_brings_it_along(
+    driver: Driver, received: ReceivedEvents, listener: Listener
+) -> None:
     listener.refuse(500)
     payment = driver.paid()
-    assert told.of(payment["payment_id"]) == []
+    assert received.of(payment["payment_id"]) == []
     ask(driver, payment, "refunds", {"amount_minor": 500})
-    events = told.until(payment["payment_id"], "payment.partially_refunded")
+    events = received.until(payment["payment_id"], "payment.partially_refunded")
     assert [event["sequence"] for event in events] == ["000001", "000002", "000003"]
 
 
-def test_what_it_wanted_no_more_can_be_sent_again(
-    driver: Driver, told: Told, listener: Listener, machine: Machine
+def test_events_that_an_endpoint_refused_for_good_can_be_sent_again(
+    driver: Driver, received: ReceivedEvents, listener: Listener, machine: Machine
 ) -> None:
     listener.refuse(410)
     payment = driver.paid()
@@ -114,21 +118,23 @@ def test_what_it_wanted_no_more_can_be_sent_again(
         return int(answer["Attributes"]["ApproximateNumberOfMessages"])
 
     assert wait_for(waiting, SECONDS) == 1
-    assert told.of(payment["payment_id"]) == []
+    assert received.of(payment["payment_id"]) == []
     sent = payments(machine.stack_file, "redeliver", "listener")
     assert (sent.returncode, sent.stdout.splitlines()[-1]) == (0, "Sent 1 event to listener again.")
-    told.until(payment["payment_id"], "payment.captured")
+    received.until(payment["payment_id"], "payment.captured")
     assert waiting() == 0
 
 
-def test_all_events_of_a_payment_can_be_published_again(driver: Driver, told: Told, machine: Machine) -> None:
+def test_all_events_of_a_payment_can_be_published_again(
+    driver: Driver, received: ReceivedEvents, machine: Machine
+) -> None:
     payment = driver.paid()
-    told.until(payment["payment_id"], "payment.captured")
+    received.until(payment["payment_id"], "payment.captured")
     published = payments(machine.stack_file, "redeliver", "--payment", payment["payment_id"])
     assert published.stdout.splitlines()[-1] == f"Published 1 event of {payment['payment_id']} again."
 
     def arrivals() -> list[str]:
-        bodies = [event["body"] for event in told.raw()]
+        bodies = [event["body"] for event in received.raw()]
         return [body for body in bodies if json.loads(body)["subject"] == payment["payment_id"]]
 
     twice = wait_for(arrivals, SECONDS, until=lambda bodies: len(bodies) == 2)
@@ -136,10 +142,10 @@ def test_all_events_of_a_payment_can_be_published_again(driver: Driver, told: To
     assert twice[0] == twice[1]
 
 
-def test_an_erased_card_is_told(driver: Driver, told: Told) -> None:
+def test_an_erased_card_has_an_event(driver: Driver, received: ReceivedEvents) -> None:
     token = driver.paid(save_card=True)["card"]["token"]
     assert driver.stack.call("DELETE", f"/cards/{token}").status_code == 204
-    [event] = told.until(token, "card.erased")
+    [event] = received.until(token, "card.erased")
     assert event["data"] == {"token": token}
 
 

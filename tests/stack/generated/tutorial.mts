@@ -17,8 +17,8 @@ export const neither: PaymentRequest = order;
 // @ts-expect-error An amount is a number.
 export const text: PaymentRequest = { ...order, card_data: card, amount_minor: "1999" };
 
-function equal(seen: unknown, wanted: unknown): void {
-  if (seen !== wanted) throw new Error(`${String(seen)} is not ${String(wanted)}`);
+function equal(actual: unknown, expected: unknown): void {
+  if (actual !== expected) throw new Error(`${String(actual)} is not ${String(expected)}`);
 }
 
 function keyed(key: string) {
@@ -30,8 +30,8 @@ async function ended(payment_id: string, operation_id?: string): Promise<Payment
     const { data, error } = await client.GET("/payments/{payment_id}", { params: { path: { payment_id } } });
     if (data === undefined) throw new Error(error.error.code);
     const operation = data.operations.find((each) => each.operation_id === operation_id);
-    const seen = operation_id === undefined || (operation !== undefined && operation.status !== "processing");
-    if (seen && data.status !== "processing") return data;
+    const operationEnded = operation_id === undefined || (operation !== undefined && operation.status !== "processing");
+    if (operationEnded && data.status !== "processing") return data;
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
 }
@@ -60,8 +60,8 @@ const path = { payment_id: paid.payment_id };
 await client.POST("/payments/{payment_id}/refunds", { params: { path, ...keyed(refund) }, body: { amount_minor: 500 } });
 equal((await ended(paid.payment_id, refund)).refunded_minor, 500);
 
-const kept = await pay({ ...order, card_data: card, save_card: true });
-const token = kept.card?.token ?? "";
+const saved = await pay({ ...order, card_data: card, save_card: true });
+const token = saved.card?.token ?? "";
 equal((await pay({ ...order, token })).card?.token, token);
 equal((await client.DELETE("/cards/{token}", { params: { path: { token } } })).response.status, 204);
 equal((await client.POST("/keys", { params: keyed(crypto.randomUUID()) })).data?.jwk.crv, "P-256");

@@ -55,8 +55,8 @@ def ended(payment_id: str, operation_id: str = "") -> Payment:
     while True:
         payment = a(Payment, get_payment.sync(payment_id, client=client))
         under_way = [payment.status, *(each.status for each in payment.operations)]
-        seen = not operation_id or operation_id in [each.operation_id for each in payment.operations]
-        if seen and "processing" not in under_way:
+        is_shown = not operation_id or operation_id in [each.operation_id for each in payment.operations]
+        if is_shown and "processing" not in under_way:
             return payment
         time.sleep(0.2)
 
@@ -100,17 +100,17 @@ assert authorized.status == "authorized"
 key = new_id()
 capture_payment.sync(authorized.payment_id, client=client, body=AmountRequest(1500), idempotency_key=key)
 assert ended(authorized.payment_id, key).captured_minor == 1500
-held, key = pay(capture=False), new_id()
-void_payment.sync(held.payment_id, client=client, body=VoidRequest(), idempotency_key=key)
-assert ended(held.payment_id, key).status == "voided"
+to_void, key = pay(capture=False), new_id()
+void_payment.sync(to_void.payment_id, client=client, body=VoidRequest(), idempotency_key=key)
+assert ended(to_void.payment_id, key).status == "voided"
 
 # A card that is stored, shown, charged and erased.
 key = new_id()
 stored = a(CardStored, store_card.sync(client=client, body=CardRequest(card), idempotency_key=key)).card
 assert isinstance(stored.token, str)
 assert ended(key).card == stored
-shown = get_card.sync(stored.token, client=client)
-assert shown == stored
+card_shown = get_card.sync(stored.token, client=client)
+assert card_shown == stored
 key, by_token = new_id(), TokenPayment(token=stored.token, amount_minor=500, currency="EUR")
 a(PaymentStarted, create_payment.sync(client=client, body=by_token, idempotency_key=key))
 assert ended(key).status == "captured"
