@@ -18,7 +18,7 @@ from tests.mocked_aws import EPHEMERAL_TABLE, new_id
 from tests.samples import CHALLENGED_AND_DECLINED_PAN, CHALLENGED_PAN, NOW, RETURN_URL
 from tests.workflow.conftest import Execution, Workflow, by
 
-ASKED = ["Tokenize", "Screen", "Encrypt", "Charge", "AwaitCustomer", "Confirm", "Persist"]
+CHALLENGE_PATH = ["Tokenize", "Screen", "Encrypt", "Charge", "AwaitCustomer", "Confirm", "Persist"]
 CHALLENGED = by(CHALLENGED_PAN) | {"return_url": RETURN_URL}
 
 
@@ -32,7 +32,7 @@ def sweep(payment_id: str) -> dict[str, Any]:
     return resume({}, None)
 
 
-def shown(payment_id: str) -> dict[str, Any]:
+def payment_body(payment_id: str) -> dict[str, Any]:
     """What the API shows of the payment."""
     answer = status({"pathParameters": {"payment_id": payment_id}, "queryStringParameters": None}, None)
     body: dict[str, Any] = json.loads(answer["body"]) if answer["statusCode"] == 200 else {}
@@ -68,7 +68,7 @@ def assert_declined(workflow: Workflow, execution: Execution, decline_code: str)
 def test_a_customer_who_approves_has_paid(workflow: Workflow, capture: bool) -> None:
     answers(workflow, "approve")
     execution = workflow.run(**CHALLENGED, capture=capture)
-    assert (execution.status, execution.states) == ("SUCCEEDED", ASKED)
+    assert (execution.status, execution.states) == ("SUCCEEDED", CHALLENGE_PATH)
     payment = workflow.record_of(execution).payment
     assert payment.status == ("captured" if capture else "authorized")
     assert payment.authentication
@@ -79,13 +79,13 @@ def test_a_customer_who_approves_has_paid(workflow: Workflow, capture: bool) -> 
 
 def test_a_payment_that_is_not_challenged_takes_no_more_steps(workflow: Workflow) -> None:
     execution = workflow.run(return_url=RETURN_URL)
-    assert execution.states == [state for state in ASKED if state not in ("AwaitCustomer", "Confirm")]
+    assert execution.states == [state for state in CHALLENGE_PATH if state not in ("AwaitCustomer", "Confirm")]
 
 
 def test_a_customer_who_fails_has_not_paid(workflow: Workflow) -> None:
     answers(workflow, "fail")
     execution = workflow.run(**CHALLENGED)
-    assert (execution.status, execution.states) == ("SUCCEEDED", ASKED)
+    assert (execution.status, execution.states) == ("SUCCEEDED", CHALLENGE_PATH)
     assert_declined(workflow, execution, "authentication_failed")
 
 
@@ -97,7 +97,7 @@ def test_an_issuer_may_decline_after_the_challenge(workflow: Workflow) -> None:
 
 def test_a_customer_who_takes_too_long_finds_no_charge_any_more(workflow: Workflow) -> None:
     execution = workflow.run(**CHALLENGED)
-    assert (execution.status, execution.states) == ("SUCCEEDED", ASKED)
+    assert (execution.status, execution.states) == ("SUCCEEDED", CHALLENGE_PATH)
     assert_declined(workflow, execution, "authentication_expired")
     with pytest.raises(Exception, match="409"):
         workflow.answer_challenge(execution.name, "approve")
@@ -107,7 +107,7 @@ def test_a_customer_who_takes_too_long_finds_no_charge_any_more(workflow: Workfl
 def test_a_customer_who_approves_in_the_last_moment_has_paid(workflow: Workflow) -> None:
     workflow.then["await_customer"] = lambda payment_id: workflow.answer_challenge(payment_id, "approve")
     execution = workflow.run(**CHALLENGED)  # the time is over before anybody has looked
-    assert execution.states == ASKED
+    assert execution.states == CHALLENGE_PATH
     assert workflow.record_of(execution).payment.status == "captured"
     workflow.books_are_the_gateways(execution)
 
@@ -129,20 +129,20 @@ def test_resuming_a_payment_twice_is_resuming_it_once(workflow: Workflow) -> Non
 
     workflow.then["await_customer"] = answer
     execution = workflow.run(**CHALLENGED)
-    assert execution.states == ASKED
+    assert execution.states == CHALLENGE_PATH
     assert len(workflow.charges(execution)) == 1
     workflow.books_are_the_gateways(execution)
     assert sweep(execution.name)["waiting"] == 0
 
 
 def test_the_gateways_event_resumes_the_payment(workflow: Workflow) -> None:
-    said = []
+    results = []
 
     def answer(payment_id: str) -> None:
         workflow.answer_challenge(payment_id, "approve")
         (charge,) = workflow._of(payment_id, "charges")
         event = GatewayEvent("ev_1", "charge.captured", charge["id"], NOW, payment_id, "captured")
-        said.append(
+        results.append(
             follow_event(
                 "sparkle",
                 event,
@@ -156,25 +156,25 @@ def test_the_gateways_event_resumes_the_payment(workflow: Workflow) -> None:
 
     workflow.then["await_customer"] = answer
     execution = workflow.run(**CHALLENGED)
-    assert said == ["processing"]
-    assert (execution.states, workflow.record_of(execution).payment.status) == (ASKED, "captured")
+    assert results == ["processing"]
+    assert (execution.states, workflow.record_of(execution).payment.status) == (CHALLENGE_PATH, "captured")
 
 
 def test_while_it_waits_the_payment_says_where_to_send_the_customer(workflow: Workflow) -> None:
-    seen: list[dict[str, Any]] = []
+    bodies: list[dict[str, Any]] = []
 
     def look(payment_id: str) -> None:
-        seen.append(shown(payment_id))
+        bodies.append(payment_body(payment_id))
 
     workflow.then["await_customer"] = look
     execution = workflow.run(**CHALLENGED, merchant_reference="order-1001")
-    (waiting,) = seen
+    (waiting,) = bodies
     (charge,) = workflow.charges(execution)
     assert waiting["status"] == "action_required"
     assert waiting["next_action"]["type"] == "redirect"
     assert waiting["next_action"]["url"].startswith(workflow.sandbox_url)
     assert (waiting["charge_id"], waiting["merchant_reference"]) == (charge["id"], "order-1001")
-    assert shown(execution.name)["next_action"] is None
+    assert payment_body(execution.name)["next_action"] is None
 
 
 def test_an_execution_that_is_stopped_while_it_waits_is_resolved_and_nobody_can_pay_any_more(
@@ -184,7 +184,7 @@ def test_an_execution_that_is_stopped_while_it_waits_is_resolved_and_nobody_can_
     execution = workflow.run(**CHALLENGED)
     assert execution.status != "SUCCEEDED"  # moto's interpreter fails what AWS aborts
     assert execution.ended_in == "AwaitCustomer"
-    assert shown(execution.name)["status"] == "in_doubt"
+    assert payment_body(execution.name)["status"] == "in_doubt"
     for ask_gateway in (False, True):
         resolve({"payment_id": execution.name, "operation_id": None, "ask_gateway": ask_gateway}, None)
     assert_declined(workflow, execution, "authentication_expired")
@@ -210,7 +210,7 @@ def test_a_gateway_that_does_not_answer_confirm_is_asked_again(workflow: Workflo
 
     workflow.then["await_customer"] = answer
     execution = workflow.run(**CHALLENGED)
-    assert execution.states == ASKED
+    assert execution.states == CHALLENGE_PATH
     assert len(workflow.waits) == 1
     workflow.books_are_the_gateways(execution)
 
@@ -230,7 +230,7 @@ def test_a_gateway_that_never_answers_confirm_is_asked_by_compensate(workflow: W
 def test_a_payment_that_cannot_begin_to_wait_is_declined(workflow: Workflow, failing: Any) -> None:
     failing("customer_waits", "begin", LedgerUnavailable("DynamoDB: down"))
     execution = workflow.run(**CHALLENGED)
-    assert execution.states == ASKED
+    assert execution.states == CHALLENGE_PATH
     assert_declined(workflow, execution, "authentication_expired")
 
 
@@ -238,7 +238,7 @@ def test_an_await_customer_whose_answer_got_lost_is_begun_again(workflow: Workfl
     workflow.lambda_errors["await_customer"] = ["Lambda.Unknown"]
     answers(workflow, "approve")
     execution = workflow.run(**CHALLENGED)
-    assert execution.states == ASKED
+    assert execution.states == CHALLENGE_PATH
     assert workflow.record_of(execution).payment.status == "captured"
 
 
@@ -252,6 +252,6 @@ def test_the_url_and_the_token_are_in_no_history(workflow: Workflow) -> None:
     answers(workflow, "approve")
     payment_id = new_id()
     execution = workflow.run(payment_id, **CHALLENGED)
-    said = str([event for event in execution.history if "taskScheduledEventDetails" not in event])
+    history = str([event for event in execution.history if "taskScheduledEventDetails" not in event])
     assert f"{workflow.sandbox_url}/challenge" not in str(execution.history)
-    assert "task_token" not in said
+    assert "task_token" not in history

@@ -58,8 +58,8 @@ def terraform(file: str) -> str:
 
 def function_timeouts() -> dict[str, int]:
     """Timeouts in seconds by function, from the map in terraform/functions.tf."""
-    found = re.findall(r"^ {4}(\w+) = \{\n +timeout +?= (\d+)$", terraform("functions.tf"), re.MULTILINE)
-    return {function: int(seconds) for function, seconds in found}
+    timeouts = re.findall(r"^ {4}(\w+) = \{\n +timeout +?= (\d+)$", terraform("functions.tf"), re.MULTILINE)
+    return {function: int(seconds) for function, seconds in timeouts}
 
 
 def variable_default(name: str) -> float:
@@ -116,8 +116,8 @@ class TestErrors:
         assert {catch["ResultPath"] for catch in failures} == {expected}
 
     def test_what_the_customer_has_to_do_is_no_failure_and_stays_until_it_is_confirmed(self) -> None:
-        (asked,) = (way for way in TASKS["Charge"]["Catch"] if way["ErrorEquals"] == ["CustomerActionRequired"])
-        assert (asked["ResultPath"], asked["Next"]) == ("$.action", "AwaitCustomer")
+        (catcher,) = (way for way in TASKS["Charge"]["Catch"] if way["ErrorEquals"] == ["CustomerActionRequired"])
+        assert (catcher["ResultPath"], catcher["Next"]) == ("$.action", "AwaitCustomer")
         for task in (TASKS["AwaitCustomer"]["Parameters"]["Payload"], TASKS["Confirm"]["Parameters"]):
             assert task["action.$"] == "$.action.Cause"
 
@@ -215,10 +215,10 @@ class TestShape:
         assert function == others.get(name, name.removesuffix("Card").lower())
         assert callable(importlib.import_module(f"functions.{function}.handler").handler)
         parameters = TASKS[name]["Parameters"]
-        given = {field.removesuffix(".$") for field in parameters.get("Payload", parameters)}
+        fields = {field.removesuffix(".$") for field in parameters.get("Payload", parameters)}
         contract = contracts.load(function)
         ways = [set(contract["required"]) | set(way["required"]) for way in contract.get("oneOf", ())]
-        assert given in (ways or [set(contract["properties"])])
+        assert fields in (ways or [set(contract["properties"])])
 
     @machines
     def test_terraform_fills_in_the_functions_that_the_machine_calls(self, machine: str) -> None:
@@ -233,7 +233,7 @@ class TestShape:
         assert TASKS["Encrypt"]["Parameters"]["request.$"] == "$$.Execution.Input"
         to_store = {name: task["Parameters"].get("store_request.$") for name, task in TASKS.items()}
         assert to_store["EncryptCard"] == "$$.Execution.Input"
-        assert {name for name, given in to_store.items() if given} == {
+        assert {name for name, value in to_store.items() if value} == {
             "TokenizeCard",
             "ScreenCard",
             "EncryptCard",

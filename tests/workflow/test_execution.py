@@ -172,10 +172,10 @@ def test_the_first_payment_that_the_customer_makes_is_named_by_later_ones(workfl
 
 
 def test_a_card_is_stored_again_by_the_same_key_and_another_is_not(workflow: Workflow) -> None:
-    first = workflow.store()
-    assert workflow.store(first.name).output == first.output
-    another = workflow.store(first.name, **by("5555555555554444"))
-    assert (another.status, another.error) == ("FAILED", "KeyUsedBefore")
+    stored = workflow.store()
+    assert workflow.store(stored.name).output == stored.output
+    other = workflow.store(stored.name, **by("5555555555554444"))
+    assert (other.status, other.error) == ("FAILED", "KeyUsedBefore")
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_invalid_input_is_rejected_at_once_and_the_gateway_never_called(
 
 def test_a_rejection_reads_as_such_through_the_status_function(workflow: Workflow) -> None:
     execution = workflow.run(**by(expiry_date="12/20"))
-    shown = payment_status(
+    body = payment_status(
         execution.name,
         ledger=runtime.ledger(),
         executions=runtime.executions(),
@@ -235,9 +235,9 @@ def test_a_rejection_reads_as_such_through_the_status_function(workflow: Workflo
         now=runtime.now,
         sleep=runtime.sleep,
     )
-    assert shown is not None
-    assert (shown["status"], shown["error"], shown["amount_minor"]) == ("rejected", "expired_card", 1999)
-    assert PAN not in str(shown)
+    assert body is not None
+    assert (body["status"], body["error"], body["amount_minor"]) == ("rejected", "expired_card", 1999)
+    assert PAN not in str(body)
 
 
 def test_a_card_that_cannot_be_encrypted_is_rejected(
@@ -572,9 +572,9 @@ def velocity_after(workflow: Workflow, payment: Payment, by: Card) -> Velocity:
 
 def velocity_of(workflow: Workflow, merchant_reference: str | None, started_at: str, by: Card) -> Velocity:
     """What another payment would be told."""
-    asked = PaymentRequest(1, "USD", merchant_reference=merchant_reference)
+    request = PaymentRequest(1, "USD", merchant_reference=merchant_reference)
     summary = by.summary(None, fingerprint(by, runtime.token_mac()))
-    return runtime.velocity_counter().count(new_id(), asked, summary, started_at)
+    return runtime.velocity_counter().count(new_id(), request, summary, started_at)
 
 
 class TestStoredCards:
@@ -639,8 +639,8 @@ def test_movements_at_the_gateway_before_the_charges_answer_are_recorded_and_not
     gateway, payment_id = runtime.gateways().named("sparkle"), new_id()
     ask = gateway.charge if capture else gateway.authorize
 
-    def overtaken(*asked: Any) -> None:
-        ask(*asked)
+    def overtaken(*arguments: Any) -> None:
+        ask(*arguments)
         workflow.at_the_gateway(payment_id, move[0], **move[1])
         raise GatewayOutcomeUnknown("No answer.")
 

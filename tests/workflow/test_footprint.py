@@ -31,7 +31,7 @@ TRACE_ID_BYTES = 75  # which Lambda adds to each line
 Item = dict[str, Any]
 
 
-class Seen:
+class Requests:
     """The calls by function, and the items written, in order."""
 
     def __init__(self, workflow: Workflow) -> None:
@@ -51,20 +51,20 @@ class Seen:
 
 
 @pytest.fixture
-def seen(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
+def requests(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> Iterator[Requests]:
     """Let every client of the functions record its requests."""
-    seen, make = Seen(workflow), factories._client.__wrapped__
+    requests, make = Requests(workflow), factories._client.__wrapped__
 
     @cache
     def client(service: str) -> Any:
-        made = make(service)
-        made.meta.events.register("provide-client-params.*.*", seen.remember)
-        return made
+        new_client = make(service)
+        new_client.meta.events.register("provide-client-params.*.*", requests.remember)
+        return new_client
 
     monkeypatch.setattr(factories, "_client", client)
     for factory in FACTORIES:
         factory.cache_clear()
-    yield seen
+    yield requests
     for factory in FACTORIES:
         factory.cache_clear()
 
@@ -101,24 +101,24 @@ def test_a_captured_payment_takes_the_priced_path(workflow: Workflow) -> None:
     assert len(execution.history) == footprint.history_events()
 
 
-def test_each_function_makes_exactly_the_priced_calls(seen: Seen, pay_sealed: Callable[[], str]) -> None:
+def test_each_function_makes_exactly_the_priced_calls(requests: Requests, pay_sealed: Callable[[], str]) -> None:
     pay_sealed()
-    assert seen.calls["charge"].pop("secretsmanager:GetSecretValue") == 1
+    assert requests.calls["charge"].pop("secretsmanager:GetSecretValue") == 1
     priced = {function: footprint.CALLS[function] for function in footprint.runs()}
-    assert seen.calls == priced
-    seen.forget()
+    assert requests.calls == priced
+    requests.forget()
     pay_sealed()
-    assert seen.calls == priced
+    assert requests.calls == priced
 
 
-def test_a_payments_writes_are_as_priced(seen: Seen, pay_sealed: Callable[[], str]) -> None:
+def test_a_payments_writes_are_as_priced(requests: Requests, pay_sealed: Callable[[], str]) -> None:
     pay_sealed()
     put = [write for write in footprint.captured_writes() if write.sk and not write.pk.startswith("VELOCITY#")]
-    assert_written_as_priced(seen.items, put)
+    assert_written_as_priced(requests.items, put)
 
 
 def test_a_poll_makes_exactly_the_priced_calls(
-    workflow: Workflow, seen: Seen, monkeypatch: pytest.MonkeyPatch, pay_sealed: Callable[[], str]
+    workflow: Workflow, requests: Requests, monkeypatch: pytest.MonkeyPatch, pay_sealed: Callable[[], str]
 ) -> None:
     def poll(payment_id: str, counted_as: str) -> str:
         workflow.invocations.append(counted_as)
@@ -135,33 +135,33 @@ def test_a_poll_makes_exactly_the_priced_calls(
     payment_id = pay_sealed()
     assert poll(payment_id, "status_recorded") == "captured"
     for polled in ("status", "status_recorded"):
-        assert seen.calls[polled] == footprint.CALLS[polled]
+        assert requests.calls[polled] == footprint.CALLS[polled]
 
 
 def test_a_line_of_the_settlement_report_makes_the_priced_calls_and_writes(
-    workflow: Workflow, seen: Seen, monkeypatch: pytest.MonkeyPatch, pay_sealed: Callable[[], str]
+    workflow: Workflow, requests: Requests, monkeypatch: pytest.MonkeyPatch, pay_sealed: Callable[[], str]
 ) -> None:
     today = datetime.now(UTC)
     in_three_days = (today + timedelta(days=3)).strftime("%Y-%m-%dT02:00:00.000Z")
 
     def reconcile() -> Counter[str]:
         """The requests about the table's payments; all others are per day, or per hundreds of payments."""
-        seen.forget()
+        requests.forget()
         with monkeypatch.context() as patch:
             patch.setattr(runtime, "now", lambda: in_three_days)
             workflow.reconcile(today.date().isoformat())
-        return Counter({action: seen.calls["reconcile"][action] for action in footprint.CALLS["reconcile"]})
+        return Counter({action: requests.calls["reconcile"][action] for action in footprint.CALLS["reconcile"]})
 
     reconcile()  # payments of other tests
     without = reconcile()
     paid = [pay_sealed() for _ in range(3)]
     assert reconcile() - without == Counter({action: 3 * n for action, n in footprint.CALLS["reconcile"].items()})
-    of_the_first = [item for item in seen.items if item["pk"]["S"] == f"PAYMENT#{paid[0]}"]
+    of_the_first = [item for item in requests.items if item["pk"]["S"] == f"PAYMENT#{paid[0]}"]
     assert_written_as_priced(of_the_first, list(footprint.settled_writes()))
 
 
 def test_functions_log_as_much_as_is_priced(
-    workflow: Workflow, seen: Seen, monkeypatch: pytest.MonkeyPatch, pay_sealed: Callable[[], str]
+    workflow: Workflow, requests: Requests, monkeypatch: pytest.MonkeyPatch, pay_sealed: Callable[[], str]
 ) -> None:
     logged, invoke = dict[str, int](), workflow.invoke
 

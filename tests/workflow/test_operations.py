@@ -36,20 +36,20 @@ def test_a_refund_returns_the_money_and_is_recorded(workflow: Workflow) -> None:
 
 @pytest.mark.parametrize(("amount", "captured"), [({}, 1999), ({"amount_minor": 1500}, 1500)])
 def test_an_authorization_is_captured(workflow: Workflow, amount: dict[str, Any], captured: int) -> None:
-    held = workflow.run(capture=False)
-    capture = workflow.operate(held.name, "capture", **amount)
+    authorized = workflow.run(capture=False)
+    capture = workflow.operate(authorized.name, "capture", **amount)
     assert capture.states == OPERATION_PATH
-    recorded = workflow.record_of(held)
+    recorded = workflow.record_of(authorized)
     assert (recorded.payment.status, recorded.payment.captured_minor) == ("captured", captured)
     assert recorded.journal == (capture_entry("sparkle", captured, "USD", capture.name),)
-    assert [charge["captured_minor"] for charge in workflow.charges(held)] == [captured]
+    assert [charge["captured_minor"] for charge in workflow.charges(authorized)] == [captured]
 
 
 def test_an_authorization_is_voided(workflow: Workflow) -> None:
-    held = workflow.run(capture=False)
-    assert workflow.operate(held.name, "void").states == OPERATION_PATH
-    assert workflow.record_of(held).payment.status == "voided"
-    assert [charge["status"] for charge in workflow.charges(held)] == ["voided"]
+    authorized = workflow.run(capture=False)
+    assert workflow.operate(authorized.name, "void").states == OPERATION_PATH
+    assert workflow.record_of(authorized).payment.status == "voided"
+    assert [charge["status"] for charge in workflow.charges(authorized)] == ["voided"]
 
 
 @pytest.mark.parametrize(
@@ -96,15 +96,15 @@ def test_an_operation_right_after_its_payment_is_done_though_the_payment_is_show
     workflow: Workflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The payment's execution runs, but neither the ledger nor DescribeExecution shows it yet."""
-    payment_id, looked = new_id(), list[str]()
+    payment_id, looked_up = new_id(), list[str]()
 
     def find_nothing_yet(name: str) -> None:
-        looked.append(name)
+        looked_up.append(name)
         workflow.run(payment_id)
 
     monkeypatch.setattr(runtime.executions(), "find", find_nothing_yet)
-    done = workflow.operate(payment_id, "refund")
-    assert (done.states, looked) == (OPERATION_PATH, [payment_id])
+    refund = workflow.operate(payment_id, "refund")
+    assert (refund.states, looked_up) == (OPERATION_PATH, [payment_id])
 
 
 def test_an_operation_on_a_payment_that_does_not_end_is_in_doubt_and_moves_nothing(
@@ -229,13 +229,13 @@ class TestWhatSomebodyDidAtTheGateway:
         ]
         assert workflow.books_are_the_gateways(paid) == ("partially_refunded", 999)
 
-    @pytest.mark.parametrize("asked", [{}, {"amount_minor": 500}])
+    @pytest.mark.parametrize("amount", [{}, {"amount_minor": 500}])
     def test_after_a_full_refund_at_the_gateway_ours_is_rejected(
-        self, workflow: Workflow, asked: dict[str, Any]
+        self, workflow: Workflow, amount: dict[str, Any]
     ) -> None:
         paid = workflow.run()
         workflow.at_the_gateway(paid.name, "refunds")
-        rejected = workflow.operate(paid.name, "refund", **asked)
+        rejected = workflow.operate(paid.name, "refund", **amount)
         assert (rejected.ended_in, rejected.cause) == ("OperationRejected", "amount_exceeds_captured")
         assert workflow.record_of(paid).payment.refunded_minor == 1999
         assert workflow.books_are_the_gateways(paid) == ("refunded", 0)
@@ -251,26 +251,26 @@ class TestWhatSomebodyDidAtTheGateway:
     def test_a_partial_capture_at_the_gateway_can_be_refunded_but_not_captured_or_voided(
         self, workflow: Workflow, operation: str
     ) -> None:
-        held = workflow.run(capture=False)
-        workflow.at_the_gateway(held.name, "capture", amount_minor=600)
-        rejected = workflow.operate(held.name, operation)
+        authorized = workflow.run(capture=False)
+        workflow.at_the_gateway(authorized.name, "capture", amount_minor=600)
+        rejected = workflow.operate(authorized.name, operation)
         assert (rejected.ended_in, rejected.cause) == ("OperationRejected", "invalid_state")
-        assert workflow.books_are_the_gateways(held) == ("captured", 600)
-        assert workflow.operate(held.name, "refund").ended_in == "OperationSucceeded"
-        assert workflow.books_are_the_gateways(held) == ("refunded", 0)
+        assert workflow.books_are_the_gateways(authorized) == ("captured", 600)
+        assert workflow.operate(authorized.name, "refund").ended_in == "OperationSucceeded"
+        assert workflow.books_are_the_gateways(authorized) == ("refunded", 0)
 
     @pytest.mark.parametrize(("move", "error"), [("void", None), ("expire", "expired")])
     @pytest.mark.parametrize("operation", ["capture", "void"])
     def test_a_void_or_an_expiry_at_the_gateway_ends_the_authorization(
         self, workflow: Workflow, operation: str, move: str, error: str | None
     ) -> None:
-        held = workflow.run(capture=False)
-        assert workflow.record_of(held).payment.expires_at
-        workflow.at_the_gateway(held.name, move)
-        assert workflow.operate(held.name, operation).cause == "invalid_state"
-        payment = workflow.record_of(held).payment
+        authorized = workflow.run(capture=False)
+        assert workflow.record_of(authorized).payment.expires_at
+        workflow.at_the_gateway(authorized.name, move)
+        assert workflow.operate(authorized.name, operation).cause == "invalid_state"
+        payment = workflow.record_of(authorized).payment
         assert (payment.status, payment.error, payment.expires_at) == ("voided", error, None)
-        assert workflow.books_are_the_gateways(held) == ("voided", 0)
+        assert workflow.books_are_the_gateways(authorized) == ("voided", 0)
 
     def test_an_operation_overtaken_at_the_gateway_is_rejected_and_the_true_amounts_recorded(
         self, workflow: Workflow, monkeypatch: pytest.MonkeyPatch
@@ -321,9 +321,9 @@ class TestRefundsThatTakeTime:
         assert looked_at(workflow, refund) == "pending"
         assert workflow.operate(paid.name, "refund", amount_minor=1500).cause == "amount_exceeds_captured"
         workflow.end_refunds(paid, end)
-        status, shown = ended
+        status, recorded_status = ended
         assert looked_at(workflow, refund) == status
-        assert recorded_operations(workflow, paid)[0] == ("refund", 500, shown, None)
+        assert recorded_operations(workflow, paid)[0] == ("refund", 500, recorded_status, None)
         assert workflow.books_are_the_gateways(paid) == books
 
     def test_a_refund_that_fails_at_once_is_rejected(self, workflow: Workflow) -> None:

@@ -21,8 +21,8 @@ def test_a_day_of_payments_and_refunds_agrees(workflow: Workflow) -> None:
     assert execution.status == "SUCCEEDED"
     assert set(execution.states) <= {"Compare", "Compared", "DayReconciled", "BreaksFound"}
     assert execution.states.count("Compare") >= 8  # report, lines, four parts of the ledger, executions, close
-    found = runtime.breaks().found_in_run(today(), execution.name)
-    assert paid.name not in {each.payment_id for each in found}
+    breaks = runtime.breaks().found_in_run(today(), execution.name)
+    assert paid.name not in {each.payment_id for each in breaks}
 
 
 def test_a_charge_that_the_ledger_never_saw_is_a_break(workflow: Workflow) -> None:
@@ -30,8 +30,8 @@ def test_a_charge_that_the_ledger_never_saw_is_a_break(workflow: Workflow) -> No
     runtime.gateways().named("sparkle").charge(order(payment_id), card(), f"{payment_id}-charge")
     execution = workflow.reconcile(today())
     assert execution.ended_in == "BreaksFound"
-    found = runtime.breaks().found_in_run(today(), execution.name)
-    assert ("missing_in_ledger", payment_id) in {(each.type, each.payment_id) for each in found}
+    breaks = runtime.breaks().found_in_run(today(), execution.name)
+    assert ("missing_in_ledger", payment_id) in {(each.type, each.payment_id) for each in breaks}
 
 
 def test_a_truncated_report_is_rejected(workflow: Workflow) -> None:
