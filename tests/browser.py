@@ -43,14 +43,14 @@ def seal_in_browser(
     """Seal with the browser's client. Raises JavaScriptError."""
     arguments = [str(ROOT / "examples" / "sealing.mjs"), browser, card_data, payment_id, key, fingerprint]
     options = ["--no-warnings", "--experimental-vm-modules", "--input-type=module", "--eval", _PAGE, "--"]
-    done = node(
+    process = node(
         [*options, *map(json.dumps, arguments)],
         return_completed_process=True,
         capture_output=True,
         text=True,
         check=True,
     )
-    answer = json.loads(done.stdout)
+    answer = json.loads(process.stdout)
     if "error" in answer:
         raise JavaScriptError(answer["error"])
     return str(answer["sealed"])

@@ -50,14 +50,16 @@ def opened(browser: Browser, url: str) -> Iterator[Page]:
     with browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce") as context:
         page = context.new_page()
         origin = url if url.startswith("file:") else "/".join(url.split("/")[:3])
-        asked: list[str] = []
+        urls: list[str] = []
         complaints: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("request", lambda request: urls.append(request.url))
+        page.on(
+            "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
+        )
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(url)
         yield page
-    assert [each for each in asked if not each.startswith(origin)] == []
+    assert [each for each in urls if not each.startswith(origin)] == []
     assert complaints == []
 
 
@@ -66,8 +68,8 @@ _WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 
 def barriers(page: Page) -> list[str]:
     """Return the accessibility violations of the page, by the rules of WCAG 2.2 that axe-core can check."""
-    found = Axe().run(page, options={"runOnly": _WCAG}).response["violations"]
-    return [f"{each['id']}: {each['help']} {[node['html'] for node in each['nodes'][:3]]}" for each in found]
+    violations = Axe().run(page, options={"runOnly": _WCAG}).response["violations"]
+    return [f"{each['id']}: {each['help']} {[node['html'] for node in each['nodes'][:3]]}" for each in violations]
 
 
 def take_screenshots(page: Page, name: str) -> None:

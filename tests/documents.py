@@ -70,17 +70,17 @@ class Document:
 
     @property
     def blocks(self) -> list[Block]:
-        found = []
+        blocks = []
         for token in self._tokens:
             if token.type == "fence" and token.map:
                 language, _, more = token.info.partition(" ")
                 file = re.fullmatch(r"file=(\S+)", more)
-                found.append(Block(language, file and file[1], token.map[0] + 1, token.content))
-        return found
+                blocks.append(Block(language, file and file[1], token.map[0] + 1, token.content))
+        return blocks
 
     def blocks_of(self, heading: str) -> list[Block]:
         """The lines below a heading, up to the next heading of the same or a higher level."""
-        inside, level, found = False, "", set[int]()
+        inside, level, lines = False, "", set[int]()
         for number, token in enumerate(self._tokens):
             if token.type == "heading_open":
                 if inside and token.tag <= level:
@@ -88,9 +88,9 @@ class Document:
                 if self._tokens[number + 1].content == heading:
                     inside, level = True, token.tag
             elif inside and token.map:
-                found.add(token.map[0] + 1)
+                lines.add(token.map[0] + 1)
         assert inside, f"{self} has no heading {heading!r}."
-        return [block for block in self.blocks if block.line in found]
+        return [block for block in self.blocks if block.line in lines]
 
     @property
     def code(self) -> list[str]:

@@ -92,17 +92,17 @@ class FakeCardCipher:
 
     def __init__(self) -> None:
         self.faults = Faults()
-        self._kept: dict[bytes, tuple[bytes, dict[str, str]]] = {}
+        self._plaintexts: dict[bytes, tuple[bytes, dict[str, str]]] = {}
 
     def encrypt(self, plaintext: bytes, context: dict[str, str]) -> bytes:
         self.faults.before("encrypt")
         ciphertext = secrets.token_bytes(32)
-        self._kept[ciphertext] = (plaintext, dict(context))
+        self._plaintexts[ciphertext] = (plaintext, dict(context))
         return ciphertext
 
     def decrypt(self, ciphertext: bytes, context: dict[str, str]) -> bytes:
         self.faults.before("decrypt")
-        plaintext, bound_to = self._kept.get(ciphertext, (b"", None))
+        plaintext, bound_to = self._plaintexts.get(ciphertext, (b"", None))
         if bound_to != context:
             raise KeyUnusable("The ciphertext and its context do not fit.")
         return plaintext
@@ -129,12 +129,12 @@ class FakePaymentIndex:
     def on(
         self, day: str, status: Status | None, since: str, until: str, *, oldest_first: bool = False
     ) -> Iterator[Position]:
-        found = (each for each in self._payments(since, until) if each.created_at[:10] == day)
-        return self._in_order((each for each in found if status in (None, each.status)), oldest_first)
+        matching = (each for each in self._payments(since, until) if each.created_at[:10] == day)
+        return self._in_order((each for each in matching if status in (None, each.status)), oldest_first)
 
     def with_reference(self, reference: str, since: str, until: str) -> Iterator[Position]:
-        found = (each for each in self._payments(since, until) if each.merchant_reference == reference)
-        return self._in_order(found, oldest_first=False)
+        matching = (each for each in self._payments(since, until) if each.merchant_reference == reference)
+        return self._in_order(matching, oldest_first=False)
 
     def _payments(self, since: str, until: str) -> Iterator[Payment]:
         recorded = (record.payment for record in self._ledger.records.values())
@@ -220,7 +220,7 @@ class FakeGateway:
             decline_code = self._decline_code(card)
             return Verification(reference, decline_code, None if decline_code else secrets.token_hex(6))
 
-        return self._once("verify", (reference, card), idempotency_key, deed)
+        return self._answer_once("verify", (reference, card), idempotency_key, deed)
 
     def capture(self, charge_id: str, amount_minor: int, currency: str, idempotency_key: str) -> Charge | Refused:
         def deed() -> Charge | Refused:
@@ -231,7 +231,7 @@ class FakeGateway:
                 return Refused("amount_exceeds_authorized")
             return self._put(replace(charge, status="captured", captured_minor=amount_minor, captured_at=NOW))
 
-        return self._once("capture", (charge_id, amount_minor, currency), idempotency_key, deed)
+        return self._answer_once("capture", (charge_id, amount_minor, currency), idempotency_key, deed)
 
     def void(self, charge_id: str, idempotency_key: str) -> Charge | Refused:
         def deed() -> Charge | Refused:
@@ -242,7 +242,7 @@ class FakeGateway:
                 else Refused("invalid_state")
             )
 
-        return self._once("void", charge_id, idempotency_key, deed)
+        return self._answer_once("void", charge_id, idempotency_key, deed)
 
     def refund(
         self, charge_id: str, amount_minor: int, currency: str, reference: str, idempotency_key: str
@@ -262,7 +262,7 @@ class FakeGateway:
                 return Refused("payment_disputed")
             return self.show_refund(charge.reference, amount_minor, self.refund_status, reference)
 
-        return self._once("refund", (charge_id, amount_minor, currency, reference), idempotency_key, deed)
+        return self._answer_once("refund", (charge_id, amount_minor, currency, reference), idempotency_key, deed)
 
     def show_refund(
         self,
@@ -279,8 +279,8 @@ class FakeGateway:
         refunds = {each.refund_id: each for each in charge.refunds} | {refund.refund_id: refund}
         refunded_minor = sum(each.amount_minor for each in refunds.values() if each.status == "succeeded")
         ends: dict[int, ChargeStatus] = {0: "captured", charge.captured_minor: "refunded"}
-        shown = ends.get(refunded_minor, "partially_refunded")
-        return self._put(replace(charge, refunds=tuple(refunds.values()), status=shown))
+        charge_status = ends.get(refunded_minor, "partially_refunded")
+        return self._put(replace(charge, refunds=tuple(refunds.values()), status=charge_status))
 
     def dispute(self, reference: str, amount_minor: int | None = None, *, won: bool | None = None) -> Charge:
         """The cardholder disputes the charge with that reference, or the bank decides the dispute."""
@@ -361,21 +361,23 @@ class FakeGateway:
         return Reversal(self._reversals[reference], self.charges.get(reference))
 
     def _create(self, order: Order, card: Card, idempotency_key: str, *, capture: bool) -> Charge:
-        done = self._once("charge", (order, capture, card), idempotency_key, lambda: self._book(order, card, capture))
-        assert isinstance(done, Charge)
-        return done
+        result = self._answer_once(
+            "charge", (order, capture, card), idempotency_key, lambda: self._book(order, card, capture)
+        )
+        assert isinstance(result, Charge)
+        return result
 
-    def _once(self, operation: str, asked: object, idempotency_key: str, deed: Callable[[], Answer]) -> Answer:
+    def _answer_once(self, operation: str, request: object, idempotency_key: str, deed: Callable[[], Answer]) -> Answer:
         """Return the earlier answer to the key, or else carry out the deed."""
         self.idempotency_keys.append(idempotency_key)
         self._called(operation)
-        earlier, answer = self._answers.get(idempotency_key, (asked, None))
-        if earlier != asked:
+        earlier, answer = self._answers.get(idempotency_key, (request, None))
+        if earlier != request:
             raise GatewayRefused("The key was used for another request.")
-        done: Answer = deed() if answer is None else answer
-        self._answers[idempotency_key] = (asked, done)
+        result: Answer = deed() if answer is None else answer
+        self._answers[idempotency_key] = (request, result)
         self.faults.after(operation)
-        return done
+        return result
 
     def _charge(self, charge_id: str) -> Charge:
         try:
@@ -470,19 +472,19 @@ class FakeLedger:
         previous: Payment | None = None,
     ) -> None:
         self.faults.before("record")
-        there = self.records.get(payment.payment_id)
-        version, kept = (there.payment.version, there.entries) if there else (0, ())
-        first = payment.entry_count - len(entries)
-        if payment.version == version + 1 and first == len(kept):
-            self.records[payment.payment_id] = RecordedPayment(payment, (*kept, *entries))
+        existing = self.records.get(payment.payment_id)
+        version, old_entries = (existing.payment.version, existing.entries) if existing else (0, ())
+        start = payment.entry_count - len(entries)
+        if payment.version == version + 1 and start == len(old_entries):
+            self.records[payment.payment_id] = RecordedPayment(payment, (*old_entries, *entries))
             self.events.append(payment_event(payment, previous))
             if card:
                 assert card.summary.token
                 self.card_vault.cards[card.summary.token] = card
         elif (
-            there is None
-            or not there.payment.is_same_as(payment)
-            or there.journal[first:] != tuple(posted.entry for posted in entries)
+            existing is None
+            or not existing.payment.is_same_as(payment)
+            or existing.journal[start:] != tuple(posted.entry for posted in entries)
         ):
             raise LedgerConflict("The ledger holds another record of this payment.")
         self.faults.after("record")
@@ -498,32 +500,34 @@ class FakeLedger:
     def statuses(self, payment_ids: Collection[str]) -> dict[str, Status]:
         self.faults.before("statuses")
         return {
-            payment_id: there.payment.status for payment_id, there in self.records.items() if payment_id in payment_ids
+            payment_id: record.payment.status
+            for payment_id, record in self.records.items()
+            if payment_id in payment_ids
         }
 
     def payments(self, payment_ids: Collection[str]) -> dict[str, Payment]:
         self.faults.before("payments")
-        return {payment_id: there.payment for payment_id, there in self.records.items() if payment_id in payment_ids}
+        return {payment_id: record.payment for payment_id, record in self.records.items() if payment_id in payment_ids}
 
     def entries(self, numbers: Collection[tuple[str, int]]) -> dict[tuple[str, int], PostedEntry]:
         self.faults.before("entries")
         return {
             (payment_id, posted.number): posted
-            for payment_id, there in self.records.items()
-            for posted in there.entries
+            for payment_id, record in self.records.items()
+            for posted in record.entries
             if (payment_id, posted.number) in numbers
         }
 
     def awaiting_gateway(self, page: str | None) -> tuple[list[str], str | None]:
         """Return one payment a page."""
         self.faults.before("awaiting_gateway")
-        open_ = sorted(each for each, there in self.records.items() if there.payment.awaits_gateway)
+        open_ = sorted(each for each, record in self.records.items() if record.payment.awaits_gateway)
         following = [each for each in open_ if each > (page or "")]
         return following[:1], following[0] if len(following) > 1 else None
 
     def doubts(self) -> Doubts:
         self.faults.before("doubts")
-        doubtful = [since for there in self.records.values() if (since := there.payment.in_doubt_since)]
+        doubtful = [since for record in self.records.values() if (since := record.payment.in_doubt_since)]
         return Doubts(len(doubtful), min(doubtful, default=None))
 
 
@@ -554,8 +558,8 @@ class FakeBooks:
     def close(self, day: str, totals: DayTotals, at: str) -> None:
         self.closed[day] = totals
 
-    def closed_days(self, first: str, last: str) -> dict[str, DayTotals]:
-        return {day: totals for day, totals in self.closed.items() if first <= day <= last}
+    def closed_days(self, first_day: str, last_day: str) -> dict[str, DayTotals]:
+        return {day: totals for day, totals in self.closed.items() if first_day <= day <= last_day}
 
 
 class FakeBreaks:
@@ -565,15 +569,15 @@ class FakeBreaks:
         self.found: dict[Break, str] = {}
         self.resolved: set[Break] = set()
 
-    def record(self, found: Break, run: str, at: str) -> None:
-        self.found[found] = run
-        self.resolved.discard(found)
+    def record(self, found_break: Break, run: str, at: str) -> None:
+        self.found[found_break] = run
+        self.resolved.discard(found_break)
 
     def found_in_run(self, day: str, run: str) -> list[Break]:
-        return [found for found, of in self.found.items() if (found.day, of) == (day, run)]
+        return [each for each, of in self.found.items() if (each.day, of) == (day, run)]
 
     def resolve_not_found(self, day: str, run: str, at: str) -> None:
-        self.resolved |= {found for found, of in self.found.items() if found.day == day and of != run}
+        self.resolved |= {each for each, of in self.found.items() if each.day == day and of != run}
 
 
 class FakeCardVault:
@@ -592,8 +596,8 @@ class FakeCardVault:
             self.cards[card.summary.token] = card
             self.requests[key] = card.summary.token, at, card.until, sealed_hash
         else:
-            there = self.stored_on_request(key, at)
-            if there is None or there.card != card.summary:
+            stored = self.stored_on_request(key, at)
+            if stored is None or stored.card != card.summary:
                 raise LedgerConflict("The key has stored another card, or one that was erased since.")
         self.faults.after("keep")
 
@@ -605,8 +609,8 @@ class FakeCardVault:
         self.faults.before("renew")
         card = self.cards.get(token)
         if card and card.until <= until:
-            first = card.network_transaction_id or network_transaction_id
-            self.cards[token] = replace(card, until=until, network_transaction_id=first)
+            first_id = card.network_transaction_id or network_transaction_id
+            self.cards[token] = replace(card, until=until, network_transaction_id=first_id)
 
     def summary(self, token: str, at: str) -> CardSummary | None:
         card = self._card(token, at)
@@ -695,9 +699,9 @@ class FakeHeldCards:
         self.faults.before("hold")
         if payment_id in self.ended:
             raise LedgerConflict("The payment has ended.")
-        held = self.cards.setdefault(payment_id, card)
+        held_card = self.cards.setdefault(payment_id, card)
         self.faults.after("hold")
-        return held
+        return held_card
 
     def find(self, payment_id: str) -> HeldCard | None:
         self.faults.before("find")
@@ -826,15 +830,15 @@ class FakeExecutions:
     def page(self, token: str | None, status: str | None = None) -> tuple[list[ExecutionSummary], str | None]:
         if self.error:
             raise self.error
-        found = [
+        summaries = [
             ExecutionSummary(name, _status(execution), execution.started_at, execution.stopped_at)
             for name, execution in self.executions.items()
             if status in (None, _status(execution))
         ]
-        found.sort(key=lambda each: each.stopped_at or each.started_at, reverse=True)
+        summaries.sort(key=lambda each: each.stopped_at or each.started_at, reverse=True)
         start = int(token or 0)
         end = start + self.page_size
-        return found[start:end], str(end) if end < len(found) else None
+        return summaries[start:end], str(end) if end < len(summaries) else None
 
     def resume(self, task_token: str) -> None:
         if self.error:

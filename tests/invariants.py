@@ -24,12 +24,12 @@ def broken(stack: Stack, payment_ids: Collection[str]) -> Iterator[tuple[str | N
 
 def _repeated(stack: Stack, payment_id: str) -> str | None:
     before = stack.payment(payment_id)
-    asked = {payment_id: ("/payments", PAYMENT)}
+    calls = {payment_id: ("/payments", PAYMENT)}
     for operation in before["operations"]:
         if operation["source"] == "gateway":
             continue  # nobody requested it
-        asked[operation["operation_id"]] = (f"/payments/{payment_id}/{operation['type']}s", {})
-    for key, (path, body) in asked.items():
+        calls[operation["operation_id"]] = (f"/payments/{payment_id}/{operation['type']}s", {})
+    for key, (path, body) in calls.items():
         answer = stack.call("POST", path, body, {"Idempotency-Key": key})
         if answer.status_code != requests.codes.conflict or answer.json()["payment_id"] != payment_id:
             return f"the key {key} again is answered {answer.status_code}"
@@ -43,7 +43,7 @@ def unlawful(statuses: Sequence[Status]) -> list[tuple[Status, Status]]:
 
 
 def _reachable(status: Status) -> set[Status]:
-    found = set(NEXT_STATUSES[status])
-    while further := {following for each in found for following in NEXT_STATUSES[each]} - found:
-        found |= further
-    return found
+    statuses = set(NEXT_STATUSES[status])
+    while further := {following for each in statuses for following in NEXT_STATUSES[each]} - statuses:
+        statuses |= further
+    return statuses

@@ -166,12 +166,12 @@ def hostile() -> Iterator[Message]:
     for value in ODD_VALUES:
         yield Message(json.dumps({"amount_minor": value, "card_data": value}))
         yield Message(json.dumps({"card_data": CARD_DATA | {"card_number": value}}, ensure_ascii=False))
-        whole = {"amount_minor": 1, "currency": "USD", "card_data": CARD_DATA}
-        yield Message(json.dumps(whole | {"card_data": CARD_DATA | {"expiry_date": value, "card_holder": value}}))
+        body = {"amount_minor": 1, "currency": "USD", "card_data": CARD_DATA}
+        yield Message(json.dumps(body | {"card_data": CARD_DATA | {"expiry_date": value, "card_holder": value}}))
         for name in ("currency", "token", "merchant_reference", "description"):
-            yield Message(json.dumps(whole | {name: value}))
+            yield Message(json.dumps(body | {name: value}))
         for metadata in (value, {"b": value, "a": "x"}, {value if isinstance(value, str) else "a": "x", "": "y"}):
-            yield Message(json.dumps(whole | {"metadata": metadata}, ensure_ascii=False))
+            yield Message(json.dumps(body | {"metadata": metadata}, ensure_ascii=False))
     yield from map(Message, ODD_BODIES)
     yield from (Message("{}", header) for header in ODD_HEADERS)
     yield from (Message("{}", path=path) for path in ODD_PATHS)

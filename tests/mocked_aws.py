@@ -224,8 +224,8 @@ def mocked_aws() -> Iterator[MockedAws]:
         )
         kms = _client("kms")
         s3 = _client("s3")
-        here: Any = {"LocationConstraint": REGION}
-        s3.create_bucket(Bucket=ANCHORS_BUCKET, CreateBucketConfiguration=here, ObjectLockEnabledForBucket=True)
+        location: Any = {"LocationConstraint": REGION}
+        s3.create_bucket(Bucket=ANCHORS_BUCKET, CreateBucketConfiguration=location, ObjectLockEnabledForBucket=True)
         secretsmanager = _client("secretsmanager")
         secretsmanager.create_secret(Name=SECRET_ID, SecretString=API_KEY)
         yield MockedAws(

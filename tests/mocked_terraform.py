@@ -63,10 +63,10 @@ def mocked(folder: Path, cases: Mapping[str, Mapping[str, Any]], command: str = 
         test.write_text(_TEST.format(command=command, variables=lines))
 
     _init(folder)
-    found = {name: Mocked() for name in cases}
+    results = {name: Mocked() for name in cases}
     for line in _terraform(folder, "test", "-json", "-verbose").splitlines():
         message = json.loads(line)
-        result = found.get(Path(message.get("@testfile", "")).name.removesuffix(".tftest.hcl"))
+        result = results.get(Path(message.get("@testfile", "")).name.removesuffix(".tftest.hcl"))
         match message["type"]:
             case "diagnostic" if result and message["diagnostic"]["severity"] == "error":
                 diagnostic = message["diagnostic"]
@@ -77,7 +77,7 @@ def mocked(folder: Path, cases: Mapping[str, Mapping[str, Any]], command: str = 
             case "test_state" if result:
                 resources = message["test_state"]["root_module"]["resources"]
                 result.resources = {resource["address"]: resource["values"] for resource in resources}
-    return found
+    return results
 
 
 def own_tests(folder: Path) -> str:
@@ -96,7 +96,11 @@ def refused_by_provider(folder: Path, configuration: str) -> list[str]:
     (folder / "terraform" / "main.tf").write_text(configuration)
     _init(folder)
     diagnostics = json.loads(_terraform(folder, "validate", "-json"))["diagnostics"]
-    return [f"{found['summary']} {found.get('detail', '')}" for found in diagnostics if found["severity"] == "error"]
+    return [
+        f"{diagnostic['summary']} {diagnostic.get('detail', '')}"
+        for diagnostic in diagnostics
+        if diagnostic["severity"] == "error"
+    ]
 
 
 @contextmanager
@@ -146,12 +150,12 @@ def _init(folder: Path) -> None:
 def _terraform(folder: Path, *arguments: str, **variables: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name != "TF_CLI_CONFIG_FILE"}
     environment |= LESS_GARBAGE_COLLECTION | {"TF_DATA_DIR": str(folder / "data"), "TF_IN_AUTOMATION": "1"} | variables
-    done = subprocess.run(  # noqa: S603
+    process = subprocess.run(  # noqa: S603
         ["terraform", f"-chdir={folder / 'terraform'}", *arguments],  # noqa: S607
         env=environment,
         capture_output=True,
         text=True,
     )
     if arguments[0] == "init":
-        assert done.returncode == 0, done.stderr
-    return done.stdout
+        assert process.returncode == 0, process.stderr
+    return process.stdout

@@ -96,10 +96,10 @@ def payment(
 ) -> Payment:
     """The first record of a payment."""
     charged: dict[str, Any] = {"gateway": "sparkle", "charge_id": "ch_1"}
-    first = Payment.first(
+    record = Payment.first(
         payment_id, status, request, SUMMARY, TRANSACTION_ID, started_at=STARTED_AT, now=NOW, **charged
     )
-    return replace(first, **changes)
+    return replace(record, **changes)
 
 
 def stored(payment_id: str = "pay-1", **changes: Any) -> Payment:
@@ -108,7 +108,7 @@ def stored(payment_id: str = "pay-1", **changes: Any) -> Payment:
     return payment(payment_id, "stored", **nothing | {"card": SUMMARY} | changes)
 
 
-def shown(payment: Payment, **changes: Any) -> Charge:
+def charge_of(payment: Payment, **changes: Any) -> Charge:
     """The payment's charge as the gateway shows it, if nobody else has moved it."""
     assert payment.amount_minor
     assert payment.currency

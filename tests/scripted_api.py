@@ -61,7 +61,7 @@ class ScriptedApi(ThreadingHTTPServer):
         self.answers = list(answers)
 
     @property
-    def asked(self) -> list[tuple[str, str]]:
+    def routes(self) -> list[tuple[str, str]]:
         return [(call.method, call.path.removeprefix("/v1")) for call in self.calls]
 
 

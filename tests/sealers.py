@@ -55,7 +55,7 @@ def by_chromium(card_data: Mapping[str, str], payment_id: str, key: Mapping[str,
         page = browser.new_page()
         page.route("https://shop.test/**", serve)
         page.goto("https://shop.test/")
-        sealing = "(given) => import('/sealing.mjs').then(({ seal }) => seal(...given))"
+        sealing = "(values) => import('/sealing.mjs').then(({ seal }) => seal(...values))"
         return str(page.evaluate(sealing, [dict(card_data), payment_id, dict(key)]))
 
 

@@ -340,14 +340,14 @@ class Bench:
     def wait_for_end(self, name: str) -> None:
         """Wait until the execution has ended. If a function waits for the execution to be stopped, stop it and wait for
         the function."""
-        arn, held = self._execution_arn(name), ORDERS / f"{name}.held"
+        arn, hold_file = self._execution_arn(name), ORDERS / f"{name}.held"
 
         def ended() -> bool:
             if has_ended(self._states.describe_execution(executionArn=arn)):
                 return True
-            if held.exists():
+            if hold_file.exists():
                 self._states.stop_execution(executionArn=arn, error="Stopped", cause="By hand.")
-                held.unlink()
+                hold_file.unlink()
             self._recorded(payment_of(name))
             return False
 

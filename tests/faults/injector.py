@@ -108,8 +108,8 @@ def poison(event: Event, context: object) -> Any:
 @way
 def twice(event: Event, context: object) -> Any:
     with ThreadPoolExecutor(2) as pool:
-        first, _ = pool.submit(deployed, event, context), pool.submit(deployed, event, context)
-    return first.result()
+        answer, _ = pool.submit(deployed, event, context), pool.submit(deployed, event, context)
+    return answer.result()
 
 
 @way
@@ -134,8 +134,8 @@ def stopped_after(event: Event, context: object) -> None:
 
 def _hold(name: str) -> None:
     """Wait until the execution has been stopped. Whoever stops it removes the file."""
-    held = ORDERS / f"{name}.held"
-    held.touch()
+    hold_file = ORDERS / f"{name}.held"
+    hold_file.touch()
     deadline = time.monotonic() + HOLD_SECONDS
-    while held.exists() and time.monotonic() < deadline:
+    while hold_file.exists() and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -131,8 +131,8 @@ class FaultyFunctions(Functions):
         event = json.loads(payload)
         fault = self.orders.take("Look" if event.get("ask_gateway") is False else _state_of(function))
 
-        def run(then: Callable[[Reply], None] = answered) -> None:
-            self.run(function, payload, timeout_seconds, then)
+        def run(on_reply: Callable[[Reply], None] = answered) -> None:
+            self.run(function, payload, timeout_seconds, on_reply)
 
         def stop(*_: Any) -> None:
             self._clock.after(0, self.stop)
@@ -295,9 +295,9 @@ class Arranged(World):
             self._break("I4: something still goes on after weeks")
         self._look()
         self._repeat()
-        (shown,) = self._shown().values()
-        operations = {each["operation_id"]: each["status"] for each in shown.get("operations", [])}
-        self.settled = operations.get(self.name, "rejected") if self.case.operation else shown["status"]
+        (body,) = self._get_payments().values()
+        operations = {each["operation_id"]: each["status"] for each in body.get("operations", [])}
+        self.settled = operations.get(self.name, "rejected") if self.case.operation else body["status"]
         self.clock.stop()
 
     def _store(self) -> None:
@@ -358,11 +358,11 @@ class Arranged(World):
         if self._customer == "has approved":
             self.orders.place(self.case.orders)
 
-    def _move(self, what: str) -> None:
+    def _move(self, status: str) -> None:
         book = self.book_of(PAYMENT_ID)
         charge = book.find(PAYMENT_ID)
         assert charge
-        match what:
+        match status:
             case "refunded":
                 book.refund(charge.id)
             case "captured":

@@ -101,11 +101,11 @@ def test_a_function_that_runs_again_after_a_refund_changes_nothing(bench: Bench,
 
 
 def test_the_same_input_under_a_new_id_is_another_payment(bench: Bench, driver: Driver) -> None:
-    first, second = driver.paid()["payment_id"], driver.start_by_hand(PAYMENT)
-    bench.wait_for_end(second)
-    for payment_id in (first, second):
+    first_id, second_id = driver.paid()["payment_id"], driver.start_by_hand(PAYMENT)
+    bench.wait_for_end(second_id)
+    for payment_id in (first_id, second_id):
         assert [charge["status"] for charge in driver.charges(payment_id)] == ["captured"]
-    assert list(invariants.broken(driver.stack, [first, second])) == []
+    assert list(invariants.broken(driver.stack, [first_id, second_id])) == []
 
 
 def invoke(driver: Driver, state: str, event: Any) -> Any:

@@ -14,9 +14,9 @@ observed = cache(observe)
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_simulated_fault_ends_as_expected_and_breaks_no_rule(case: Case) -> None:
-    seen = observed(case)
+    observation = observed(case)
     expected: tuple[str, tuple[str, ...], list[str]] = (case.expected, case.expected_charges, [])
-    assert (str(seen.outcome), seen.outcome.charges, seen.broken) == expected
+    assert (str(observation.outcome), observation.outcome.charges, observation.broken) == expected
 
 
 def test_every_fault_strikes_on_the_stack_too_and_at_every_place() -> None:

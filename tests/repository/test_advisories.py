@@ -26,13 +26,13 @@ ADVISORY = {
 @contextmanager
 def osv(advisories: dict[str, Any]) -> Iterator[tuple[str, set[str]]]:
     """A service with these advisories by package. Yields its URL, and the packages that were queried."""
-    asked = set[str]()
+    queried = set[str]()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             name = query["package"]["name"]
-            asked.add(name)
+            queried.add(name)
             body = json.dumps({"vulns": [advisories[name]]} if name in advisories else {}).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
@@ -44,7 +44,7 @@ def osv(advisories: dict[str, Any]) -> Iterator[tuple[str, set[str]]]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/v1/query", asked
+        yield f"http://127.0.0.1:{server.server_port}/v1/query", queried
         server.shutdown()
 
 
@@ -57,23 +57,23 @@ def advisories(url: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_without_an_advisory_it_succeeds_and_has_queried_every_locked_package() -> None:
-    with osv({}) as (url, asked):
-        done = advisories(url)
-    assert done.returncode == 0, done.stderr
-    assert asked >= {"botocore", "cryptography", "pytest", "checkov"}
+    with osv({}) as (url, queried):
+        process = advisories(url)
+    assert process.returncode == 0, process.stderr
+    assert queried >= {"botocore", "cryptography", "pytest", "checkov"}
 
 
 def test_an_advisory_is_named_and_fails() -> None:
     with osv({"urllib3": ADVISORY}) as (url, _):
-        done = advisories(url)
-    assert done.returncode != 0
-    assert "GHSA-test-test-test" in done.stdout
-    assert "An advisory is open" in done.stderr
+        process = advisories(url)
+    assert process.returncode != 0
+    assert "GHSA-test-test-test" in process.stdout
+    assert "An advisory is open" in process.stderr
 
 
 def test_it_fails_if_the_service_does_not_answer() -> None:
     with osv({}) as (url, _):
         pass
-    done = advisories(url)
-    assert done.returncode != 0
-    assert "did not answer" in done.stderr
+    process = advisories(url)
+    assert process.returncode != 0
+    assert "did not answer" in process.stderr

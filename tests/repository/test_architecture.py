@@ -50,7 +50,7 @@ def test_nothing_but_its_own_folders_knows_a_gateway_by_name() -> None:
     adapters, doubles = ROOT / "functions/shared/adapters/gateways", ROOT / "tools/local"
     names = {file.parent.name for file in adapters.glob("*/__init__.py")}
     own = {folder / name for folder in (adapters, doubles) for name in names}
-    known = {
+    mentions = {
         (file.relative_to(ROOT).as_posix(), word)
         for folder in ("bench", "client", "examples", "functions", "tools")
         for file in (ROOT / folder).rglob("*.py")
@@ -59,7 +59,7 @@ def test_nothing_but_its_own_folders_knows_a_gateway_by_name() -> None:
         for word in names.intersection(_words(node))
     }
     # The sandbox that runs if none is named.
-    assert known == {("tools/local/machine.py", "sparkle")}
+    assert mentions == {("tools/local/machine.py", "sparkle")}
 
 
 def _words(node: ast.AST) -> list[str]:

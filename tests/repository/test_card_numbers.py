@@ -38,8 +38,8 @@ def card_numbers(text: str) -> Iterator[tuple[int, str]]:
         # Lock files consist of hashes, and one hash in a few hundred has such a run of digits.
         for run in re.findall(r"\d+(?:[ -]\d+)*", re.sub(r"\bsha256:[0-9a-f]{64}\b", "", content)):
             groups = re.split("[ -]", run)
-            for first, end in combinations(range(len(groups) + 1), 2):
-                number = "".join(groups[first:end])
+            for start, end in combinations(range(len(groups) + 1), 2):
+                number = "".join(groups[start:end])
                 if 12 <= len(number) <= 19 and passes_luhn(number) and brand_of(number):
                     yield line, number
 

@@ -94,7 +94,7 @@ class TestTerraform:
     def test_each_of_our_own_checks_fails_on_its_example_and_on_nothing_else(self, tmp_path: Path) -> None:
         assert CHECKOV.exists(), "make test-all sets up checkov's own environment"
         (tmp_path / "main.tf").write_text(BAD_TERRAFORM)
-        done = run(
+        process = run(
             *(CHECKOV, "--output", "json", "--skip-download", "--framework", "terraform", "--directory", tmp_path),
             # With deletion_protection = false, unlike the variable's default.
             *("--var-file", TERRAFORM / "environments" / "dev.tfvars"),
@@ -102,7 +102,7 @@ class TestTerraform:
         )
         results = {
             outcome: {(check["check_id"], check["resource"]) for check in checks}
-            for outcome, checks in json.loads(done.stdout)["results"].items()
+            for outcome, checks in json.loads(process.stdout)["results"].items()
             if outcome in ("passed_checks", "failed_checks")
         }
         assert results == {
@@ -124,9 +124,9 @@ class TestTerraform:
                 ("CKV2_PAYMENTS_5", "aws_sfn_state_machine.discreet"),
             },
         }
-        assert done.returncode == 1
+        assert process.returncode == 1
         checks = {file: re.search(r"id: (\w+)", file.read_text()) for file in TERRAFORM.glob("checks/*")}
-        assert {found and found[1] for found in checks.values()} == {check for check, _ in results["failed_checks"]}
+        assert {match and match[1] for match in checks.values()} == {check for check, _ in results["failed_checks"]}
 
     def test_every_skipped_check_says_why(self) -> None:
         skips = [
@@ -183,9 +183,9 @@ class TestStateMachine:
         definition = json.loads(json.dumps(PAYMENT))
         spoil(definition)
         (tmp_path / "spoilt.asl.json").write_text(json.dumps(definition))
-        done = run(sys.executable, "-m", "statelint", "--ignore", "URI,FLOAT", tmp_path / "spoilt.asl.json")
-        assert done.returncode == 1
-        assert complaint in done.stdout
+        process = run(sys.executable, "-m", "statelint", "--ignore", "URI,FLOAT", tmp_path / "spoilt.asl.json")
+        assert process.returncode == 1
+        assert complaint in process.stdout
 
 
 class TestOpenApi:
@@ -203,9 +203,9 @@ class TestOpenApi:
         text = (ROOT / "docs" / "openapi.yaml").read_text()
         assert written in text
         (tmp_path / "openapi.yaml").write_text(text.replace(written, misspelt))
-        done = run(Path(sys.executable).with_name("openapi-spec-validator"), tmp_path / "openapi.yaml")
-        assert done.returncode != 0
-        assert complaint in done.stdout
+        process = run(Path(sys.executable).with_name("openapi-spec-validator"), tmp_path / "openapi.yaml")
+        assert process.returncode != 0
+        assert complaint in process.stdout
 
 
 class TestSecrets:
@@ -222,9 +222,9 @@ class TestSecrets:
     )
     def test_a_planted_secret_is_found(self, tmp_path: Path, name: str, text: str) -> None:
         (tmp_path / name).write_text(text)
-        done = run(Path(sys.executable).with_name("detect-secrets-hook"), tmp_path / name)
-        assert done.returncode == 1
-        assert f"{name}:1" in done.stdout
+        process = run(Path(sys.executable).with_name("detect-secrets-hook"), tmp_path / name)
+        assert process.returncode == 1
+        assert f"{name}:1" in process.stdout
 
 
 def test_production_has_a_firewall() -> None:

@@ -40,8 +40,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ".",
     ]
     subprocess.run(build, cwd=ROOT, check=True)
-    (found,) = folder.glob("payments-*.whl")
-    return found
+    (file,) = folder.glob("payments-*.whl")
+    return file
 
 
 @pytest.fixture(scope="module")
@@ -66,29 +66,29 @@ def test_it_has_a_version_and_help(installed: Path) -> None:
 
 
 def test_it_completes_words_for_the_shell(installed: Path) -> None:
-    asked = {"_PAYMENTS_COMPLETE": "complete_bash", "COMP_WORDS": "payments ref", "COMP_CWORD": "1"}
-    assert payments(installed, **asked).stdout.split() == ["refund", "reference"]
+    variables = {"_PAYMENTS_COMPLETE": "complete_bash", "COMP_WORDS": "payments ref", "COMP_CWORD": "1"}
+    assert payments(installed, **variables).stdout.split() == ["refund", "reference"]
 
 
 def test_it_uses_the_named_stack(installed: Path, tmp_path: Path) -> None:
-    done = payments(installed, "get", "a-payment-that-is-not-there", STACK=str(tmp_path / "stack.json"))
-    assert (done.returncode, done.stdout) == (3, "")
-    assert f"There is no {tmp_path / 'stack.json'}" in done.stderr
+    process = payments(installed, "get", "a-payment-that-is-not-there", STACK=str(tmp_path / "stack.json"))
+    assert (process.returncode, process.stdout) == (3, "")
+    assert f"There is no {tmp_path / 'stack.json'}" in process.stderr
 
 
 def test_it_explains_mistakes_in_a_body(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "body.json").write_text("{}")
-    done = payments(installed, "explain", str(tmp_path / "body.json"))
-    assert "one of them is needed" in done.stdout
+    process = payments(installed, "explain", str(tmp_path / "body.json"))
+    assert "one of them is needed" in process.stdout
 
 
 @pytest.mark.parametrize(
     "command", ["up", "demo", "replay x", "plan dev", "cost", "accept local", "picture", "rotate sealing dev", "build"]
 )
 def test_what_needs_the_checkout_says_so_in_one_line(installed: Path, command: str) -> None:
-    done = payments(installed, *command.split())
-    assert done.returncode == 3
-    assert done.stderr == (
+    process = payments(installed, *command.split())
+    assert process.returncode == 3
+    assert process.stderr == (
         "CheckoutError: This needs a checkout of the project: run it there, with make or .venv/bin/payments.\n"
     )
 
@@ -112,10 +112,10 @@ def test_it_depends_on_everything_that_it_imports(installed: Path) -> None:
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
                 imported.add(node.module.partition(".")[0])
-    ours = {folder.name for folder in installed.iterdir()}
+    own_packages = {folder.name for folder in installed.iterdir()}
     # These types are imported only for the type checker.
     others = {name for name in imported if not name.startswith("mypy_boto3_")}
-    others -= set(sys.stdlib_module_names) | ours | OF_A_CHECKOUT
+    others -= set(sys.stdlib_module_names) | own_packages | OF_A_CHECKOUT
     declared = {re.split("[>=<]", each)[0].lower() for each in PROJECT["dependencies"]}
     brought_along = {"botocore": "boto3", "markupsafe": "jinja2", "referencing": "jsonschema", "werkzeug": "flask"}
     distributions = packages_distributions()

@@ -58,8 +58,8 @@ def top_folders() -> set[str]:
 def is_there(path: str, folder: Path = ROOT) -> bool:
     """Whether a path, a glob or `path::test` exists, or the file that it is to be copied from."""
     file, _, test = path.partition("::")
-    found = [*folder.glob(file.rstrip("/")), *folder.glob(f"{file}.example")]
-    return bool(found) and (not test or re.search(rf"def {test}\b", found[0].read_text()) is not None)
+    matches = [*folder.glob(file.rstrip("/")), *folder.glob(f"{file}.example")]
+    return bool(matches) and (not test or re.search(rf"def {test}\b", matches[0].read_text()) is not None)
 
 
 def named_paths(text: str) -> list[str]:
@@ -87,13 +87,13 @@ def complain_of_make(arguments: list[str], *, in_passing: bool) -> str | None:
 
     A target that the text only mentions may lack required variables.
     """
-    done = make(*arguments)
-    if done.returncode and not (in_passing and "*** Say " in done.stderr):
-        return done.stderr.strip()
+    process = make(*arguments)
+    if process.returncode and not (in_passing and "*** Say " in process.stderr):
+        return process.stderr.strip()
     for variable in (argument for argument in arguments if "=" in argument):
         others = make(*(argument for argument in arguments if argument != variable))
         name = variable.partition("=")[0]
-        if (others.stdout, others.stderr) == (done.stdout, done.stderr) and not is_read_by_the_command(name):
+        if (others.stdout, others.stderr) == (process.stdout, process.stderr) and not is_read_by_the_command(name):
             return f"{name} changes nothing"
     return None
 
@@ -107,15 +107,15 @@ def complain_of_aws(arguments: list[str]) -> str | None:
         return f"{service} has no {operation}"
     shape = model.operation_model(name).input_shape
     members = {re.sub(r"(?<!^)(?=[A-Z])", "-", member).lower() for member in (shape.members if shape else {})}
-    given = {word.removeprefix("--") for word in more if word.startswith("--")}
-    unknown = given - members - {"query", "output", "region", "profile"}
+    options = {word.removeprefix("--") for word in more if word.startswith("--")}
+    unknown = options - members - {"query", "output", "region", "profile"}
     return f"{service} {operation} has no {unknown}" if unknown else None
 
 
 def complain_of_payments(arguments: list[str]) -> str | None:
     """The mistake in a call of the command: an unknown subcommand or option."""
-    done = CliRunner().invoke(app, [*arguments, "--help"])
-    return " ".join(re.sub("[│─╭╮╰╯]", "", done.stderr).split()) if done.exit_code else None
+    result = CliRunner().invoke(app, [*arguments, "--help"])
+    return " ".join(re.sub("[│─╭╮╰╯]", "", result.stderr).split()) if result.exit_code else None
 
 
 def complain_of(command: list[str], *, in_passing: bool = False) -> str | None:
@@ -142,9 +142,9 @@ def shell_blocks(page: Document) -> list[Block]:
 def commands() -> Iterator[Any]:
     """Every command that a document shows and no test runs, and the commands in code font in its text."""
     for page in PAGES:
-        shown = [] if str(page) in RUN else shell_blocks(page)
+        blocks = [] if str(page) in RUN else shell_blocks(page)
         mentioned = [Block("sh", None, 0, span) for span in page.code if re.match(r"(make|payments) [a-z]", span)]
-        for block in shown + mentioned:
+        for block in blocks + mentioned:
             for command in block.commands:
                 yield pytest.param(
                     command, block in mentioned, id=f"{page}:{block.line or ''} {' '.join(command)[:60]}"
@@ -208,9 +208,11 @@ def test_every_named_path_exists(page: Document) -> None:
 
 @each_document
 def test_every_name_in_code_font_exists(page: Document) -> None:
-    shown = {word for block in page.blocks if block.file or block.language == "diff" for word in block.text.split()}
+    shown_words = {
+        word for block in page.blocks if block.file or block.language == "diff" for word in block.text.split()
+    }
     names = {span for span in page.code if re.fullmatch(r"\w*[a-zA-Z]\w*", span)}
-    added = {word for text in shown for word in re.findall(r"\w+", text)}
+    added = {word for text in shown_words for word in re.findall(r"\w+", text)}
     assert names - known_words() - NOT_OURS - added == set()
 
 
@@ -223,8 +225,8 @@ def test_every_shown_json_is_valid(page: Document) -> None:
 
 def test_the_readme_links_every_document_and_a_document_shows_each_picture() -> None:
     linked = {link for link in README.links if link.startswith("docs/")}
-    shown = {f"docs/{link}" for page in PAGES if page.path.parent == ROOT / "docs" for link in page.links}
-    pictures = {name for name in shown if name.endswith((".png", ".svg"))}
+    links = {f"docs/{link}" for page in PAGES if page.path.parent == ROOT / "docs" for link in page.links}
+    pictures = {name for name in links if name.endswith((".png", ".svg"))}
     assert {name for name in tracked() if name.startswith("docs/")} - linked - pictures == set()
 
 

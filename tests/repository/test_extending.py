@@ -14,11 +14,11 @@ INDEX = document("extending/README")
 PAGES = ["gateway", "rule", "state"]
 
 
-def run(folder: Path, *command: str, given: str | None = None) -> str:
+def run(folder: Path, *command: str, stdin: str | None = None) -> str:
     shell = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "PYTEST"))}
-    done = subprocess.run(command, cwd=folder, env=shell, input=given, capture_output=True, text=True)
-    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-    return done.stdout
+    process = subprocess.run(command, cwd=folder, env=shell, input=stdin, capture_output=True, text=True)
+    assert process.returncode == 0, f"{command}\n{process.stdout}{process.stderr}"
+    return process.stdout
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def do(block: Block, folder: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(block.text)
     elif block.language == "diff":
-        run(folder, "git", "apply", "-C1", given=block.text)
+        run(folder, "git", "apply", "-C1", stdin=block.text)
     else:
         make = 'make() { command make --old-file .venv/requirements.sha "$@"; }'
         run(folder, "bash", "-euo", "pipefail", "-c", f"{make}\n{block.text}")

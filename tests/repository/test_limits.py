@@ -39,7 +39,7 @@ SCHEDULE = r"rate\((\d+) minutes\)"
 WAITS = [DEFINITIONS["resolve"]["States"][name]["Seconds"] for name in ("WaitFiveMinutes", "WaitAnHour", "WaitADay")]
 
 
-def found(pattern: str, file: str) -> str:
+def extract(pattern: str, file: str) -> str:
     match = re.search(pattern, (ROOT / file).read_text())
     assert match, f"{file} has no {pattern}"
     return match[1]
@@ -50,8 +50,8 @@ def default(variable: str) -> str:
 
 
 def attempts(state: str) -> str:
-    first = PAYMENT["States"][state]["Retry"][0]
-    return f"{first['MaxAttempts'] + 1}, up to {first['MaxDelaySeconds']} seconds apart"
+    retrier = PAYMENT["States"][state]["Retry"][0]
+    return f"{retrier['MaxAttempts'] + 1}, up to {retrier['MaxDelaySeconds']} seconds apart"
 
 
 def longest(field: str) -> str:
@@ -62,7 +62,7 @@ LIMITS = {
     "Idempotency-Key": re.sub(
         r"\[A-Za-z0-9_-\]\{(\d+),(\d+)\}",
         r"\1 to \2 of `A-Z a-z 0-9 _ -`",
-        found(r"\$id = '.+\)(\[\S+)'", "terraform/api/templates/ids.vtl"),
+        extract(r"\$id = '.+\)(\[\S+)'", "terraform/api/templates/ids.vtl"),
     ),
     "amount": f"{FIELDS['amount_minor']['minimum']} to {FIELDS['amount_minor']['maximum']} minor units",
     "merchant_reference": longest("merchant_reference"),
@@ -71,10 +71,10 @@ LIMITS = {
     "sealed card": longest("sealed_card"),
     "metadata": "{} names of {} characters, with texts of {}".format(
         FIELDS["metadata"]["maxProperties"],
-        1 + int(found(r'"\^\[A-Za-z_\]\[A-Za-z0-9_\]\{0,(\d+)\}\$"', "functions/shared/contracts/definitions.json")),
+        1 + int(extract(r'"\^\[A-Za-z_\]\[A-Za-z0-9_\]\{0,(\d+)\}\$"', "functions/shared/contracts/definitions.json")),
         next(iter(FIELDS["metadata"]["patternProperties"].values()))["maxLength"],
     ),
-    "body, with `api_firewall`": f"{1024 * int(found(BODY_LIMIT, 'terraform/waf.tf'))} bytes",
+    "body, with `api_firewall`": f"{1024 * int(extract(BODY_LIMIT, 'terraform/waf.tf'))} bytes",
     "requests over time": f"{default('api_throttling_rate')} a second",
     "requests at once": default("api_throttling_burst"),
     "open operations of a payment": str(MAX_OPERATIONS_IN_RECORD),
@@ -96,14 +96,14 @@ LIMITS = {
     "a process rereads a full count": f"after {velocity.REREAD_AFTER.total_seconds():g} seconds",
     "payments that a card's count recognizes": f"the first {velocity.MAX_REMEMBERED_PAYMENTS} of five minutes",
     "CPU time to parse or to try out a rule": f"{CHECK_TIMEOUT_SECONDS} seconds",
-    "connecting to the gateway": f"{found(GATEWAY_TIMEOUT.format('connect'), 'terraform/variables.tf')} seconds",
-    "the gateway's answer": f"{found(GATEWAY_TIMEOUT.format('read'), 'terraform/variables.tf')} seconds",
+    "connecting to the gateway": f"{extract(GATEWAY_TIMEOUT.format('connect'), 'terraform/variables.tf')} seconds",
+    "the gateway's answer": f"{extract(GATEWAY_TIMEOUT.format('read'), 'terraform/variables.tf')} seconds",
     "attempts of Charge": attempts("Charge"),
     "attempts of Persist": attempts("Persist"),
     "a payment's execution": f"{PAYMENT['TimeoutSeconds']} seconds, then it is resolved",
     "the gateway is asked about a doubt": "after {}, {}, then every {} seconds".format(*WAITS),
     "doubts are counted": (
-        f"every {found(SCHEDULE, 'terraform/eventbridge.tf')} minutes, "
+        f"every {extract(SCHEDULE, 'terraform/eventbridge.tf')} minutes, "
         f"at most {MAX_DOUBTS_COUNTED} in each of {DOUBT_SHARDS} shards"
     ),
     "an execution that ended badly without an event is found": (
@@ -128,22 +128,22 @@ LIMITS = {
     ),
     "a gateway's event is followed": (
         f"after {FRESH.seconds} seconds, at once if its charge is older, and if its payment is still under way, "
-        f"again every {6 * int(found('follow_event_timeout = ([0-9]+)', QUEUE))} seconds, "
-        f"at most {found('follow_event_trials  = ([0-9]+)', QUEUE)} times"
+        f"again every {6 * int(extract('follow_event_timeout = ([0-9]+)', QUEUE))} seconds, "
+        f"at most {extract('follow_event_trials  = ([0-9]+)', QUEUE)} times"
     ),
-    "gateways' events that are followed at once": found("maximum_concurrency = ([0-9]+)", QUEUE),
+    "gateways' events that are followed at once": extract("maximum_concurrency = ([0-9]+)", QUEUE),
     "a webhook's endpoint must be connected to, and go on answering": "within {:g} and {:g} seconds".format(
         *webhooks.TIMEOUTS_SECONDS
     ),
     "an event that a webhook has not accepted is delivered again": (
         "after {}, {}, {}, {}, {}, then every {} seconds, ".format(*dict.fromkeys(PAUSES_SECONDS))
-        + f"{found('deliver_trials  = ([0-9]+)', QUEUE)} times in all"
+        + f"{extract('deliver_trials  = ([0-9]+)', QUEUE)} times in all"
     ),
-    "events that are delivered to a webhook at once": found(
+    "events that are delivered to a webhook at once": extract(
         r"concurrency = optional\(number, ([0-9]+)\)", "terraform/variables.tf"
     ),
     "an event, and a webhook's dead letter, wait in a queue": (
-        f"{int(found('message_retention_seconds += ([0-9]+) # 14 days', QUEUE)) // 86400} days"
+        f"{int(extract('message_retention_seconds += ([0-9]+) # 14 days', QUEUE)) // 86400} days"
     ),
     "earlier events that a webhook has not accepted go along with a later one": f"for {LOOKS_BACK.days} days",
     "what a webhook has accepted is remembered": f"for {events.DELIVERED_RETENTION.days} days",
@@ -180,18 +180,18 @@ def test_every_stated_limit_is_compared_with_the_code() -> None:
 
 def test_the_limits_for_card_testing_are_those_of_the_rules() -> None:
     limits = load_rules().lists["card_testing_limits"]
-    told = {
+    stated = {
         next(name for name in re.findall(r"\w+", above) if name in limits): int(limit)
         for _, limit, above in document("operating").table("Card testing")
     }
-    assert told == limits
+    assert stated == limits
     assert velocity.CARDS_BUCKET.total_seconds() == 20 * 60
     assert "Limits up to 150 can be asked for" in document("operating").text
     assert velocity.EARLIER_BUCKETS * velocity.MAX_ELEMENTS == 150
 
 
 def test_an_event_becomes_a_dead_letter_after_its_last_pause() -> None:
-    assert int(found("deliver_trials  = ([0-9]+)", QUEUE)) == len(PAUSES_SECONDS) + 1
+    assert int(extract("deliver_trials  = ([0-9]+)", QUEUE)) == len(PAUSES_SECONDS) + 1
     assert 3 * 86400 < sum(PAUSES_SECONDS) < 14 * 86400
 
 

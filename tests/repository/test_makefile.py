@@ -12,7 +12,7 @@ from tools.deployment.paths import ROOT
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 
-GIVEN = {
+COMMANDS = {
     "demo": "tools.cli demo",
     "up": "tools.cli up",
     "down": "tools.cli down",
@@ -64,7 +64,7 @@ FROM_THE_ENVIRONMENT = {"STACK", "GATEWAY", "EMULATOR_PORT", "SPARKLE_PORT", "CO
 """Variables that the commands read themselves, and those that a separate target reads."""
 
 FLAGS = {"WATCH", "YES", "RETIRE", "SMALL", "KEEP"}
-VARIABLES = {*re.findall(r"{(\w+)\*?}", " ".join(GIVEN.values())), *FROM_THE_ENVIRONMENT, *FLAGS}
+VARIABLES = {*re.findall(r"{(\w+)\*?}", " ".join(COMMANDS.values())), *FROM_THE_ENVIRONMENT, *FLAGS}
 
 VALUES = {
     "a second command": "x; touch FILE",
@@ -139,14 +139,14 @@ def make(tmp_path: Path) -> Make:
 
 def expected(target: str, value: str) -> list[str]:
     arguments = []
-    for word in GIVEN[target].split():
+    for word in COMMANDS[target].split():
         arguments += value.split() if word.endswith("*}") else [re.sub(r"{\w+}", lambda _: value, word)]
     return arguments
 
 
 def test_every_target_and_every_variable_is_tested() -> None:
     targets = set(re.findall(r"^([a-z-]+):.*##", MAKEFILE, re.MULTILINE))
-    assert targets == set(GIVEN) | OF_THEIR_OWN
+    assert targets == set(COMMANDS) | OF_THEIR_OWN
     described = set(re.findall(r"\b([A-Z][A-Z_]*)=", "".join(re.findall("##.*", MAKEFILE))))
     assert described <= VARIABLES
 
@@ -163,21 +163,23 @@ def test_a_value_reaches_every_command_unchanged(make: Make, name: str, by: str)
     value = VALUES[name].replace("FILE", str(make.touched))
     values = dict.fromkeys(VARIABLES, value)
     if by == "environment":
-        done = make(*GIVEN, **values)
+        process = make(*COMMANDS, **values)
     else:
-        done = make(*GIVEN, *(f"{variable}={value}" for variable in VARIABLES))
-    assert done.returncode == 0, done.stderr
+        process = make(*COMMANDS, *(f"{variable}={value}" for variable in VARIABLES))
+    assert process.returncode == 0, process.stderr
     assert not make.touched.exists()
-    assert make.calls == [expected(target, value) for target in GIVEN]
+    assert make.calls == [expected(target, value) for target in COMMANDS]
     assert {variable: make.environment[variable] for variable in VARIABLES} == values
 
 
 def test_without_values_the_commands_use_their_defaults(make: Make) -> None:
     needs_nothing = [
-        target for target, given in GIVEN.items() if not re.search("{(FUNCTION|ACCOUNT|ENV)}|-- {PAYMENT}", given)
+        target
+        for target, command in COMMANDS.items()
+        if not re.search("{(FUNCTION|ACCOUNT|ENV)}|-- {PAYMENT}", command)
     ]
     assert make(*needs_nothing).returncode == 0
-    bare = [[word for word in GIVEN[target].split() if not re.search("{|^--.", word)] for target in needs_nothing]
+    bare = [[word for word in COMMANDS[target].split() if not re.search("{|^--.", word)] for target in needs_nothing]
     assert make.calls == [
         [*words, "3" if "rest" in words else "2"] if words[-1:] == ["-n"] else words for words in bare
     ]
@@ -207,15 +209,15 @@ def test_a_page_goes_where_the_command_chooses_unless_a_file_is_named(make: Make
     ],
 )
 def test_a_missing_required_variable_is_named(make: Make, target: str, complaint: str) -> None:
-    done = make(*target.split())
-    assert done.returncode == 2
-    assert complaint in done.stderr
+    process = make(*target.split())
+    assert process.returncode == 2
+    assert complaint in process.stderr
 
 
 @pytest.mark.parametrize("by", ["command line", "environment"])
 def test_the_python_for_setup_is_one_command(make: Make, tmp_path: Path, by: str) -> None:
     value = f"{tmp_path}/no python; touch {make.touched}; $(shell touch {make.touched})"
     venv = f"VENV={tmp_path / 'new'}"
-    done = make("setup", venv, f"PYTHON={value}") if by == "command line" else make("setup", venv, PYTHON=value)
-    assert done.returncode == 2
+    process = make("setup", venv, f"PYTHON={value}") if by == "command line" else make("setup", venv, PYTHON=value)
+    assert process.returncode == 2
     assert not make.touched.exists()

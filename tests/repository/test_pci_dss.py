@@ -69,11 +69,11 @@ def test_every_file_that_the_text_names_exists() -> None:
 
 
 def test_every_key_is_in_the_inventory_of_cryptography() -> None:
-    made = re.findall(
+    keys = re.findall(
         r'(\w+)(?:-\$\{generation\}")? =>? \{\n +description .*\n +usage .*\n +spec += "(\w+)"',
         (ROOT / "terraform" / "kms.tf").read_text(),
     )
-    assert len(made) == (ROOT / "terraform" / "kms.tf").read_text().count(" spec ")
+    assert len(keys) == (ROOT / "terraform" / "kms.tf").read_text().count(" spec ")
     listed = DOCUMENT.partition("## Cryptography in use")[2].partition("\n## ")[0].splitlines()
-    for name, spec in made:
+    for name, spec in keys:
         assert [row for row in listed if row.startswith(f"| {name} key |") and f"`{spec}`" in row], name

@@ -68,7 +68,7 @@ def sale(charge: Charge | None) -> dict[str, Any] | None:
     }
 
 
-def asked(body: dict[str, Any]) -> Order:
+def order_of(body: dict[str, Any]) -> Order:
     return Order(body["our"], 0, "", NOW)
 
 
@@ -86,13 +86,13 @@ def twinkle(gateway: FakeGateway) -> Flask:
         good = gateway.verify(body["our"], Card.from_card_data(body["card"]), body["once"])
         return {"our": good.reference, "denied_for": good.decline_code, "trace": good.network_transaction_id}
 
-    def decided(done: Charge | Refused) -> dict[str, Any]:
-        if isinstance(done, Refused):
-            return {"result": "no", "why": REASONS[done.reason]}
-        return {"sale": sale(done)}
+    def decided(result: Charge | Refused) -> dict[str, Any]:
+        if isinstance(result, Refused):
+            return {"result": "no", "why": REASONS[result.reason]}
+        return {"sale": sale(result)}
 
     def undo(body: dict[str, Any]) -> dict[str, Any]:
-        reversal = gateway.reverse(asked(body))
+        reversal = gateway.reverse(order_of(body))
         return {"undone": reversal.result, "sale": sale(reversal.charge)}
 
     def report(body: dict[str, Any]) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def twinkle(gateway: FakeGateway) -> Flask:
         "return": lambda body: decided(
             gateway.refund(body["sale"], minor(body["amount"]), body["currency"], body["our"], body["once"])
         ),
-        "find": lambda body: {"sale": sale(gateway.find_by_reference(asked(body)))},
+        "find": lambda body: {"sale": sale(gateway.find_by_reference(order_of(body)))},
         "show": lambda body: {"sale": sale(gateway.find(body["sale"]))},
         "undo": undo,
         "report": report,

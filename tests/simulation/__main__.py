@@ -39,13 +39,13 @@ def main() -> int:
 
 def play(runs: int, console: Console) -> int:
     """Run this many new seeds. Print the first run that breaks a rule, and return the exit code."""
-    first = random.SystemRandom().randrange(10**9)
-    console.print(f"{runs} runs, seeds {first} to {first + runs - 1}")
+    first_seed = random.SystemRandom().randrange(10**9)
+    console.print(f"{runs} runs, seeds {first_seed} to {first_seed + runs - 1}")
     columns = TextColumn("simulate"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     started, statuses, operations = time.monotonic(), Counter[str](), Counter[str]()
     with Progress(*columns, console=console) as progress, ProcessPoolExecutor(os.cpu_count()) as pool:
         task = progress.add_task("", total=runs)
-        for run in chain.from_iterable(pool.map(_simulate_all, _chunks(first, runs))):
+        for run in chain.from_iterable(pool.map(_simulate_all, _chunks(first_seed, runs))):
             progress.advance(task)
             statuses.update(run.statuses)
             operations.update(run.operations)
@@ -73,9 +73,9 @@ def show(run: Run, console: Console, payments: set[str]) -> None:
         console.print(f"[red]{broken.subject}: {broken.what}[/red]")
 
 
-def _chunks(first: int, runs: int) -> Iterator[range]:
-    for start in range(first, first + runs, CHUNK):
-        yield range(start, min(start + CHUNK, first + runs))
+def _chunks(first_seed: int, runs: int) -> Iterator[range]:
+    for start in range(first_seed, first_seed + runs, CHUNK):
+        yield range(start, min(start + CHUNK, first_seed + runs))
 
 
 def _simulate_all(seeds: range) -> list[Run]:

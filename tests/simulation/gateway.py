@@ -149,9 +149,9 @@ class Book(ChargeBook):
                 moves.append(("sends back a refund of", partial(self.fail_refund, refund.id)))
         if not moves:
             return None
-        what, move = random.choice(moves)
+        verb, move = random.choice(moves)
         move()
-        return what
+        return verb
 
     def contest(self, reference: str, random: Random) -> str | None:
         """Let the cardholder dispute the reference's only charge, or a part of it. Return the dispute's id, or None if
@@ -170,7 +170,7 @@ class Book(ChargeBook):
         if charge and charge.status == "authorized":
             self.expire(charge.id)
 
-    def shown(self, reference: str, before: datetime, charge_id: str | None = None) -> Charge | None:
+    def charge_as_of(self, reference: str, before: datetime, charge_id: str | None = None) -> Charge | None:
         """The charge at that time; among several, the one with this id."""
         self.find(reference)  # reading it makes it expire
         charges = (
@@ -269,31 +269,33 @@ class GatewaySession:
 
     def _answer(self, operation: str, path: str, key: str | None, body: Any, query: Any) -> Answer:
         book = self._book
-        charge_id = book.get(found[0]).id if (found := _CHARGE_ID.search(path)) else ""
+        charge_id = book.get(id_match[0]).id if (id_match := _CHARGE_ID.search(path)) else ""
 
-        def once(schema: str, deed: Callable[[], Answer]) -> Answer:
+        def with_key(schema: str, deed: Callable[[], Answer]) -> Answer:
             check(body, schema)
-            return self._once(str(key), path, body, deed)
+            return self._with_key(str(key), path, body, deed)
 
         match operation:
             case "POST /v1/charges":
-                return once("ChargeRequest", lambda: self._charge(body))
+                return with_key("ChargeRequest", lambda: self._charge(body))
             case "POST /v1/verifications":
-                return once("VerificationRequest", lambda: self._verify(body))
+                return with_key("VerificationRequest", lambda: self._verify(body))
             case "POST /v1/charges/{id}/capture":
-                return once("CaptureRequest", lambda: self._moved(key, book.capture(charge_id, **body)))
+                return with_key("CaptureRequest", lambda: self._moved(key, book.capture(charge_id, **body)))
             case "POST /v1/charges/{id}/void":
-                return once("VoidRequest", lambda: self._moved(key, book.void(charge_id)))
+                return with_key("VoidRequest", lambda: self._moved(key, book.void(charge_id)))
             case "POST /v1/charges/{id}/refunds":
-                return once("RefundRequest", lambda: Answer(201, asdict(self._refund(charge_id, body))))
+                return with_key("RefundRequest", lambda: Answer(201, asdict(self._refund(charge_id, body))))
             case "POST /v1/charges/{id}/cancel_authentication":
                 return Answer(200, asdict(book.cancel_authentication(charge_id)))
             case "GET /v1/charges":
                 check(query, "ByReference")
-                charge = book.shown(query["reference"], self._clock.now() - self._found_after)
+                charge = book.charge_as_of(query["reference"], self._clock.now() - self._found_after)
                 return Answer(200, {"charges": [asdict(charge)] if charge else []})
             case "GET /v1/charges/{id}":
-                charge = book.shown(book.get(charge_id).reference, self._clock.now() - self._shown_after, charge_id)
+                charge = book.charge_as_of(
+                    book.get(charge_id).reference, self._clock.now() - self._shown_after, charge_id
+                )
                 return Answer(200, asdict(charge)) if charge else Answer(404, ChargeNotFound().body())
             case "POST /v1/reversals":
                 check(body, "ByReference")
@@ -343,7 +345,7 @@ class GatewaySession:
             self._clock.after(10 ** self._random.uniform(0, 6), finish)
         return refund
 
-    def _once(self, key: str, path: str, body: Any, deed: Callable[[], Answer]) -> Answer:
+    def _with_key(self, key: str, path: str, body: Any, deed: Callable[[], Answer]) -> Answer:
         keys = self._keys
         if earlier := keys.claim(key, path, body, path):
             return earlier

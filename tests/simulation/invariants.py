@@ -55,7 +55,7 @@ NEXT_OPERATION_STATUSES = {
 
 _NEXT_DISPUTE_STATUSES: dict[str, tuple[str, ...]] = {"open": ("won", "lost"), "won": (), "lost": ()}
 
-_TAKEN = ("captured", "partially_refunded", "refunded")
+_CAPTURED = ("captured", "partially_refunded", "refunded")
 
 SECRETS = {"private_key", "ciphertext", "security_code", "customer_wait", "task_token", "wait_shard"}
 """What an item of the table `ephemeral` has only until the payment ends."""
@@ -111,9 +111,9 @@ def _broken_by_record(old: Record, new: Record) -> Iterator[str]:
     reserved = sum(each["amount_minor"] for each in _open(new) if each["type"] == "refund")
     # A refund or a dispute at the gateway may make earlier reservations too large; the gateway then refuses them.
     reserves_more = any(each["operation_id"] not in earlier for each in _open(new))
-    gone = new["refunded_minor"] + sum(each["amount_minor"] for each in _disputes(new) if each["status"] != "won")
-    if gone + reserved > new["captured_minor"] and reserves_more:
-        yield f"I7: {reserved} is reserved, and {gone} refunded or disputed, of {new['captured_minor']} captured"
+    returned = new["refunded_minor"] + sum(each["amount_minor"] for each in _disputes(new) if each["status"] != "won")
+    if returned + reserved > new["captured_minor"] and reserves_more:
+        yield f"I7: {reserved} is reserved, and {returned} refunded or disputed, of {new['captured_minor']} captured"
     disputes = {each["dispute_id"]: each["status"] for each in _disputes(new)}
     for each in _disputes(old):
         if disputes.get(each["dispute_id"]) not in (each["status"], *_NEXT_DISPUTE_STATUSES[each["status"]]):
@@ -161,11 +161,11 @@ def broken_by_end(execution: Execution, table: Table) -> Iterator[str]:
 
 def _broken_by_remains(execution: Execution, table: Table) -> Iterator[str]:
     item = table.items.get((execution.name, EPHEMERAL), {})
-    kept = SECRETS & item.keys()
+    secrets = SECRETS & item.keys()
     if execution.machine == "store_card" and _kid_of(json.loads(execution.request).get("card_data")) != item.get("kid"):
-        kept -= {"private_key"}  # somebody has asked for a key at the same moment, to which nothing is sealed
-    if kept:
-        yield f"I10: {execution.error or execution.status}, and {sorted(kept)} is kept"
+        secrets -= {"private_key"}  # somebody has asked for a key at the same moment, to which nothing is sealed
+    if secrets:
+        yield f"I10: {execution.error or execution.status}, and {sorted(secrets)} is kept"
     if execution.machine == "payment" and "ended_at" not in item:
         yield f"I10: {execution.error or execution.status}, and nothing keeps its card from coming back"
 
@@ -199,8 +199,8 @@ def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterato
     by_account = _by_account(postings)
     if (in_ledger := by_account.get(f"asset:gateway:{book.gateway}", {})) != at_gateway:
         yield f"I3: the gateway has {at_gateway}, the ledger says {in_ledger}"
-    if held := by_account.get(f"asset:disputed:{book.gateway}"):
-        yield f"I15: no dispute is open, and {held} is left in the account of what is disputed"
+    if disputed := by_account.get(f"asset:disputed:{book.gateway}"):
+        yield f"I15: no dispute is open, and {disputed} is left in the account of what is disputed"
     if others := {name for name in by_account if name.startswith("asset:gateway:")} - {f"asset:gateway:{book.gateway}"}:
         yield f"I12: {book.gateway} has the payment, and {sorted(others)} has postings of it"
 
@@ -251,8 +251,8 @@ def broken_stored_card(execution: Execution, table: Table, erased: Collection[Ke
     """Yield what doesn't hold of a payment's stored card once nothing remains to be done. `erased` cards are gone."""
     record = _plain(table.items.get((f"PAYMENT#{execution.name}", "PAYMENT"), {}))
     token = (record.get("card") or {}).get("token")
-    asked = json.loads(execution.request)
-    wants_it_stored = asked.get("save_card") and record.get("status") != "declined"
+    request = json.loads(execution.request)
+    wants_it_stored = request.get("save_card") and record.get("status") != "declined"
     if execution.status == "SUCCEEDED" and wants_it_stored and not token:
         yield "I11: the card was to be stored, and the record knows no token"
     key = (f"CARD#{token}", "CARD")
@@ -283,7 +283,7 @@ def broken_operation(execution: Execution, paid: Execution | None, table: Table,
     recorded = table.items.get((f"PAYMENT#{request.get('payment_id')}", "PAYMENT"))
     record = _plain(recorded or {})
     operation = next((each for each in record.get("operations", []) if each["operation_id"] == name), None)
-    done = operation is not None and operation["status"] == "succeeded"
+    succeeded = operation is not None and operation["status"] == "succeeded"
     # What a rule denied may be recorded after its execution gave up. Nothing had moved by then, and who asked for an
     # operation was told that there is no payment.
     was_paid = bool(record) and not str(record.get("decline_code")).startswith(SCREENED_PREFIX)
@@ -292,16 +292,16 @@ def broken_operation(execution: Execution, paid: Execution | None, table: Table,
     if was_paid and execution.cause == "PaymentNotFound" and paid and paid.started_at < execution.started_at:
         yield "I8: rejected, as if its payment had not been asked for before it"
     came_back = operation is not None and operation["error"] == "refund_failed"
-    if execution.status == "SUCCEEDED" and not done and not came_back:
+    if execution.status == "SUCCEEDED" and not succeeded and not came_back:
         yield f"I8: {operation and operation['status']}, and the execution succeeded"
     # A late Reserve may have found a payment that did not exist yet.
-    if done and execution.error == "OperationRejected" and execution.cause != "PaymentNotFound":
+    if succeeded and execution.error == "OperationRejected" and execution.cause != "PaymentNotFound":
         yield "I8: succeeded, and the execution says that it was rejected"
-    if book.refunded[name] != (done and request["operation"] == "refund"):
+    if book.refunded[name] != (succeeded and request["operation"] == "refund"):
         yield f"I9: {operation and operation['status']}, and refunded {book.refunded[name]} times"
     # A capture that somebody reversed before we looked has left no trace.
     is_seen = request.get("operation") == "void" or record.get("status") != "voided"
-    if f"{request.get('payment_id')}-{request.get('operation')}-{name}" in book.moved and is_seen and not done:
+    if f"{request.get('payment_id')}-{request.get('operation')}-{name}" in book.moved and is_seen and not succeeded:
         yield f"I9: {operation and operation['status']}, and done at the gateway"
 
 
@@ -315,15 +315,15 @@ def is_shown(body: Record, recorded: Item | None) -> bool:
         operation.setdefault("source", None)  # An operation's default values are not stored.
         for not_shown in ("updated_at", "caller", "pending", "kept_apart"):
             operation.pop(not_shown, None)
-    shown = ("status", "captured_minor", "refunded_minor", "decline_code", "operations", "disputes")
-    return all(body.get(name) == record.get(name) for name in shown)
+    fields = ("status", "captured_minor", "refunded_minor", "decline_code", "operations", "disputes")
+    return all(body.get(name) == record.get(name) for name in fields)
 
 
 def _broken_by_count(record: Record, execution: Execution, table: Table) -> Iterator[str]:
     """Only the gateway's declines are counted, under reference, BIN and caller. Declines that came to light after the
     execution may be counted or not."""
-    this = hashlib.sha256(record["payment_id"].encode()).digest()[:8]
-    times = sum(this in _plain(item).get("declines", ()) for item in table.items.values())
+    payment_hash = hashlib.sha256(record["payment_id"].encode()).digest()[:8]
+    times = sum(payment_hash in _plain(item).get("declines", ()) for item in table.items.values())
     was_declined = record["status"] == "declined" and not str(record.get("decline_code")).startswith("screened:")
     if times != 3 * was_declined and not (was_declined and execution.status != "SUCCEEDED"):
         yield f"I8: {record['status']}, and counted as declined {times} times"
@@ -334,8 +334,8 @@ def _broken_in_the_journal(entries: list[Record], postings: list[Record]) -> Ite
     for number, entry in enumerate(entries, start=1):
         if balance := _net(entry["postings"]):
             yield f"I1: entry {number} is out of balance: {balance}"
-        said = {name: entry.get(name) for name in ("kind", "postings", "source", "reverses")}
-        chained = [previous, entry["pk"].removeprefix("PAYMENT#"), number, entry["posted_at"], said]
+        content = {name: entry.get(name) for name in ("kind", "postings", "source", "reverses")}
+        chained = [previous, entry["pk"].removeprefix("PAYMENT#"), number, entry["posted_at"], content]
         text = json.dumps(chained, sort_keys=True, separators=(",", ":"), default=int)
         if (entry["previous_hash"], entry["hash"]) != (previous, hashlib.sha256(text.encode()).hexdigest()):
             yield f"I1: entry {number} is not what its hash was made of"
@@ -353,10 +353,10 @@ def _broken_at_the_gateway(payment_id: str, charges: list[Charge], book: Book) -
         yield "I7: more is refunded and disputed than was captured"
 
 
-def _broken_by_outcome(record: Record, asked: dict[str, Any], charges: list[Charge], book: Book) -> Iterator[str]:
+def _broken_by_outcome(record: Record, request: dict[str, Any], charges: list[Charge], book: Book) -> Iterator[str]:
     """The gateway's actions match the record and the request."""
     status, statuses = record["status"], [charge.status for charge in charges]
-    done = Counter(each["type"] for each in record["operations"] if each["status"] == "succeeded")
+    succeeded = Counter(each["type"] for each in record["operations"] if each["status"] == "succeeded")
     match status:
         case "reversed":
             if not book.will_refuse(record["payment_id"]):
@@ -372,25 +372,28 @@ def _broken_by_outcome(record: Record, asked: dict[str, Any], charges: list[Char
         case _:
             # The gateway may release an authorization without notifying anybody.
             at_gateway = "voided" if any(charge.void_reason for charge in charges) else status
-            amounts = asked["amount_minor"], asked["currency"], record["captured_minor"], record["refunded_minor"]
-            there = [
+            amounts = request["amount_minor"], request["currency"], record["captured_minor"], record["refunded_minor"]
+            actual = [
                 (each.status, each.amount_minor, each.currency, each.captured_minor, each.refunded_minor)
                 for each in charges
             ]
-            if there != [(at_gateway, *amounts)]:
-                yield f"I3: {status}, and the gateway's charges are {there}"
+            if actual != [(at_gateway, *amounts)]:
+                yield f"I3: {status}, and the gateway's charges are {actual}"
             # Only the gateway voids a captured charge, by reversing it.
-            if asked["capture"] and record["captured_minor"] != (status != "voided") * asked["amount_minor"]:
-                yield f"I9: {record['captured_minor']} are captured of {asked['amount_minor']}"
-            was_captured = status in _TAKEN or (status == "voided" and done["capture"])
-            if (done["capture"], done["void"]) != (was_captured and not asked["capture"], status == "voided"):
-                yield f"I9: {status}, and {dict(done)} were done"
+            if request["capture"] and record["captured_minor"] != (status != "voided") * request["amount_minor"]:
+                yield f"I9: {record['captured_minor']} are captured of {request['amount_minor']}"
+            was_captured = status in _CAPTURED or (status == "voided" and succeeded["capture"])
+            if (succeeded["capture"], succeeded["void"]) != (
+                was_captured and not request["capture"],
+                status == "voided",
+            ):
+                yield f"I9: {status}, and {dict(succeeded)} were done"
     there_disputed = [(each.id, each.status, each.amount_minor) for charge in charges for each in charge.disputes]
     disputes = [(each["dispute_id"], each["status"], each["amount_minor"]) for each in _disputes(record)]
     if disputes != there_disputed and status != "reversed":
         yield f"I15: the gateway's disputes are {there_disputed}, and {disputes} are recorded"
-    if charges and (shown := charges[-1].authentication) != record.get("authentication"):
-        yield f"I13: the customer's authentication is {shown}, and {record.get('authentication')} is recorded"
+    if charges and (authentication := charges[-1].authentication) != record.get("authentication"):
+        yield f"I13: the customer's authentication is {authentication}, and {record.get('authentication')} is recorded"
     refunds = [each for each in record["operations"] if (each["type"], each["status"]) == ("refund", "succeeded")]
     if (total := sum(each["amount_minor"] for each in refunds)) != record["refunded_minor"]:
         yield f"I9: {record['refunded_minor']} are refunded, by refunds of {total}"

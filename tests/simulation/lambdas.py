@@ -64,8 +64,8 @@ class Functions:
 
         def work() -> None:
             reply = self._call(function, payload)
-            said = reply.error or reply.answer.get("status") or reply.answer.get("outcome") or "done"
-            self._tell(f"lambda: {function}: {said}")
+            outcome = reply.error or reply.answer.get("status") or reply.answer.get("outcome") or "done"
+            self._tell(f"lambda: {function}: {outcome}")
             answered(reply)
 
         task = self._clock.start(work)

@@ -61,9 +61,9 @@ class Table:
 
     def update(self, update: dict[str, Any]) -> tuple[bool, Item]:
         """Update or create the item if the condition holds. Return whether it does, and the resulting item."""
-        there = self.items.get(_key(update["Key"]), {})
-        if holds := _holds(update, there):
-            self._write(_updated(update, update["Key"] | there))
+        existing = self.items.get(_key(update["Key"]), {})
+        if holds := _holds(update, existing):
+            self._write(_updated(update, update["Key"] | existing))
         return holds, self.items.get(_key(update["Key"]), {})
 
     def delete(self, delete: dict[str, Any]) -> bool:
@@ -109,18 +109,18 @@ class TableClient:
         return {}
 
     def update_item(self, **request: Any) -> dict[str, Any]:
-        known = {"TableName", "Key", "UpdateExpression", "ConditionExpression", *_RETURNED}
-        _check(request, {*known, "ExpressionAttributeNames", "ExpressionAttributeValues"})
+        parameters = {"TableName", "Key", "UpdateExpression", "ConditionExpression", *_RETURNED}
+        _check(request, {*parameters, "ExpressionAttributeNames", "ExpressionAttributeValues"})
         _check_place(request["TableName"], request["Key"])
         holds, item = self._ask(lambda: self._table.update(request), "UpdateItem")
-        wanted = "ReturnValues" if holds else "ReturnValuesOnConditionCheckFailure"
-        told = wanted in request
-        if told and request[wanted] != _RETURNED[wanted]:
-            raise Unknown(f"{wanted} {request[wanted]}")
+        option = "ReturnValues" if holds else "ReturnValuesOnConditionCheckFailure"
+        returns_item = option in request
+        if returns_item and request[option] != _RETURNED[option]:
+            raise Unknown(f"{option} {request[option]}")
         if not holds:
-            error = _error("ConditionalCheckFailedException") | ({"Item": item} if told else {})
+            error = _error("ConditionalCheckFailedException") | ({"Item": item} if returns_item else {})
             raise ConditionalCheckFailed(error, "UpdateItem")
-        return {"Attributes": item} if told else {}
+        return {"Attributes": item} if returns_item else {}
 
     def delete_item(self, **request: Any) -> dict[str, Any]:
         _check(request, {"TableName", "Key", "ConditionExpression"})
@@ -149,13 +149,13 @@ class TableClient:
 
     def batch_get_item(self, **request: Any) -> dict[str, Any]:
         _check(request, {"RequestItems"})
-        ((table, asked),) = request["RequestItems"].items()
-        _check(asked, {"Keys", "ConsistentRead", *_PROJECTION})
-        for key in asked["Keys"]:
+        ((table, table_request),) = request["RequestItems"].items()
+        _check(table_request, {"Keys", "ConsistentRead", *_PROJECTION})
+        for key in table_request["Keys"]:
             _check_place(table, key)
-        keys = [_key(key) for key in asked["Keys"]]
-        found = self._ask(lambda: [self._table.items[key] for key in keys if key in self._table.items], "BatchGetItem")
-        return {"Responses": {table: [_projected(asked, item) for item in found]}, "UnprocessedKeys": {}}
+        keys = [_key(key) for key in table_request["Keys"]]
+        items = self._ask(lambda: [self._table.items[key] for key in keys if key in self._table.items], "BatchGetItem")
+        return {"Responses": {table: [_projected(table_request, item) for item in items]}, "UnprocessedKeys": {}}
 
     def get_paginator(self, operation: str) -> Any:
         if operation != "query":
@@ -164,8 +164,8 @@ class TableClient:
 
     def _query(self, **request: Any) -> Iterator[dict[str, Any]]:
         """The items of one partition of the table, or of an index (the items with its key), in one page."""
-        known = {"TableName", "KeyConditionExpression", "ExpressionAttributeValues", "ConsistentRead"}
-        _check(request, {*known, *_PROJECTION, "IndexName", "PaginationConfig"})
+        parameters = {"TableName", "KeyConditionExpression", "ExpressionAttributeValues", "ConsistentRead"}
+        _check(request, {*parameters, *_PROJECTION, "IndexName", "PaginationConfig"})
         condition, values = _condition(request["KeyConditionExpression"]), request["ExpressionAttributeValues"]
 
         def items() -> list[Item]:
@@ -187,8 +187,8 @@ class TableClient:
         raise error
 
 
-def _check(given: dict[str, Any], known: set[str]) -> None:
-    if unknown := given.keys() - known:
+def _check(request: dict[str, Any], known: set[str]) -> None:
+    if unknown := request.keys() - known:
         raise Unknown(f"Parameters {unknown}")
 
 
@@ -228,8 +228,8 @@ def _projected(request: dict[str, Any], item: Item) -> Item:
     """The requested attributes that the item has."""
     if "ProjectionExpression" not in request:
         return item
-    wanted = [_named(name, request) for name in request["ProjectionExpression"].split(", ")]
-    return {name: item[name] for name in wanted if name in item}
+    names = [_named(name, request) for name in request["ProjectionExpression"].split(", ")]
+    return {name: item[name] for name in names if name in item}
 
 
 def _updated(update: dict[str, Any], item: Item) -> Item:
@@ -242,12 +242,12 @@ def _updated(update: dict[str, Any], item: Item) -> Item:
     for clause, changes in zip(clauses[::2], clauses[1::2], strict=True):
         for change in re.split(r", (?!:)", changes.strip()):
             match clause:
-                case "SET" if found := _ASSIGNED.fullmatch(change):
-                    name, keeps = found["name"], change.endswith(")")
-                    updated[name] = item[name] if keeps and name in item else values[found["value"]]
-                case "ADD" if found := _ADDED.fullmatch(change):
-                    name = _named(found["name"], update)
-                    updated[name] = _sum(item.get(name), values[found["value"]])
+                case "SET" if parts := _ASSIGNED.fullmatch(change):
+                    name, keeps = parts["name"], change.endswith(")")
+                    updated[name] = item[name] if keeps and name in item else values[parts["value"]]
+                case "ADD" if parts := _ADDED.fullmatch(change):
+                    name = _named(parts["name"], update)
+                    updated[name] = _sum(item.get(name), values[parts["value"]])
                 case "REMOVE" if re.fullmatch(r"\w+", change):
                     updated.pop(change, None)
                 case _:
@@ -255,14 +255,14 @@ def _updated(update: dict[str, Any], item: Item) -> Item:
     return updated
 
 
-def _sum(there: dict[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:
+def _sum(existing: dict[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:
     """The result of ADD on a number or on a set of bytes."""
     ((kind, value),) = more.items()
     match kind:
         case "N":
-            return {"N": str(int((there or {"N": "0"})["N"]) + int(value))}
+            return {"N": str(int((existing or {"N": "0"})["N"]) + int(value))}
         case "BS":
-            return {"BS": sorted({*(there or {"BS": []})["BS"], *value})}
+            return {"BS": sorted({*(existing or {"BS": []})["BS"], *value})}
     raise Unknown(f"ADD of {kind}")
 
 
@@ -271,11 +271,11 @@ def _named(name: str, request: dict[str, Any]) -> str:
     return str(request["ExpressionAttributeNames"][name]) if name.startswith("#") else name
 
 
-def _holds(write: dict[str, Any], there: Item) -> bool:
+def _holds(write: dict[str, Any], existing: Item) -> bool:
     if "ConditionExpression" not in write:
         return True
     expression = re.sub(r"#\w+", lambda name: _named(name[0], write), write["ConditionExpression"])
-    return _condition(expression)(there, write.get("ExpressionAttributeValues", {}))
+    return _condition(expression)(existing, write.get("ExpressionAttributeValues", {}))
 
 
 @cache
@@ -285,7 +285,7 @@ def _condition(expression: str) -> Condition:
     tokens = _TOKEN.findall(expression)
     if "".join(tokens) != re.sub(r"\s", "", expression):
         raise Unknown(expression)
-    return _Reader(expression, tokens).whole()
+    return _Reader(expression, tokens).parse()
 
 
 class _Reader:
@@ -293,19 +293,19 @@ class _Reader:
         self._expression = expression
         self._tokens = tokens
 
-    def whole(self) -> Condition:
-        condition = self._either()
+    def parse(self) -> Condition:
+        condition = self._disjunction()
         if self._tokens:
             raise Unknown(self._expression)
         return condition
 
-    def _either(self) -> Condition:
-        ways = [self._both()]
+    def _disjunction(self) -> Condition:
+        ways = [self._conjunction()]
         while self._next_is("OR"):
-            ways.append(self._both())
+            ways.append(self._conjunction())
         return lambda item, values: any(way(item, values) for way in ways)
 
-    def _both(self) -> Condition:
+    def _conjunction(self) -> Condition:
         parts = [self._single()]
         while self._next_is("AND"):
             parts.append(self._single())
@@ -316,7 +316,7 @@ class _Reader:
             negated = self._single()
             return lambda item, values: not negated(item, values)
         if self._next_is("("):
-            inner = self._either()
+            inner = self._disjunction()
             self._expect(")")
             return inner
         name = self._take()
@@ -339,19 +339,19 @@ class _Reader:
             return lambda item, values: (attribute in item) == (name == "attribute_exists")
         return self._comparison(lambda item: _plain(item[name]) if name in item else None)
 
-    def _comparison(self, left: Callable[[Item], Any]) -> Condition:
+    def _comparison(self, operand: Callable[[Item], Any]) -> Condition:
         """A comparison with a missing attribute never holds."""
         compare, value = self._take(), self._take()
         if compare == "BETWEEN":
             self._expect("AND")
             last = self._take()
             return lambda item, values: (
-                (there := left(item)) is not None and _plain(values[value]) <= there <= _plain(values[last])
+                (attribute := operand(item)) is not None and _plain(values[value]) <= attribute <= _plain(values[last])
             )
         if compare not in _COMPARE or not value.startswith(":"):
             raise Unknown(self._expression)
         return lambda item, values: (
-            (there := left(item)) is not None and _COMPARE[compare](there, _plain(values[value]))
+            (attribute := operand(item)) is not None and _COMPARE[compare](attribute, _plain(values[value]))
         )
 
     def _take(self) -> str:

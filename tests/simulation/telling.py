@@ -234,23 +234,23 @@ class Telling:
         versions = [event.data["version"] for event in recorded]
         if versions != list(range(1, (record["version"] if record else 0) + 1)):
             yield f"I14: version {record and record['version']} is recorded, and these have events: {versions}"
-        told = [event for event in self.accepted if event.subject == payment_id]
-        first = list({event.sequence: event for event in reversed(told)}.values())
-        first = sorted(first, key=told.index)
-        if [event.sequence for event in first] != [event.sequence for event in recorded]:
-            known = [event.sequence for event in first]
-            yield f"I14: {len(recorded)} events are recorded, and the endpoint knows {known}"
-        if any(event.to_cloud_event() != recorded[int(event.sequence) - 1].to_cloud_event() for event in told):
+        accepted = [event for event in self.accepted if event.subject == payment_id]
+        first_arrivals = list({event.sequence: event for event in reversed(accepted)}.values())
+        first_arrivals = sorted(first_arrivals, key=accepted.index)
+        if [event.sequence for event in first_arrivals] != [event.sequence for event in recorded]:
+            sequences = [event.sequence for event in first_arrivals]
+            yield f"I14: {len(recorded)} events are recorded, and the endpoint knows {sequences}"
+        if any(event.to_cloud_event() != recorded[int(event.sequence) - 1].to_cloud_event() for event in accepted):
             yield "I14: the endpoint was told something else than what is recorded"
         if record and recorded:
             last = recorded[-1].data["payment"]
-            shown = ("status", "captured_minor", "refunded_minor", "charge_id", "decline_code", "gateway")
-            if any(last.get(name) != record.get(name) for name in shown):
+            fields = ("status", "captured_minor", "refunded_minor", "charge_id", "decline_code", "gateway")
+            if any(last.get(name) != record.get(name) for name in fields):
                 yield f"I14: the last event is {recorded[-1].type}, and the record is {record['status']}"
         before: Event | None = None
         for event in recorded:
-            if (what := _wrong_type(event, before)) is not None:
-                yield f"I14: version {event.data['version']} is told as {event.type}, and {what}"
+            if (contradiction := _wrong_type(event, before)) is not None:
+                yield f"I14: version {event.data['version']} is told as {event.type}, and {contradiction}"
             before = event
 
     def broken_of_erased(self, token: str) -> Iterator[str]:
@@ -263,9 +263,10 @@ def _wrong_type(event: Event, before: Event | None) -> str | None:
     now, then = event.data["payment"], before.data["payment"] if before else {}
     moved = any(now[name] != then.get(name) for name in ("status", "refunded_minor"))
     failed = [
-        sum(operation["error"] == "refund_failed" for operation in shown.get("operations", ())) for shown in (now, then)
+        sum(operation["error"] == "refund_failed" for operation in payment.get("operations", ()))
+        for payment in (now, then)
     ]
-    disputed = [{each["dispute_id"]: each["status"] for each in shown.get("disputes", ())} for shown in (now, then)]
+    disputed = [{each["dispute_id"]: each["status"] for each in payment.get("disputes", ())} for payment in (now, then)]
     status = f"payment.{now['status']}"
     match event.type:
         case "payment.refund_failed":

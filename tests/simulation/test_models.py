@@ -23,12 +23,12 @@ ITEM: dict[str, Any] = {"pk": {"S": "PAYMENT#a"}, "sk": {"S": "b"}, "version": {
 def ignore(*_: object) -> None: ...
 
 
-def write(condition: str, there: list[dict[str, Any]], **values: dict[str, Any]) -> bool:
+def write(condition: str, existing: list[dict[str, Any]], **values: dict[str, Any]) -> bool:
     """Whether a put with this condition is carried out."""
     table = Table(ignore)
-    assert table.write_all([{"Item": item} for item in there]) == [True] * len(there)
-    given = {"ExpressionAttributeValues": {f":{name}": value for name, value in values.items()}}
-    [holds] = table.write_all([{"Item": ITEM, "ConditionExpression": condition} | given])
+    assert table.write_all([{"Item": item} for item in existing]) == [True] * len(existing)
+    expression_values = {"ExpressionAttributeValues": {f":{name}": value for name, value in values.items()}}
+    [holds] = table.write_all([{"Item": ITEM, "ConditionExpression": condition} | expression_values])
     return holds
 
 
@@ -95,7 +95,7 @@ class TestTable:
         assert table.of("PAYMENT#a") == [ITEM | added | {"version": {"N": "10"}, "seen": {"BS": [b"1", b"2", b"3"]}}]
 
     def test_an_update_returns_the_new_item_and_a_refused_one_the_existing_item(self) -> None:
-        clock, table, told = Clock(datetime(2026, 11, 23, tzinfo=UTC)), Table(ignore), list[Any]()
+        clock, table, returned = Clock(datetime(2026, 11, 23, tzinfo=UTC)), Table(ignore), list[Any]()
         client = TableClient(table, Network(clock, Random(1), Weather(0, {}), ignore))  # noqa: S311
         key = {"pk": {"S": "PAYMENT#a"}, "sk": {"S": "b"}}
 
@@ -110,14 +110,14 @@ class TestTable:
                 ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
-            told.append(answer["Attributes"])
+            returned.append(answer["Attributes"])
             with pytest.raises(ConditionalCheckFailed) as refused:
                 update()
-            told.append(refused.value.response["Item"])  # type: ignore[typeddict-item]
+            returned.append(refused.value.response["Item"])  # type: ignore[typeddict-item]
 
         clock.start(update)
         clock.run(1)
-        assert told == 2 * [key | {"until": {"N": "1"}, "seen": {"BS": [b"1"]}}]
+        assert returned == 2 * [key | {"until": {"N": "1"}, "seen": {"BS": [b"1"]}}]
 
     @pytest.mark.parametrize(
         "expression", ["DELETE a :v", "SET a = b", "SET a = a + :v", "REMOVE a[0]", "SET b = if_not_exists(a, :v)"]
@@ -149,9 +149,12 @@ class TestTable:
         clock, table, read = Clock(datetime(2026, 11, 23, tzinfo=UTC)), Table(ignore), list[Any]()
         table.write_all([{"Item": ITEM}])
         client = TableClient(table, Network(clock, Random(1), Weather(0, {}), ignore))  # noqa: S311
-        asked = {"ProjectionExpression": "sk, #v, #x", "ExpressionAttributeNames": {"#v": "version", "#x": "other"}}
+        projection = {
+            "ProjectionExpression": "sk, #v, #x",
+            "ExpressionAttributeNames": {"#v": "version", "#x": "other"},
+        }
         key = {"pk": ITEM["pk"], "sk": ITEM["sk"]}
-        clock.start(lambda: read.append(client.get_item(TableName="ledger", Key=key, **asked)))
+        clock.start(lambda: read.append(client.get_item(TableName="ledger", Key=key, **projection)))
         assert clock.run(days=1)
         assert read == [{"Item": {"sk": {"S": "b"}, "version": {"N": "9"}}}]
 
@@ -171,10 +174,10 @@ class TestNetwork:
     def test_each_fate_of_a_request_has_its_effect_and_answer(self, fate: Fate, learns: str, deeds: int) -> None:
         clock = Clock(datetime(2026, 11, 23, tzinfo=UTC))
         network = Network(clock, Random(1), Weather(clock.seconds + 1, {fate: 1}), ignore)  # noqa: S311
-        done, learned = list[float](), list[str]()
+        done_at, learned = list[float](), list[str]()
 
         def deed() -> str:
-            done.append(clock.seconds)
+            done_at.append(clock.seconds)
             return "done"
 
         def ask() -> None:
@@ -185,7 +188,7 @@ class TestNetwork:
 
         clock.start(ask)
         assert clock.run(days=2)
-        assert (learned, len(done)) == ([learns], deeds)
+        assert (learned, len(done_at)) == ([learns], deeds)
 
     def test_failures_of_one_service_leave_the_others_alone(self) -> None:
         weather = Weather(1, {"refused": 1}, where="lambda")
@@ -227,10 +230,10 @@ class TestGateway:
     def test_a_challenge_that_is_canceled_can_t_be_passed_and_one_that_was_passed_not_canceled(
         self, passed: bool, ended: str
     ) -> None:
-        clock, asked = Clock(datetime(2026, 11, 23, tzinfo=UTC)), list[str]()
-        book = Book(clock.now, {}, set(), keeps_references=True, challenged=lambda charge: asked.append(charge.id))
+        clock, challenged = Clock(datetime(2026, 11, 23, tzinfo=UTC)), list[str]()
+        book = Book(clock.now, {}, set(), keeps_references=True, challenged=lambda charge: challenged.append(charge.id))
         charge = book.charge("a payment", 1999, "USD", Card.from_number(CHALLENGED_PAN))
-        assert (charge.status, asked) == ("action_required", [charge.id])
+        assert (charge.status, challenged) == ("action_required", [charge.id])
         if passed:
             book.end_challenge(charge.id, passed=True)
         network = Network(clock, Random(1), Weather(0, {}), ignore)  # noqa: S311
@@ -276,7 +279,7 @@ class TestStates:
     def test_a_task_waits_for_its_callback(
         self, answer: Reply, calls_back_after: int | None, ends: str, error: str | None, attempts: int
     ) -> None:
-        clock, tokens, heard = Clock(datetime(2026, 11, 23, tzinfo=UTC)), list[str](), list[bool]()
+        clock, tokens, results = Clock(datetime(2026, 11, 23, tzinfo=UTC)), list[str](), list[bool]()
 
         class Answering(Functions):
             def invoke(self, function: str, payload: str, timeout_seconds: float, answered: Any) -> None:
@@ -297,8 +300,8 @@ class TestStates:
         }
         execution = Execution(machines, "m", {"StartAt": "X", "States": {"X": wait}}, "n", {})
         if calls_back_after:
-            clock.after(calls_back_after, lambda: heard.append(machines.call_back(tokens[0])))
+            clock.after(calls_back_after, lambda: results.append(machines.call_back(tokens[0])))
         assert clock.run(days=1)
         assert (execution.status, execution.error, len(set(tokens))) == (ends, error, attempts)
-        assert heard == ([ends == "SUCCEEDED"] if calls_back_after else [])
+        assert results == ([ends == "SUCCEEDED"] if calls_back_after else [])
         assert machines.waiting == {}

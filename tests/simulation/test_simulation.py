@@ -88,19 +88,19 @@ def test_the_rules_hold_under_any_failures(runs: list[Run]) -> None:
 
 
 def test_the_rules_hold_for_new_seeds() -> None:
-    first = random.SystemRandom().randrange(10**9)
-    for seed in range(first, first + FRESH_SEEDS):
+    first_seed = random.SystemRandom().randrange(10**9)
+    for seed in range(first_seed, first_seed + FRESH_SEEDS):
         run = simulate(seed)
         assert not run.broken, explain(run)
 
 
 def test_every_state_and_every_outcome_is_reached(runs: list[Run]) -> None:
-    told = {what for run in runs for _, _, what in run.trace}
+    steps = {what for run in runs for _, _, what in run.trace}
     # Reconcile only compares a day's sides, and moves no money.
     machines = DEFINITIONS.keys() - {"reconcile"}
     states = {f"{machine}: {state}" for machine in machines for state in DEFINITIONS[machine]["States"]}
     # The rules deny a card that is only stored once many were tried, and these worlds have few.
-    assert states - told <= {"store_card: CardDeclined"}
+    assert states - steps <= {"store_card: CardDeclined"}
     statuses = {status for run in runs for status in run.statuses}
     # Weeks later no doubt is left, and what nobody captured has expired.
     assert statuses == {*get_args(Status), "rejected"} - {"in_doubt", "authorized", "stored"}

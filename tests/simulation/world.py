@@ -370,7 +370,7 @@ class World:
             for function, payload in self.functions.invoked
             if function not in NEVER_REPEATED and not self._is_unrecorded_denial(payload)
         ]
-        shown, books = self._shown(), self._books()
+        bodies, books = self._get_payments(), self._books()
         for function, payload in self.random.sample(invoked, min(4, len(invoked))):
             self.clock.subject = _subject_of(payload)
             self._tell(f"{function} is invoked once more")
@@ -379,13 +379,13 @@ class World:
             if self._books() != books:
                 self._break(f"I8: {function}, invoked once more, changes the books")
                 return
-        self.run.statuses = [body.get("status") for body in shown.values()]
+        self.run.statuses = [body.get("status") for body in bodies.values()]
         self.run.operations = [
             f"{operation['type']} {operation['status']}"
-            for body in shown.values()
+            for body in bodies.values()
             for operation in body.get("operations", [])
         ]
-        if self._shown() != shown:
+        if self._get_payments() != bodies:
             self._break("I8: GET /payments/{payment_id} doesn't say the same again")
 
     def _is_unrecorded_denial(self, payload: str) -> bool:
@@ -405,7 +405,7 @@ class World:
         written = {key: item for key, item in self.table.items.items() if key[0].startswith("PAYMENT#")}
         return written, [book.all() for book in self.books.values()]
 
-    def _shown(self) -> dict[str, Any]:
+    def _get_payments(self) -> dict[str, Any]:
         """What GET /payments/{payment_id} returns for each payment."""
         replies: dict[str, Reply] = {}
         for payment_id in [name for name, execution in self.executions.items() if execution.machine == "payment"]:
@@ -555,7 +555,7 @@ class World:
         """GET /payments/{payment_id}, which says that the payment waits for its customer if it does."""
         waited = self._is_waiting(payment_id)
 
-        def shown(reply: Reply) -> None:
+        def check_status(reply: Reply) -> None:
             if reply.error or reply.answer["statusCode"] != 200:
                 return
             status = json.loads(reply.answer["body"])["status"]
@@ -570,7 +570,7 @@ class World:
                 self._break(f"I13: GET /payments/{{payment_id}} says {status}, and the payment waits for its customer")
 
         payload = json.dumps({"httpMethod": "GET", "pathParameters": {"payment_id": payment_id}})
-        self.functions.run("status", payload, MINUTE, shown)
+        self.functions.run("status", payload, MINUTE, check_status)
 
     def _is_waiting(self, payment_id: str) -> bool:
         """Whether the execution waits for its customer, and everybody can see that."""
@@ -635,8 +635,8 @@ class World:
 
     def _meddle(self, payment_id: str) -> None:
         self.clock.subject = payment_id
-        if what := self.book_of(payment_id).meddle(payment_id, self.random):
-            self._tell(f"somebody {what} the charge at the gateway")
+        if verb := self.book_of(payment_id).meddle(payment_id, self.random):
+            self._tell(f"somebody {verb} the charge at the gateway")
 
     def _contest(self, payment_id: str) -> None:
         """The cardholder disputes the charge, and the bank decides later."""
@@ -743,12 +743,12 @@ class World:
 
     def _describe_execution(self, *, executionArn: str) -> dict[str, Any]:  # noqa: N803
         machine, name = executionArn.rsplit(":", 2)[1:]
-        seen = self._ask_states(
-            "DescribeExecution", lambda: [each for each in self._shown_of(machine) if each["name"] == name]
+        executions = self._ask_states(
+            "DescribeExecution", lambda: [each for each in self._visible_executions(machine) if each["name"] == name]
         )
-        if not seen:
+        if not executions:
             raise DoesNotExist({"Error": {"Code": "ExecutionDoesNotExist"}}, "DescribeExecution")
-        [described] = seen
+        [described] = executions
         return dict(described)
 
     def _list_executions(
@@ -761,8 +761,8 @@ class World:
     ) -> dict[str, Any]:
         """List two executions a page, the last to end first."""
         machine, start = stateMachineArn.rpartition(":")[2], int(nextToken)
-        seen = self._ask_states("ListExecutions", lambda: self._shown_of(machine))
-        listed = [each for each in seen if each["status"] == statusFilter]
+        executions = self._ask_states("ListExecutions", lambda: self._visible_executions(machine))
+        listed = [each for each in executions if each["status"] == statusFilter]
         listed.sort(key=lambda each: each["stopDate"], reverse=True)
         more = {"nextToken": str(start + 2)} if start + 2 < len(listed) else {}
         return {"executions": listed[start : start + 2], **more}
@@ -790,11 +790,11 @@ class World:
         except Refused:
             raise ClientError({"Error": {"Code": "ThrottlingException"}}, operation) from None
 
-    def _shown_of(self, machine: str) -> list[dict[str, Any]]:
+    def _visible_executions(self, machine: str) -> list[dict[str, Any]]:
         """The state machine's executions as they were a moment ago."""
         at = self.clock.now() - self._shown_after
-        there = [each for each in self.executions.values() if each.machine == machine and each.started_at <= at]
-        return [_shown_at(at, each) for each in there]
+        started = [each for each in self.executions.values() if each.machine == machine and each.started_at <= at]
+        return [_shown_at(at, each) for each in started]
 
     def _api_key(self) -> str:
         try:
@@ -859,7 +859,7 @@ class Cipher(FakeCardCipher):
         self._watch = watch
 
     def holds(self, ciphertext: bytes, plaintext: bytes) -> bool:
-        return plaintext == self._kept.get(ciphertext, (b"",))[0]
+        return plaintext == self._plaintexts.get(ciphertext, (b"",))[0]
 
     def encrypt(self, plaintext: bytes, context: dict[str, str]) -> bytes:
         self._watch(plaintext)
@@ -900,16 +900,16 @@ def _ask_kms(network: Network, operation: str) -> None:
 
 def _shown_at(at: datetime, execution: Execution) -> dict[str, Any]:
     """What Step Functions has reported about an execution by then."""
-    known = {"name": execution.name, "input": execution.request, "startDate": execution.started_at}
+    described = {"name": execution.name, "input": execution.request, "startDate": execution.started_at}
     if execution.stopped_at is None or execution.stopped_at > at:
-        return known | {"status": "RUNNING"}
-    known |= {
+        return described | {"status": "RUNNING"}
+    described |= {
         "status": execution.status,
         "stopDate": execution.stopped_at,
         "error": execution.error,
         "cause": execution.cause,
     }
-    return {name: value for name, value in known.items() if value is not None}
+    return {name: value for name, value in described.items() if value is not None}
 
 
 class Silence:
@@ -922,8 +922,8 @@ class Silence:
 
     def __getattr__(self, name: str) -> Any:
         def discard(*args: Any, **more: Any) -> None:
-            if TASK_TOKEN in (said := f"{args} {more}"):
-                self._leaked(f"I13: a task token is logged: {said}")
+            if TASK_TOKEN in (message := f"{args} {more}"):
+                self._leaked(f"I13: a task token is logged: {message}")
 
         return discard
 

@@ -88,8 +88,8 @@ def test_a_holders_name_is_found(encoding: str, before: str, after: str) -> None
 
 @given(texts)
 def test_permitted_card_data_is_no_leak(text: str) -> None:
-    said = f"{text}{CANARY.pan[:6]}******{CANARY.pan[-4:]}{text}"
-    assert leaks([(PLACE, said)], [CANARY, OTHER]) == set()
+    written = f"{text}{CANARY.pan[:6]}******{CANARY.pan[-4:]}{text}"
+    assert leaks([(PLACE, written)], [CANARY, OTHER]) == set()
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ SPOKEN = [
     "#set($context.responseOverride.header.Location = \"/$input.path('$.s')\")",
     "{\n#if(false)\n  a\n#else\n  b\n#end\n}\n#if(false)a#{else}  \n  b#end",
 ]
-SAID = Message(
+MESSAGE = Message(
     json.dumps(
         {
             "s": "text",
@@ -94,10 +94,10 @@ def test_templates_render_alike_whether_an_undefined_reference_is_empty_or_null(
 
 @pytest.mark.parametrize("absent", READINGS)
 def test_every_construct_renders_alike(velocity: Velocity, absent: str | None) -> None:
-    assert_same(velocity, [Job(template, SAID, absent) for template in SPOKEN])
+    assert_same(velocity, [Job(template, MESSAGE, absent) for template in SPOKEN])
 
 
 def test_velocity_renders_as_aws_was_seen_to(velocity: Velocity) -> None:
-    seen = facts("mapping_templates")["rendered"]
-    rendered = [velocity(Job(each["template"], Message(json.dumps(each["payload"])))).text for each in seen]
-    assert rendered == [each["text"] for each in seen]
+    cases = facts("mapping_templates")["rendered"]
+    rendered = [velocity(Job(each["template"], Message(json.dumps(each["payload"])))).text for each in cases]
+    assert rendered == [each["text"] for each in cases]

@@ -11,8 +11,8 @@ def samples(*values: float) -> Samples:
 
 
 def test_samples_have_a_median_a_minimum_and_a_maximum() -> None:
-    taken = samples(3, 1, 2, 10)
-    assert (taken.median, taken.minimum, taken.maximum) == (2.5, 1, 10)
+    measured = samples(3, 1, 2, 10)
+    assert (measured.median, measured.minimum, measured.maximum) == (2.5, 1, 10)
 
 
 @pytest.mark.parametrize(("percent", "value"), [(1, 1), (50, 50), (99, 99), (100, 100)])
@@ -21,7 +21,7 @@ def test_a_percentile_is_the_nearest_rank(percent: float, value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "figure", "holds", "shown"),
+    ("target", "figure", "holds", "text"),
     [
         (Target("ratio", 1.5), 1.5, True, "≤ 1.5 ×"),
         (Target("ratio", 1.4), 1.5, False, "≤ 1.4 ×"),
@@ -32,9 +32,9 @@ def test_a_percentile_is_the_nearest_rank(percent: float, value: float) -> None:
         (Target("ratio", 1.6, at_least=True), 1.5, False, "≥ 1.6 ×"),
     ],
 )
-def test_a_row_compares_its_medians_with_its_target(target: Target, figure: float, holds: bool, shown: str) -> None:
+def test_a_row_compares_its_medians_with_its_target(target: Target, figure: float, holds: bool, text: str) -> None:
     row = Row("start", "ms", samples(1, 3, 9), samples(1, 2, 30), target)
-    assert (row.figure, row.holds, str(target)) == (figure, holds, shown)
+    assert (row.figure, row.holds, str(target)) == (figure, holds, text)
 
 
 def test_a_row_without_a_target_is_never_missed() -> None:

@@ -28,9 +28,9 @@ def written(console: Console) -> str:
 def test_a_section_is_shown_with_its_floor(console: Console) -> None:
     section = Section("Start", "a bare process", [FAST, SLOW], [Count("calls", 3, 2, "two are needed")], ["Warm."])
     report.show(section, console)
-    shown = written(console)
+    output = written(console)
     for part in ("Start, against a bare process", "≤ 1.15 ×", "1.10", "✓", "missed", "two are needed", "Warm."):
-        assert part in shown
+        assert part in output
 
 
 def test_the_verdict_names_what_was_missed_and_fails_only_on_a_wrong_count(console: Console) -> None:
@@ -43,9 +43,9 @@ def test_the_verdict_names_what_was_missed_and_fails_only_on_a_wrong_count(conso
 
 def test_all_samples_are_kept(tmp_path: Path) -> None:
     report.save([Section("Start", "a bare process", [FAST])], {"cores": 2}, tmp_path / "bench.json")
-    kept = json.loads((tmp_path / "bench.json").read_text())
-    [row] = kept["sections"][0]["rows"]
-    assert kept["machine"] == {"cores": 2}
+    saved = json.loads((tmp_path / "bench.json").read_text())
+    [row] = saved["sections"][0]["rows"]
+    assert saved["machine"] == {"cores": 2}
     assert row["measured"] == {"median": 1.1, "min": 1.0, "max": 1.2, "samples": [1.0, 1.2, 1.1]}
     assert (row["figure"], row["holds"], row["floor"]["median"]) == (1.1, True, 1.0)
 
@@ -53,9 +53,9 @@ def test_all_samples_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("log_x", [False, True])
 def test_curves_are_drawn_deterministically(tmp_path: Path, log_x: bool) -> None:
     chart = Chart(CHART.file, CHART.title, CHART.x, CHART.y, CHART.curves, log_x)
-    first = report.draw(chart, tmp_path).read_text()
-    assert (tmp_path / "growth.svg").read_text() == first == report.draw(chart, tmp_path).read_text()
-    assert first.count('<g id="line2d_') > len(CHART.curves)
+    svg = report.draw(chart, tmp_path).read_text()
+    assert (tmp_path / "growth.svg").read_text() == svg == report.draw(chart, tmp_path).read_text()
+    assert svg.count('<g id="line2d_') > len(CHART.curves)
 
 
 def test_the_machine_is_described() -> None:

@@ -54,7 +54,7 @@ NO_SUCH_CARD = (404, {"error": {"code": "card_not_found", "message": "There is n
 FORBIDDEN = (403, {"error": {"code": "forbidden", "message": "The request is not signed."}})
 
 
-def shown(status: str = "captured", **changes: Any) -> tuple[int, dict[str, Any]]:
+def payment_answer(status: str = "captured", **changes: Any) -> tuple[int, dict[str, Any]]:
     """The body of GET /payments/{payment_id}."""
     payment = {
         "payment_id": KEY,
@@ -76,10 +76,10 @@ def shown(status: str = "captured", **changes: Any) -> tuple[int, dict[str, Any]
     return 200, payment | changes
 
 
-def asked() -> tuple[int, dict[str, Any]]:
+def waiting_answer() -> tuple[int, dict[str, Any]]:
     """The body of GET /payments/{payment_id} while the customer is asked."""
     next_action = {"type": "redirect", "url": CHALLENGE_URL}
-    return shown("action_required", next_action=next_action, action_required_since="2026-11-23T09:00:00.000Z")
+    return payment_answer("action_required", next_action=next_action, action_required_since="2026-11-23T09:00:00.000Z")
 
 
 def operation(**changes: Any) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def test_a_payment_by_a_stored_card_sends_only_the_token(api: ScriptedApi, payme
 
 def test_a_payment_of_the_merchants_says_so_and_why(api: ScriptedApi, payments: PaymentsClient) -> None:
     by: dict[str, Any] = {"initiator": "merchant", "reason": "recurring"}
-    api.script(STARTED, shown(**by))
+    api.script(STARTED, payment_answer(**by))
     pay(payments, card=None, token=TOKEN, **by)
     assert api.calls[0].json == {"amount_minor": 1999, "currency": "USD", "token": TOKEN, "capture": True} | by
     payment = payments.payment(KEY)
@@ -135,14 +135,14 @@ def test_a_payment_of_the_merchants_says_so_and_why(api: ScriptedApi, payments: 
 def test_a_payment_says_what_is_asked_of_the_customers_bank_and_where_the_customer_comes_back_to(
     api: ScriptedApi, payments: PaymentsClient
 ) -> None:
-    asked = {"return_url": "https://shop.test/orders/1001", "three_d_secure": "required", "exemption": "low_value"}
+    options = {"return_url": "https://shop.test/orders/1001", "three_d_secure": "required", "exemption": "low_value"}
     api.script(STARTED)
-    pay(payments, **asked)
-    assert {name: api.calls[0].json[name] for name in asked} == asked
+    pay(payments, **options)
+    assert {name: api.calls[0].json[name] for name in options} == options
 
 
 def test_waiting_ends_when_the_customer_is_asked_and_says_where(api: ScriptedApi, payments: PaymentsClient) -> None:
-    api.script(shown("processing"), asked())
+    api.script(payment_answer("processing"), waiting_answer())
     payment = payments.wait(KEY)
     assert (payment.status, payment.next_action) == ("action_required", NextAction("redirect", CHALLENGE_URL))
     assert payment.action_required_since == datetime(2026, 11, 23, 9, tzinfo=UTC)
@@ -151,17 +151,20 @@ def test_waiting_ends_when_the_customer_is_asked_and_says_where(api: ScriptedApi
 def test_waiting_for_the_customer_goes_on_until_the_payment_has_ended(
     api: ScriptedApi, payments: PaymentsClient, time: FakeTime
 ) -> None:
-    api.script(asked(), asked(), shown("processing"), shown("captured"))
+    api.script(waiting_answer(), waiting_answer(), payment_answer("processing"), payment_answer("captured"))
     assert payments.wait(KEY, for_customer=True).status == "captured"
     assert time.slept == sorted(time.slept)
     assert len(time.slept) == 3
-    api.script(*[asked()] * 100)
+    api.script(*[waiting_answer()] * 100)
     with pytest.raises(StillProcessing, match="is still action_required after 30 s"):
         payments.wait(KEY, for_customer=True, timeout_seconds=30)
 
 
 def test_a_payment_shows_what_became_of_3_d_secure(api: ScriptedApi, payments: PaymentsClient) -> None:
-    api.script(shown(authentication={"result": "authenticated", "version": "2.2.0", "liability_shift": True}), shown())
+    api.script(
+        payment_answer(authentication={"result": "authenticated", "version": "2.2.0", "liability_shift": True}),
+        payment_answer(),
+    )
     assert payments.payment(KEY).authentication == Authentication("authenticated", "2.2.0", True)
     assert payments.payment(KEY).authentication is None
 
@@ -169,7 +172,7 @@ def test_a_payment_shows_what_became_of_3_d_secure(api: ScriptedApi, payments: P
 def test_a_payment_shows_what_is_disputed(api: ScriptedApi, payments: PaymentsClient) -> None:
     dispute = {"dispute_id": "dp_1", "status": "lost", "amount_minor": 700, "reason": "fraudulent"}
     times = {"opened_at": "2026-11-23T09:00:00.000Z", "ended_at": "2026-11-24T09:00:00.000Z"}
-    api.script(shown(disputes=[dispute | times | {"more": 1}], disputed_minor=700), shown())
+    api.script(payment_answer(disputes=[dispute | times | {"more": 1}], disputed_minor=700), payment_answer())
     payment = payments.payment(KEY)
     [lost] = payment.disputes
     assert (payment.disputed_minor, lost.status, lost.ended_at) == (700, "lost", datetime(2026, 11, 24, 9, tzinfo=UTC))
@@ -189,9 +192,9 @@ def test_a_call_without_a_key_gets_a_new_key(api: ScriptedApi, payments: Payment
     api.script(STARTED, STARTED)
     pay(payments, idempotency_key=None)
     pay(payments, idempotency_key=None)
-    first, second = (call.headers["Idempotency-Key"] for call in api.calls)
-    assert first != second
-    assert re.fullmatch("[A-Za-z0-9_-]{16,64}", first)
+    first_key, second_key = (call.headers["Idempotency-Key"] for call in api.calls)
+    assert first_key != second_key
+    assert re.fullmatch("[A-Za-z0-9_-]{16,64}", first_key)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +267,7 @@ def test_a_refusal_is_raised_at_once_as_its_own_error(
 
 
 def test_a_key_used_before_gives_its_payment(api: ScriptedApi, payments: PaymentsClient) -> None:
-    api.script(HANG_UP, EXISTS, NO_SUCH_PAYMENT, shown("declined", decline_code="do_not_honor"))
+    api.script(HANG_UP, EXISTS, NO_SUCH_PAYMENT, payment_answer("declined", decline_code="do_not_honor"))
     payment = pay(payments)
     assert (payment.status, payment.decline_code) == ("declined", "do_not_honor")
 
@@ -273,10 +276,10 @@ def test_a_key_used_before_gives_its_payment(api: ScriptedApi, payments: Payment
 def test_a_key_of_another_payment_never_returns_that_payment(
     api: ScriptedApi, payments: PaymentsClient, other: dict[str, Any]
 ) -> None:
-    api.script(EXISTS, shown(**other))
+    api.script(EXISTS, payment_answer(**other))
     with pytest.raises(KeyUsedForAnother):
         pay(payments)
-    api.script(EXISTS, shown())
+    api.script(EXISTS, payment_answer())
     with pytest.raises(KeyUsedForAnother):
         payments.store_card(SEALED, idempotency_key=KEY)
 
@@ -284,7 +287,7 @@ def test_a_key_of_another_payment_never_returns_that_payment(
 def test_waiting_ends_when_the_payment_is_no_longer_processing(
     api: ScriptedApi, payments: PaymentsClient, time: FakeTime
 ) -> None:
-    api.script(NO_SUCH_PAYMENT, shown("processing"), shown("processing"), shown("in_doubt"))
+    api.script(NO_SUCH_PAYMENT, payment_answer("processing"), payment_answer("processing"), payment_answer("in_doubt"))
     assert payments.wait(KEY).status == "in_doubt"
     assert time.slept == sorted(time.slept)
     assert len(time.slept) == 3
@@ -293,11 +296,11 @@ def test_waiting_ends_when_the_payment_is_no_longer_processing(
 def test_a_wait_is_one_call_which_the_api_answers_when_the_payment_has_ended(
     api: ScriptedApi, payments: PaymentsClient, time: FakeTime
 ) -> None:
-    api.script(shown("captured"), shown("declined"), shown("captured"))
+    api.script(payment_answer("captured"), payment_answer("declined"), payment_answer("captured"))
     assert payments.wait(KEY).status == "captured"
     assert payments.payment(KEY, wait_seconds=25).status == "declined"
     assert payments.payment(KEY).status == "captured"
-    assert api.asked == [("GET", f"/payments/{KEY}{query}") for query in ("?wait=20", "?wait=25", "")]
+    assert api.routes == [("GET", f"/payments/{KEY}{query}") for query in ("?wait=20", "?wait=25", "")]
     assert time.slept == []
 
 
@@ -311,7 +314,7 @@ def test_the_read_timeout_exceeds_the_requested_wait(
         return send(session, *call, **options)
 
     monkeypatch.setattr(requests.Session, "request", request)
-    api.script(*[shown("captured")] * 5)
+    api.script(*[payment_answer("captured")] * 5)
     payments.payment(KEY)
     payments.payment(KEY, wait_seconds=25)
     payments.wait(KEY)
@@ -323,16 +326,16 @@ def test_the_read_timeout_exceeds_the_requested_wait(
 def test_an_api_that_does_not_wait_is_polled_with_growing_pauses(
     api: ScriptedApi, payments: PaymentsClient, time: FakeTime
 ) -> None:
-    api.script(*[shown("processing")] * 8, shown("captured"))
+    api.script(*[payment_answer("processing")] * 8, payment_answer("captured"))
     assert payments.wait(KEY, timeout_seconds=10).status == "captured"
     assert time.slept == sorted(time.slept)
-    waits = [int(path.rpartition("=")[2]) for _, path in api.asked]
+    waits = [int(path.rpartition("=")[2]) for _, path in api.routes]
     assert waits == sorted(waits, reverse=True)
     assert waits[0] == 9
 
 
 def test_waiting_ends_at_its_timeout(api: ScriptedApi, payments: PaymentsClient, time: FakeTime) -> None:
-    api.script(*[shown("processing")] * 100)
+    api.script(*[payment_answer("processing")] * 100)
     with pytest.raises(StillProcessing):
         payments.wait(KEY, timeout_seconds=30)
     assert 28 <= time.now <= 30
@@ -346,23 +349,23 @@ def test_waiting_ends_at_its_timeout(api: ScriptedApi, payments: PaymentsClient,
 def test_waiting_survives_temporary_errors(
     api: ScriptedApi, payments: PaymentsClient, time: FakeTime, trouble: tuple[int, Any] | None
 ) -> None:
-    api.script(shown("processing"), *[trouble] * 9, shown("captured"))
+    api.script(payment_answer("processing"), *[trouble] * 9, payment_answer("captured"))
     assert payments.wait(KEY).status == "captured"
     assert 5 < time.now < 60
     api.script(*[trouble] * 9, shown_operation())
     assert payments.wait_for_operation(KEY, "refund-1-of-order-1001").status == "succeeded"
 
 
-@pytest.mark.parametrize(("trouble", "told"), [(BUSY, "HTTP 429"), (BROKEN, "HTTP 502"), (HANG_UP, "ConnectionError")])
+@pytest.mark.parametrize(("trouble", "cause"), [(BUSY, "HTTP 429"), (BROKEN, "HTTP 502"), (HANG_UP, "ConnectionError")])
 def test_waiting_during_lasting_errors_times_out_and_reports_the_last_payment(
-    api: ScriptedApi, payments: PaymentsClient, time: FakeTime, trouble: tuple[int, Any] | None, told: str
+    api: ScriptedApi, payments: PaymentsClient, time: FakeTime, trouble: tuple[int, Any] | None, cause: str
 ) -> None:
-    api.script(shown("processing"), *[trouble] * 100)
-    with pytest.raises(StillProcessing, match=f"{KEY} was processing when it was last seen.*{told} at the last of"):
+    api.script(payment_answer("processing"), *[trouble] * 100)
+    with pytest.raises(StillProcessing, match=f"{KEY} was processing when it was last seen.*{cause} at the last of"):
         payments.wait(KEY, timeout_seconds=30)
     assert time.now == pytest.approx(30)
     api.script(*[trouble] * 100)
-    with pytest.raises(TooManyRequests if trouble is BUSY else NoAnswer, match=told):
+    with pytest.raises(TooManyRequests if trouble is BUSY else NoAnswer, match=cause):
         payments.wait(KEY, timeout_seconds=30)
     assert time.now == pytest.approx(60)
     assert len(api.calls) < 60
@@ -399,16 +402,16 @@ def test_a_retry_after_of_minutes_is_raised_unless_the_timeout_allows_it(
     with pytest.raises(TooManyRequests):
         pay(payments)
     assert time.slept == []
-    api.script(BUSY, shown())
+    api.script(BUSY, payment_answer())
     assert payments.wait(KEY).status == "captured"
     assert time.slept == [45]
 
 
-@pytest.mark.parametrize("asked", ["-1", "soon", "1.5", "", "٣", "Fri, 99 Foo 2026"])
+@pytest.mark.parametrize("header", ["-1", "soon", "1.5", "", "٣", "Fri, 99 Foo 2026"])
 def test_an_invalid_retry_after_is_replaced_by_the_clients_own_pause(
-    api: ScriptedApi, payments: PaymentsClient, time: FakeTime, asked: str
+    api: ScriptedApi, payments: PaymentsClient, time: FakeTime, header: str
 ) -> None:
-    api.headers = {"Retry-After": asked.encode().decode("latin-1")}
+    api.headers = {"Retry-After": header.encode().decode("latin-1")}
     api.script(BUSY, STARTED)
     pay(payments)
     assert [pause <= 0.4 for pause in time.slept] == [True]
@@ -419,7 +422,7 @@ def test_a_wrong_clock_is_corrected_by_the_apis_date(
     api: ScriptedApi, payments: PaymentsClient, time: FakeTime, off: float
 ) -> None:
     api.clock = off
-    api.script(STARTED, shown(), shown())
+    api.script(STARTED, payment_answer(), payment_answer())
     pay(payments)
     assert len(api.calls) == 2
     assert {call.headers["Idempotency-Key"] for call in api.calls} == {KEY}
@@ -446,7 +449,7 @@ def test_forty_threads_keep_their_connections(
     api: ScriptedApi, payments: PaymentsClient, everything_logged: pytest.LogCaptureFixture
 ) -> None:
     api.gate = threading.Barrier(40, timeout=30)
-    api.script(*[shown()] * 80)
+    api.script(*[payment_answer()] * 80)
     slow = PaymentsClient(api.url, "us-east-1", Credentials("AKIDEXAMPLE", "secret"))
     with ThreadPoolExecutor(40) as pool:
         assert {payment.status for payment in pool.map(slow.payment, [KEY] * 80)} == {"captured"}
@@ -455,7 +458,7 @@ def test_forty_threads_keep_their_connections(
 
 def test_a_payment_has_the_contracts_fields_and_ignores_others(api: ScriptedApi, payments: PaymentsClient) -> None:
     later: dict[str, Any] = {"loyalty_points": 3}
-    api.script(shown(**later, card=SUMMARY.to_dict() | later, operations=[operation(**later)]))
+    api.script(payment_answer(**later, card=SUMMARY.to_dict() | later, operations=[operation(**later)]))
     payment = payments.payment(KEY)
     assert payment.card is not None
     assert (payment.card.token, payment.card.last4) == (TOKEN, "4242")
@@ -508,7 +511,7 @@ def test_an_operation_is_started_under_its_own_key_and_followed_to_its_end(
     ended = payments.wait_for_operation(KEY, started.operation_id)
     assert (ended.status, ended.error) == ("rejected", "invalid_state")
     assert (
-        api.asked
+        api.routes
         == [("POST", f"/payments/{KEY}/{path}")] * 2
         + [("GET", f"/payments/{KEY}/operations/refund-1-of-order-1001?wait=20")] * 3
     )
@@ -577,11 +580,11 @@ def test_a_card_is_stored_shown_and_erased(api: ScriptedApi, payments: PaymentsC
     payments.erase_card(TOKEN)
     payments.erase_card(TOKEN)
     assert api.calls[0].json == {"card_data": SEALED}
-    assert api.asked == [("POST", "/cards"), ("GET", f"/cards/{TOKEN}"), *[("DELETE", f"/cards/{TOKEN}")] * 2]
+    assert api.routes == [("POST", "/cards"), ("GET", f"/cards/{TOKEN}"), *[("DELETE", f"/cards/{TOKEN}")] * 2]
 
 
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "message"),
     [
         (lambda payments: pay(payments, amount_minor=Decimal(1999)), "amount_minor must be of the type int"),
         (lambda payments: pay(payments, amount_minor=1999.0), "amount_minor must be of the type int"),
@@ -608,9 +611,9 @@ def test_a_card_is_stored_shown_and_erased(api: ScriptedApi, payments: PaymentsC
     ],
 )
 def test_a_value_of_a_wrong_type_is_not_sent_and_the_field_is_named(
-    api: ScriptedApi, payments: PaymentsClient, call: Callable[[PaymentsClient], object], told: str
+    api: ScriptedApi, payments: PaymentsClient, call: Callable[[PaymentsClient], object], message: str
 ) -> None:
-    with pytest.raises(NotSent, match=told) as refused:
+    with pytest.raises(NotSent, match=message) as refused:
         call(payments)
     assert PAN not in str(refused.value)
     assert api.calls == []
@@ -625,17 +628,17 @@ def test_a_space_in_a_query_is_signed_as_it_is_sent() -> None:
 
 
 def test_a_search_goes_from_page_to_page_as_far_as_it_is_read(api: ScriptedApi, payments: PaymentsClient) -> None:
-    older = {"payments": [shown("declined")[1]], "next_cursor": None}
-    api.script((200, {"payments": [shown()[1]], "next_cursor": "b2xkZXI"}), (200, older))
+    older = {"payments": [payment_answer("declined")[1]], "next_cursor": None}
+    api.script((200, {"payments": [payment_answer()[1]], "next_cursor": "b2xkZXI"}), (200, older))
     until = datetime(2026, 11, 29, tzinfo=UTC)
-    found = payments.search(merchant_reference="order 1/ä&x", since=date(2026, 11, 1), until=until)
+    results = payments.search(merchant_reference="order 1/ä&x", since=date(2026, 11, 1), until=until)
     assert api.calls == []
-    assert next(found).status == "captured"
+    assert next(results).status == "captured"
     assert len(api.calls) == 1
-    assert [payment.status for payment in found] == ["declined"]
-    asked = [dict(parse_qsl(urlsplit(call.path).query)) for call in api.calls]
+    assert [payment.status for payment in results] == ["declined"]
+    queries = [dict(parse_qsl(urlsplit(call.path).query)) for call in api.calls]
     criteria = {"merchant_reference": "order 1/ä&x", "from": "2026-11-01", "to": "2026-11-29T00:00:00+00:00"}
-    assert asked == [criteria, criteria | {"cursor": "b2xkZXI"}]
+    assert queries == [criteria, criteria | {"cursor": "b2xkZXI"}]
     assert "order%201" in api.calls[0].path  # SigV4 knows no + for a space
 
 
@@ -643,7 +646,7 @@ CARD_IN_TEXT = f"paid by {UNLISTED_PAN[:4]}.{UNLISTED_PAN[4:]}"
 
 
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "message"),
     [
         (lambda payments: pay(payments, merchant_reference=CARD_IN_TEXT), "merchant_reference"),
         (lambda payments: pay(payments, description=CARD_IN_TEXT), "description"),
@@ -677,9 +680,9 @@ CARD_IN_TEXT = f"paid by {UNLISTED_PAN[:4]}.{UNLISTED_PAN[4:]}"
     ],
 )
 def test_a_misplaced_card_number_or_a_broken_rule_is_not_sent_and_the_field_is_named(
-    api: ScriptedApi, payments: PaymentsClient, call: Callable[[PaymentsClient], object], told: str
+    api: ScriptedApi, payments: PaymentsClient, call: Callable[[PaymentsClient], object], message: str
 ) -> None:
-    with pytest.raises(NotSent, match=told) as refused:
+    with pytest.raises(NotSent, match=message) as refused:
         call(payments)
     assert not re.search("[0-9]{4}", str(refused.value))
     assert api.calls == []

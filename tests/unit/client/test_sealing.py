@@ -38,10 +38,10 @@ def pem(key: Any) -> str:
     return str(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode())
 
 
-OURS, ANOTHER = (pem(rsa.generate_private_key(65537, 2048)) for _ in range(2))
+PEM, OTHER_PEM = (pem(rsa.generate_private_key(65537, 2048)) for _ in range(2))
 SMALL = [pem(rsa.generate_private_key(65537, bits)) for bits in (1024, 2040)]
-KEY = {"kid": "key-1", "alg": "RSA-OAEP-256", "enc": "A256GCM", "pem": OURS}
-PIN = fingerprint(OURS)
+KEY = {"kid": "key-1", "alg": "RSA-OAEP-256", "enc": "A256GCM", "pem": PEM}
+PIN = fingerprint(PEM)
 _, SINGLE_USE_KEY = issued_key()
 KEYS = {"static": KEY, "single-use": SINGLE_USE_KEY}
 
@@ -58,7 +58,7 @@ def test_a_card_is_sealed_with_the_pinned_key(client: Client) -> None:
 def test_a_fingerprint_equals_that_of_other_tools() -> None:
     der = subprocess.run(
         ["openssl", "pkey", "-pubin", "-outform", "DER"],  # noqa: S607
-        input=OURS.encode(),
+        input=PEM.encode(),
         capture_output=True,
         check=True,
     ).stdout
@@ -69,8 +69,8 @@ def test_a_fingerprint_equals_that_of_other_tools() -> None:
 @pytest.mark.parametrize(
     ("changes", "pin", "complaint"),
     [
-        ({"pem": ANOTHER}, PIN, "not the one whose fingerprint is pinned"),
-        ({}, fingerprint(ANOTHER), "not the one whose fingerprint is pinned"),
+        ({"pem": OTHER_PEM}, PIN, "not the one whose fingerprint is pinned"),
+        ({}, fingerprint(OTHER_PEM), "not the one whose fingerprint is pinned"),
         ({}, PIN[:-1], "not the one whose fingerprint is pinned"),
         ({}, "", "not the one whose fingerprint is pinned"),
         ({"pem": SMALL[0]}, None, "less than 2048 bits"),
@@ -78,7 +78,7 @@ def test_a_fingerprint_equals_that_of_other_tools() -> None:
         ({"pem": pem(ec.generate_private_key(ec.SECP256R1()))}, None, "not an RSA public key in PEM"),
         ({"pem": pem(ed25519.Ed25519PrivateKey.generate())}, None, "not an RSA public key in PEM"),
         ({"pem": ""}, None, "not an RSA public key in PEM"),
-        ({"pem": OURS[:100]}, None, "not an RSA public key in PEM"),
+        ({"pem": PEM[:100]}, None, "not an RSA public key in PEM"),
     ],
     ids=[
         "another",
@@ -171,7 +171,7 @@ def client_of(api: ScriptedApi, pin: str | None) -> PaymentsClient:
 
 
 def test_the_client_finds_the_pinned_key_among_all_keys(api: ScriptedApi) -> None:
-    keys = {"keys": [KEY | {"kid": "key-2", "pem": ANOTHER}, KEY]}
+    keys = {"keys": [KEY | {"kid": "key-2", "pem": OTHER_PEM}, KEY]}
     api.script((200, keys), (200, keys))
     assert client_of(api, PIN).sealing_key() == SealingKey(**KEY)
     assert client_of(api, None).sealing_key().kid == "key-2"
@@ -193,7 +193,7 @@ def test_the_client_seals_with_the_key_of_the_payment(api: ScriptedApi) -> None:
     client = client_of(api, None)
     pay(client)
     client.store_card(CARD, idempotency_key="payment-of-order-1001")
-    assert api.asked == [("POST", "/keys"), ("POST", "/payments"), ("POST", "/keys"), ("POST", "/cards")]
+    assert api.routes == [("POST", "/keys"), ("POST", "/payments"), ("POST", "/keys"), ("POST", "/cards")]
     assert {call.headers["Idempotency-Key"] for call in api.calls} == {"payment-of-order-1001"}
     assert [call.json for call in api.calls[::2]] == [{}, {}]
     for call in api.calls[1::2]:
@@ -213,14 +213,14 @@ def test_an_api_without_single_use_keys_gets_a_card_under_its_static_one(
 ) -> None:
     api.script(refusal, (200, {"keys": [KEY]}), STARTED)
     pay(client_of(api, None), CardData(PAN, "12/44", HOLDER))
-    assert api.asked == [("POST", "/keys"), ("GET", "/keys"), ("POST", "/payments")]
+    assert api.routes == [("POST", "/keys"), ("GET", "/keys"), ("POST", "/payments")]
     assert header_in(api.calls[-1].json["card_data"])["alg"] == "RSA-OAEP-256"
 
 
 def test_who_pins_a_static_key_asks_for_no_other(api: ScriptedApi) -> None:
     api.script((200, {"keys": [KEY]}), STARTED)
     pay(client_of(api, PIN), CardData(PAN, "12/44", HOLDER))
-    assert api.asked == [("GET", "/keys"), ("POST", "/payments")]
+    assert api.routes == [("GET", "/keys"), ("POST", "/payments")]
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,13 @@ def test_a_security_code_is_not_sent_under_a_static_key(api: ScriptedApi, pin: s
 
 @pytest.mark.parametrize(
     ("keys", "pin"),
-    [([KEY | {"pem": ANOTHER}], PIN), ([KEY | {"pem": "x"}], PIN), ([], PIN), ([], None), ([KEY | {"pem": "x"}], None)],
+    [
+        ([KEY | {"pem": OTHER_PEM}], PIN),
+        ([KEY | {"pem": "x"}], PIN),
+        ([], PIN),
+        ([], None),
+        ([KEY | {"pem": "x"}], None),
+    ],
     ids=["another", "no key, pinned", "none, pinned", "none", "no key"],
 )
 def test_the_client_sends_no_card_if_the_key_is_not_trusted(
@@ -256,7 +262,7 @@ def test_the_client_sends_no_card_if_the_key_is_not_trusted(
     api.script(*[NO_SUCH_CALL] * (pin is None), (200, {"keys": keys}))
     with pytest.raises(CardNotSealed):
         pay(client_of(api, pin), CardData(PAN, "12/44", HOLDER))
-    assert api.asked[-1] == ("GET", "/keys")
+    assert api.routes[-1] == ("GET", "/keys")
 
 
 @pytest.mark.parametrize(
@@ -278,7 +284,7 @@ def test_where_no_key_is_to_be_had_no_card_is_sent(
     api.script(*answers)
     with pytest.raises(error):
         pay(payments)
-    assert ("POST", "/payments") not in api.asked
+    assert ("POST", "/payments") not in api.routes
 
 
 def test_a_key_of_a_payment_that_has_ended_leads_to_that_payment(payments: PaymentsClient, api: ScriptedApi) -> None:
@@ -288,7 +294,7 @@ def test_a_key_of_a_payment_that_has_ended_leads_to_that_payment(payments: Payme
     assert pay(payments).status == "captured"
     with pytest.raises(KeyUsedForAnother):
         pay(payments)
-    assert ("POST", "/payments") not in api.asked
+    assert ("POST", "/payments") not in api.routes
 
 
 def test_a_key_under_which_this_card_was_stored_leads_to_it_and_another_card_s_does_not(
@@ -297,13 +303,13 @@ def test_a_key_under_which_this_card_was_stored_leads_to_it_and_another_card_s_d
     exists = (409, {"error": {"code": "payment_exists", "message": "This Idempotency-Key was used before."}})
     stored = {"payment_id": "payment-of-order-1001", "status": "stored", "card": SUMMARY.to_dict()}
     api.script(*[exists, (200, stored)] * 2, exists, (200, stored | {"card": None}))
-    shown = CardSummary.from_json(SUMMARY.to_dict())
-    assert payments.store_card(CARD, idempotency_key="payment-of-order-1001").card == shown
+    summary = CardSummary.from_json(SUMMARY.to_dict())
+    assert payments.store_card(CARD, idempotency_key="payment-of-order-1001").card == summary
     with pytest.raises(KeyUsedForAnother):
         payments.store_card(CardData(UNLISTED_PAN, "12/44", HOLDER), idempotency_key="payment-of-order-1001")
     with pytest.raises(KeyUsedForAnother):
         payments.store_card(CARD, idempotency_key="payment-of-order-1001")
-    assert ("POST", "/cards") not in api.asked
+    assert ("POST", "/cards") not in api.routes
 
 
 def test_a_security_code_is_in_no_text(api: ScriptedApi) -> None:

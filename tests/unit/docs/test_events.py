@@ -73,10 +73,10 @@ def payment_events() -> dict[str, Event]:
     }
     many = tuple(replace(operation, operation_id=f"{n:08}{REFUND_ID[8:]}") for n in range(MAX_OPERATIONS_IN_RECORD + 3))
     merchants = PaymentRequest(1999, "USD", initiator="merchant", reason="recurring")
-    shown = captured(metadata={"table": "12"}, authentication=Authentication("authenticated", "2.2.0", True))
+    detailed = captured(metadata={"table": "12"}, authentication=Authentication("authenticated", "2.2.0", True))
     return {
         "captured": payment_event(captured(), None),
-        "with everything": payment_event(shown, None),
+        "with everything": payment_event(detailed, None),
         "by the merchant": payment_event(payment(PAYMENT_ID, request=merchants), None),
         "authorized": payment_event(authorized(), None),
         "captured later": payment_event(replace(captured(), version=2), authorized()),
@@ -116,7 +116,7 @@ def test_the_schemas_are_up_to_date() -> None:
 
 
 @pytest.mark.parametrize("file", event_schema_texts(), ids=lambda file: file.name)
-def test_a_schema_is_one(file: Path) -> None:
+def test_a_schema_is_valid(file: Path) -> None:
     schema = json.loads(file.read_text())
     assert schema["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
     Draft202012Validator.check_schema(schema)
@@ -233,5 +233,5 @@ class TestExamples:
         assert as_sent(Event.from_cloud_event(EXAMPLES[name])) == EXAMPLES[name]
 
     def test_the_pages_example_is_that_of_the_api_description(self) -> None:
-        [shown] = (json.loads(block.text) for block in document("webhooks").blocks if block.language == "json")
-        assert shown == EXAMPLES["CapturedEvent"]
+        [example] = (json.loads(block.text) for block in document("webhooks").blocks if block.language == "json")
+        assert example == EXAMPLES["CapturedEvent"]

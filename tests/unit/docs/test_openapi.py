@@ -59,8 +59,8 @@ def test_every_body_has_an_example_and_all_errors_have_the_same_schema(status: s
 
 def test_the_error_codes_are_those_of_the_examples() -> None:
     responses = DOCUMENT["components"]["responses"].values()
-    shown = [examples(content) for response in responses for content in response["content"].values()]
-    codes = {example["error"]["code"] for each in shown for example in each.values() if "error" in example}
+    all_examples = [examples(content) for response in responses for content in response["content"].values()]
+    codes = {example["error"]["code"] for each in all_examples for example in each.values() if "error" in example}
     assert known(SCHEMAS["ErrorCode"]) == [codes]
 
 

@@ -98,18 +98,18 @@ CARDS = [
 
 
 def in_the_page(module: str, expression: str, arguments: Sequence[Any]) -> Any:
-    """Evaluate an expression of the page's module in Node for each argument, `it`."""
+    """Evaluate an expression of the page's module in Node for each argument, `value`."""
     program = f"""
         import {{ readFileSync }} from "node:fs";
         const module = await import({json.dumps((PAGE / module).as_uri())});
-        const given = JSON.parse(readFileSync(0, "utf8"));
-        console.log(JSON.stringify(given.map((it) => {expression})));
+        const values = JSON.parse(readFileSync(0, "utf8"));
+        console.log(JSON.stringify(values.map((value) => {expression})));
     """
     options = ["--no-warnings", "--input-type=module", "--eval", program]
-    done = node(
+    process = node(
         options, return_completed_process=True, capture_output=True, text=True, check=True, input=json.dumps(arguments)
     )
-    return json.loads(done.stdout)
+    return json.loads(process.stdout)
 
 
 class Opener:
@@ -141,7 +141,7 @@ def api_takes(card_data: dict[str, str]) -> bool:
 
 
 def test_page_client_and_api_accept_the_same_cards() -> None:
-    page = in_the_page("rules.mjs", f"Object.keys(module.brokenRules(it, new Date({json.dumps(NOW)})))", CARDS)
+    page = in_the_page("rules.mjs", f"Object.keys(module.brokenRules(value, new Date({json.dumps(NOW)})))", CARDS)
     client = [list(broken_rules(card, datetime.fromisoformat(NOW))) for card in CARDS]
     api = [api_takes(card) for card in CARDS]
     assert list(zip(CARDS, page, strict=True)) == list(zip(CARDS, client, strict=True))
@@ -156,18 +156,20 @@ def test_the_page_finds_card_numbers_in_texts_as_the_functions_do() -> None:
     numbers = [*TEST_CARDS, UNLISTED_PAN]
     texts = [disguised(dice.choice(numbers), dice) for _ in range(1500)]
     texts += [disguised("".join(dice.choices("0123456789", k=dice.randint(11, 20))), dice) for _ in range(1500)]
-    page = in_the_page("rules.mjs", "module.looksLikeACardNumber(it)", texts)
+    page = in_the_page("rules.mjs", "module.looksLikeACardNumber(value)", texts)
     functions = [looks_like_a_card_number(text) for text in texts]
-    assert [text for text, one, other in zip(texts, page, functions, strict=True) if one != other] == []
+    assert [
+        text for text, in_page, in_functions in zip(texts, page, functions, strict=True) if in_page != in_functions
+    ] == []
     assert 1000 < functions.count(True) < 2500
 
 
 def test_the_page_sees_every_character_as_the_functions_do() -> None:
-    known = [
+    characters = [
         chr(code) for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code)) not in ("Cn", "Cs", "Co")
     ]
-    page = in_the_page("rules.mjs", "module.plain(it)", known)
-    assert [each for each, plain in zip(known, page, strict=True) if plain != _normalised(each)[0]] == []
+    page = in_the_page("rules.mjs", "module.plain(value)", characters)
+    assert [each for each, plain in zip(characters, page, strict=True) if plain != _normalised(each)[0]] == []
 
 
 @pytest.mark.parametrize("months", range(-3, 4))
@@ -179,7 +181,7 @@ def test_a_card_is_good_until_its_month_has_ended_everywhere(months: int) -> Non
         for hour in (0, 11, 12, 23)
     ]
     date = f"{(11 + months - 1) % 12 + 1:02}/{26 + (11 + months - 1) // 12}"
-    page = in_the_page("rules.mjs", f"module.hasExpired({json.dumps(date)}, new Date(it))", hours)
+    page = in_the_page("rules.mjs", f"module.hasExpired({json.dumps(date)}, new Date(value))", hours)
     assert page == [expired(date, hour) for hour in hours]
 
 

@@ -167,11 +167,11 @@ def test_the_page_gets_the_order_and_the_payments_status(api: ScriptedApi, shop:
     assert sum(item["quantity"] * item["price_minor"] for item in before["order"]["items"]) == 4850
     assert {card["card_number"] for card in before["test_cards"]} == set(TEST_CARDS)
     assert before["brands"][:2] == ["visa", "mastercard"]
-    told = {"payment_id": f"{shop.order_id}-1", "paid_at": None}
-    told |= {"status": "captured", "next_url": None, "decline_code": None, "error": None, "refund": None}
-    assert shop.get("/payment").json == {"payment": told | {"card": {"brand": "visa", "last4": "4242"}}}
-    told |= {"status": "declined", "decline_code": "lost_card", "card": None}
-    assert shop.get("/payment").json == {"payment": told}
+    expected = {"payment_id": f"{shop.order_id}-1", "paid_at": None}
+    expected |= {"status": "captured", "next_url": None, "decline_code": None, "error": None, "refund": None}
+    assert shop.get("/payment").json == {"payment": expected | {"card": {"brand": "visa", "last4": "4242"}}}
+    expected |= {"status": "declined", "decline_code": "lost_card", "card": None}
+    assert shop.get("/payment").json == {"payment": expected}
 
 
 def test_while_the_bank_asks_the_customer_the_page_gets_the_banks_address(api: ScriptedApi, shop: Shop) -> None:
@@ -182,13 +182,13 @@ def test_while_the_bank_asks_the_customer_the_page_gets_the_banks_address(api: S
     assert (answer["payment"]["status"], answer["payment"]["next_url"]) == ("action_required", url)
 
 
-@pytest.mark.parametrize("said", ["", "?status=captured", "?redirect_status=succeeded&payment=paid", "?status=failed"])
-def test_what_comes_with_the_way_back_from_the_bank_changes_nothing(api: ScriptedApi, shop: Shop, said: str) -> None:
+@pytest.mark.parametrize("query", ["", "?status=captured", "?redirect_status=succeeded&payment=paid", "?status=failed"])
+def test_what_comes_with_the_way_back_from_the_bank_changes_nothing(api: ScriptedApi, shop: Shop, query: str) -> None:
     page = shop.http.get(shop.path)
-    returned = shop.http.get(f"{shop.path}{said}", headers={"Referer": "https://bank.test/"})
+    returned = shop.http.get(f"{shop.path}{query}", headers={"Referer": "https://bank.test/"})
     assert (returned.status_code, returned.data) == (200, page.data)
     api.script(paid(shop, "declined", decline_code="authentication_failed"))
-    answer = shop.get(said).json
+    answer = shop.get(query).json
     assert answer is not None
     assert answer["payment"]["status"] == "declined"
 
@@ -210,14 +210,14 @@ def test_the_page_can_distinguish_unknown_outcomes_from_failures(
 
 def test_an_order_is_refunded_once_and_shows_it_at_once(api: ScriptedApi, shop: Shop) -> None:
     refund = {"operation_id": f"{shop.order_id}-1-refund", "type": "refund", "amount_minor": 4850}
-    done = paid(shop, "refunded", operations=[refund | {"status": "succeeded"}])
+    refunded = paid(shop, "refunded", operations=[refund | {"status": "succeeded"}])
     exists = (409, {"error": {"code": "operation_exists", "message": "This Idempotency-Key was used before."}})
     operation = (200, refund | {"status": "succeeded", "error": None})
-    api.script((202, {"status": "processing"}), paid(shop, operations=[]), paid(shop), exists, operation, done)
+    api.script((202, {"status": "processing"}), paid(shop, operations=[]), paid(shop), exists, operation, refunded)
     answers = [shop.post("/refund", {}), shop.get("/payment"), shop.post("/refund", {})]
     payments = [answer.json and answer.json["payment"] for answer in answers]
     assert [payment and payment["refund"] for payment in payments] == ["processing", "processing", "succeeded"]
-    asked = [call for call in api.calls if call.method == "POST"]
-    assert {(call.path, call.headers["Idempotency-Key"], call.body) for call in asked} == {
+    posts = [call for call in api.calls if call.method == "POST"]
+    assert {(call.path, call.headers["Idempotency-Key"], call.body) for call in posts} == {
         (f"/v1/payments/{shop.order_id}-1/refunds", f"{shop.order_id}-1-refund", b"{}")
     }

@@ -19,7 +19,7 @@ from tests.samples import SUMMARY, TEST_CARDS
 from tests.sealers import issued_key
 
 BANK = "https://bank.test/challenge/ch_1"
-ASKED = NextAction("redirect", BANK)
+NEXT_ACTION = NextAction("redirect", BANK)
 CARD = CardSummary.from_json(SUMMARY.to_dict())
 THANK_YOU = "You paid $48.50 with your Visa ending in 4242."
 
@@ -37,7 +37,7 @@ class Api:
     def pay(self, *, idempotency_key: str, return_url: str, **order: Any) -> Payment:
         self.return_url = return_url
         self.payments[idempotency_key] = Payment(
-            payment_id=idempotency_key, status="action_required", next_action=ASKED, card=CARD
+            payment_id=idempotency_key, status="action_required", next_action=NEXT_ACTION, card=CARD
         )
         return replace(self.payments[idempotency_key], status="processing", next_action=None)
 
@@ -109,18 +109,18 @@ def test_the_customer_goes_to_the_bank_and_comes_back_to_the_order(api: Api, pag
 
 
 @pytest.mark.parametrize(
-    ("decline_code", "told"),
+    ("decline_code", "message"),
     [
         ("authentication_failed", "Your bank could not confirm that it is you who pays."),
         ("authentication_expired", "You did not confirm this payment in time"),
         ("insufficient_funds", "There is not enough money on this card."),
     ],
 )
-def test_what_the_redirect_says_is_not_believed(api: Api, page: Page, decline_code: str, told: str) -> None:
+def test_what_the_redirect_says_is_not_believed(api: Api, page: Page, decline_code: str, message: str) -> None:
     pay(page)
     api.ends("declined", decline_code)
     come_back(page)
-    expect(page.get_by_role("alert")).to_contain_text(told)
+    expect(page.get_by_role("alert")).to_contain_text(message)
     expect(page.get_by_role("heading", name="Thank you!")).to_be_hidden()
     pay(page)
     assert [*api.payments] == [f"{page_order(api)}-{attempt}" for attempt in (1, 2)]

@@ -15,5 +15,5 @@ def test_the_provider_accepts_it(tmp_path: Path) -> None:
 
 
 def test_it_is_formatted() -> None:
-    done = subprocess.run([program(), "fmt", "-check", "-diff", CONSUMER], capture_output=True, text=True)  # noqa: S603
-    assert done.stdout == ""
+    process = subprocess.run([program(), "fmt", "-check", "-diff", CONSUMER], capture_output=True, text=True)  # noqa: S603
+    assert process.stdout == ""

@@ -17,9 +17,11 @@ PAGE = ROOT / "examples" / "checkout" / "page"
 
 def exported(module: str, name: str) -> set[str]:
     """The members of an object that one of the page's modules exports."""
-    program = f"import({json.dumps((PAGE / module).as_uri())}).then((it) => console.log(JSON.stringify(it.{name})))"
-    done = node(["--eval", program], return_completed_process=True, capture_output=True, text=True, check=True)
-    return set(json.loads(done.stdout))
+    program = (
+        f"import({json.dumps((PAGE / module).as_uri())}).then((exports) => console.log(JSON.stringify(exports.{name})))"
+    )
+    process = node(["--eval", program], return_completed_process=True, capture_output=True, text=True, check=True)
+    return set(json.loads(process.stdout))
 
 
 def test_every_reason_for_a_failed_payment_has_a_sentence() -> None:
@@ -45,7 +47,7 @@ def test_the_page_tells_brands_as_the_functions_do() -> None:
         console.log(JSON.stringify(numbers.map((number) => isOfABrand(number))));
         console.log(JSON.stringify({json.dumps([*TEST_CARDS])}.map(brandOf)));
     """
-    done = node(
+    process = node(
         ["--input-type=module", "--eval", program],
         return_completed_process=True,
         capture_output=True,
@@ -53,8 +55,8 @@ def test_the_page_tells_brands_as_the_functions_do() -> None:
         check=True,
         input=json.dumps(numbers),
     )
-    known, brands = map(json.loads, done.stdout.splitlines())
-    assert known == [brand_of(number) is not None for number in numbers]
+    recognized, brands = map(json.loads, process.stdout.splitlines())
+    assert recognized == [brand_of(number) is not None for number in numbers]
     assert brands == [card["brand"] for card in TEST_CARDS.values()]
 
 

@@ -177,7 +177,7 @@ def test_a_date_of_expiry_is_understood_in_every_common_spelling(page: Page, how
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         *((text, ENTER_DATE) for text in ("12/3", "12", "12/30/45", "soon", "12/1930", "2030", "1 2 3 4")),
         *((text, NO_MONTH) for text in ("13/30", "00/30", "0/30", "99/2030")),
@@ -185,13 +185,13 @@ def test_a_date_of_expiry_is_understood_in_every_common_spelling(page: Page, how
         ("12/99", "Enter month and year as they are on your card."),
     ],
 )
-def test_an_invalid_date_stays_visible_with_a_message(page: Page, text: str, told: str) -> None:
+def test_an_invalid_date_stays_visible_with_a_message(page: Page, text: str, message: str) -> None:
     paste(page, expiry(page), text)
-    shown = expiry(page).input_value()
+    value = expiry(page).input_value()
     page.keyboard.press("Tab")
-    expect(expiry(page)).to_have_value(shown)
-    assert shown.replace(" / ", "/") == text
-    expect(expiry(page)).to_have_accessible_description(told)
+    expect(expiry(page)).to_have_value(value)
+    assert value.replace(" / ", "/") == text
+    expect(expiry(page)).to_have_accessible_description(message)
 
 
 def test_an_expired_card_is_reported_at_once_and_other_mistakes_in_dates_later(page: Page) -> None:
@@ -207,7 +207,7 @@ def test_an_expired_card_is_reported_at_once_and_other_mistakes_in_dates_later(p
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         *(
             (text, ONLY_DIGITS)
@@ -222,25 +222,25 @@ def test_an_expired_card_is_reported_at_once_and_other_mistakes_in_dates_later(p
         ("6011 1111 1111 1117", "This shop does not take Discover. Use another card."),
     ],
 )
-def test_an_invalid_number_stays_visible_and_each_mistake_has_its_message(page: Page, text: str, told: str) -> None:
+def test_an_invalid_number_stays_visible_and_each_mistake_has_its_message(page: Page, text: str, message: str) -> None:
     paste(page, number(page), text)
     page.keyboard.press("Tab")
     expect(number(page)).to_have_value(text)
-    expect(page.locator("#number-error")).to_contain_text(told)
+    expect(page.locator("#number-error")).to_contain_text(message)
     assert read(page) is None
 
 
 def test_blank_fields_are_reported(page: Page) -> None:
     code(page).fill("")
     page.get_by_role("button", name="Pay").click()
-    said = [page.locator(f"#{field}-error").inner_text() for field in ("number", "expiry", "code", "holder")]
-    asked = [
+    messages = [page.locator(f"#{field}-error").inner_text() for field in ("number", "expiry", "code", "holder")]
+    expected = [
         "Enter the card number.",
         "Enter month and year.",
         "Enter the security code.",
         "Enter the name on the card.",
     ]
-    assert said == asked
+    assert messages == expected
 
 
 def test_accepted_brands_are_shown_and_the_card_s_brand_is_marked(page: Page) -> None:
@@ -278,12 +278,12 @@ def test_a_paid_order_has_a_receipt_and_the_refund_is_the_demo_s(browser: Browse
 
 def test_text_is_not_rewritten_during_composition(page: Page, keyboard: CDPSession) -> None:
     number(page).focus()
-    seen = []
+    states = []
     for end in range(1, 17):
         text = "４００００５６６５５６６５５５６"[:end]
         keyboard.send("Input.imeSetComposition", {"text": text, "selectionStart": end, "selectionEnd": end})
-        seen.append((number(page).input_value(), caret(number(page))))
-    assert seen == [("４００００５６６５５６６５５５６"[:end], end) for end in range(1, 17)]
+        states.append((number(page).input_value(), caret(number(page))))
+    assert states == [("４００００５６６５５６６５５５６"[:end], end) for end in range(1, 17)]
     keyboard.send("Input.insertText", {"text": "４００００５６６５５６６５５５６"})
     expect(number(page)).to_have_value("4000 0566 5566 5556")
 
@@ -326,9 +326,9 @@ def test_deleted_characters_are_not_restored(page: Page, key: str) -> None:
     for field, text in ((number(page), "4000 0566 5566 5556"), (expiry(page), "12 / 30")):
         field.fill(text)
         field.press("End" if key == "Backspace" else "Home")
-        for left in range(len(text) - 1, -1, -1):
+        for remaining in range(len(text) - 1, -1, -1):
             page.keyboard.press(key)
-            assert len(field.input_value()) == left
+            assert len(field.input_value()) == remaining
 
 
 WRITERS = {
@@ -365,8 +365,8 @@ def test_a_card_from_a_password_manager_is_read(page: Page, events: list[str], c
 
 def test_chromiums_own_autofill_writes_a_card(page: Page, keyboard: CDPSession) -> None:
     node = keyboard.send("DOM.getDocument")["root"]["nodeId"]
-    found = keyboard.send("DOM.querySelector", {"nodeId": node, "selector": "#number"})["nodeId"]
-    field = keyboard.send("DOM.describeNode", {"nodeId": found})["node"]["backendNodeId"]
+    node_id = keyboard.send("DOM.querySelector", {"nodeId": node, "selector": "#number"})["nodeId"]
+    field = keyboard.send("DOM.describeNode", {"nodeId": node_id})["node"]["backendNodeId"]
     card = {"number": NUMBER, "name": "Ada Lovelace", "expiryMonth": "12", "expiryYear": "2030", "cvc": "123"}
     keyboard.send("Autofill.enable")
     keyboard.send("Autofill.trigger", {"fieldId": field, "card": card})
@@ -383,7 +383,7 @@ AMEX, SHORT = "378282246310005", "{} security codes have {} digits."
 
 
 @pytest.mark.parametrize(
-    ("card_number", "text", "told"),
+    ("card_number", "text", "message"),
     [
         (NUMBER, "7377", SHORT.format("Visa", 3)),
         (NUMBER, "73", SHORT.format("Visa", 3)),
@@ -392,13 +392,13 @@ AMEX, SHORT = "378282246310005", "{} security codes have {} digits."
     ],
 )
 def test_a_security_code_that_the_card_can_not_have_stays_and_has_its_message(
-    page: Page, card_number: str, text: str, told: str
+    page: Page, card_number: str, text: str, message: str
 ) -> None:
     number(page).fill(card_number)
     code(page).fill(text)
     page.get_by_role("button", name="Pay").click()
     expect(code(page)).to_have_value(text)
-    expect(page.locator("#code-error")).to_have_text(told)
+    expect(page.locator("#code-error")).to_have_text(message)
 
 
 @pytest.mark.parametrize(
@@ -481,7 +481,7 @@ def test_a_security_code_is_kept_in_the_page_only_while_nothing_was_sent(
 
 
 @pytest.mark.parametrize(
-    ("holder", "told"),
+    ("holder", "message"),
     [
         ("", "Enter the name"),
         ("\u200b \u3164", "Enter the name"),
@@ -489,14 +489,14 @@ def test_a_security_code_is_kept_in_the_page_only_while_nothing_was_sent(
         (f"Ada {NUMBER}", "looks like a card number"),
     ],
 )
-def test_an_invalid_name_stays_with_a_message(page: Page, holder: str, told: str) -> None:
+def test_an_invalid_name_stays_with_a_message(page: Page, holder: str, message: str) -> None:
     number(page).fill(NUMBER)
     expiry(page).fill("12/30")
     page.get_by_label("Name on card").fill(holder)
     page.get_by_role("button", name="Pay").click()
     expect(page.get_by_label("Name on card")).to_have_value(holder)
     expect(page.get_by_label("Name on card")).to_be_focused()
-    expect(page.locator("#holder-error")).to_contain_text(told)
+    expect(page.locator("#holder-error")).to_contain_text(message)
 
 
 def test_a_company_and_a_name_with_numbers_are_names(page: Page) -> None:
@@ -509,17 +509,17 @@ def test_a_company_and_a_name_with_numbers_are_names(page: Page) -> None:
 
 def test_an_amount_has_the_books_decimals_in_every_accepted_currency(page: Page) -> None:
     amounts = [1, 4850, 123456, 999_999_999_999]
-    asked = [(currency, amount) for currency in ACCEPTED for amount in amounts]
+    pairs = [(currency, amount) for currency in ACCEPTED for amount in amounts]
     written = page.evaluate(
-        """async (asked) => {
+        """async (pairs) => {
             const { moneyIn } = await import("/page/money.mjs");
-            return asked.map(([currency, amount]) => moneyIn(currency)(amount));
+            return pairs.map(([currency, amount]) => moneyIn(currency)(amount));
         }""",
-        asked,
+        pairs,
     )
     figures = ["".join(character for character in text if character in "0123456789.,") for text in written]
     assert len(ACCEPTED) > 160
-    assert figures == [amount_text(amount, currency) for currency, amount in asked]
+    assert figures == [amount_text(amount, currency) for currency, amount in pairs]
 
 
 @pytest.mark.parametrize(("currency", "paid"), [("HUF", "HUF 48.50"), ("JPY", "¥4,850"), ("KWD", "KWD 4.850")])

@@ -140,12 +140,12 @@ class Output:
 
     def metrics(self) -> dict[str, Any]:
         """Values by metric name, from the embedded metric format, one value or a list of them."""
-        found: dict[str, Any] = {}
+        metrics: dict[str, Any] = {}
         for line in self.lines():
             for directive in line.get("_aws", {}).get("CloudWatchMetrics", []):
                 assert directive["Namespace"] == "payments-test"
-                found |= {metric["Name"]: line[metric["Name"]] for metric in directive["Metrics"]}
-        return found
+                metrics |= {metric["Name"]: line[metric["Name"]] for metric in directive["Metrics"]}
+        return metrics
 
 
 @pytest.fixture

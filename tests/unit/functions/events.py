@@ -24,9 +24,9 @@ from tests.samples import (
     TRANSACTION_ID,
     WAIT,
     card,
+    charge_of,
     operation_request,
     payment,
-    shown,
 )
 from tests.unit.functions.conftest import WEBHOOK_QUEUE_ARN, World
 from tools.deployment.paths import ROOT
@@ -106,7 +106,7 @@ def event_for(
                 "gateway": "sparkle",
                 "charge_id": "ch_1",
                 "decline_code": None,
-                "shown": shown(payment("payment-of-ours-1")).to_dict(),
+                "shown": charge_of(payment("payment-of-ours-1")).to_dict(),
             },
             "flags": [],
         },
@@ -185,11 +185,11 @@ def prepare(function: str, world: World) -> None:
     """Record what the function's event requires."""
     world.event_reader.events[b"{}"] = None
     if function in ("await_customer", "confirm"):
-        waiting = shown(payment("payment-of-ours-1"), status="action_required", captured_minor=0)
+        waiting = charge_of(payment("payment-of-ours-1"), status="action_required", captured_minor=0)
         world.gateway.charges["payment-of-ours-1"] = replace(waiting, redirect_url=WAIT.redirect_url)
     if function in ("reserve", "perform", "settle", "resolve", "follow_event", "publish"):
         paid, entries = payment("payment-of-ours-1").post(capture_entry("sparkle", 1999, "USD"))
         world.ledger.record(paid, entries)
-        world.gateway.charges[paid.payment_id] = shown(paid)
+        world.gateway.charges[paid.payment_id] = charge_of(paid)
         if function in ("perform", "settle"):
             world.ledger.record(paid.reserve(operation_request(paid, "refund", 500, "operation-of-ours-1"), LATER))

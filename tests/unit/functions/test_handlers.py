@@ -86,8 +86,8 @@ def test_input_that_breaks_its_contract_is_refused_without_a_word_of_it(
     def refuses(event: Any) -> None:
         with pytest.raises(InvalidInput) as refused:
             HANDLERS[function](event, None)
-        told = "".join(traceback.format_exception(refused.value))
-        assert not any(secret in told for secret in (CANARY, PAN, HOLDER))
+        text = "".join(traceback.format_exception(refused.value))
+        assert not any(secret in text for secret in (CANARY, PAN, HOLDER))
 
     refuses()
     output.lines()
@@ -139,15 +139,15 @@ def test_an_unforeseen_error_leaves_without_its_data(
 
     for port in vars(world):
         monkeypatch.setattr(runtime, port, fail)
-    with pytest.raises(InternalError) as left:
+    with pytest.raises(InternalError) as raised:
         HANDLERS[function](event, None)
-    assert str(left.value) == "RuntimeError"
-    told = "".join(traceback.format_exception(left.value))
+    assert str(raised.value) == "RuntimeError"
+    text = "".join(traceback.format_exception(raised.value))
     (line,) = output.logs()
     assert (line["level"], line["error"]) == ("ERROR", "RuntimeError")
     assert any("test_handlers.py:" in place for place in line["where"])
     for secret in (PAN, HOLDER, "KeyError"):
-        assert secret not in told
+        assert secret not in text
         assert secret not in output.text
     assert line.get("payment_id") == ("payment-of-ours-1" if function in OF_A_PAYMENT else None)
 
@@ -190,15 +190,15 @@ def test_whatever_goes_wrong_with_the_card_in_hand_what_leaves_has_no_digits_of_
             return fail
 
     monkeypatch.setattr(runtime, port, Failing)
-    with pytest.raises(PaymentError) as left:
+    with pytest.raises(PaymentError) as raised:
         HANDLERS[function](event, None)
-    assert isinstance(left.value, InternalError) is not foreseen
-    assert (left.value.__cause__, left.value.__context__) == (None, None)
+    assert isinstance(raised.value, InternalError) is not foreseen
+    assert (raised.value.__cause__, raised.value.__context__) == (None, None)
     output.lines()
-    for told in (str(left.value), repr(left.value), output.text):
-        assert PAN not in told
+    for text in (str(raised.value), repr(raised.value), output.text):
+        assert PAN not in text
     if foreseen:
-        assert MASK in str(left.value)
+        assert MASK in str(raised.value)
         assert MASK in output.text
 
 

@@ -86,8 +86,8 @@ def changed(event: dict[str, Any], path: Path, value: Any) -> dict[str, Any]:
 
 def digits_in(text: str) -> str:
     """The text's digits of any script, escaped ones included, without anything in between."""
-    shown = re.sub(r"\\u([0-9a-f]{4})", lambda escaped: chr(int(escaped[1], 16)), text)
-    return "".join(str(int(digit)) for digit in re.findall(r"\d", shown))
+    unescaped = re.sub(r"\\u([0-9a-f]{4})", lambda escaped: chr(int(escaped[1], 16)), text)
+    return "".join(str(int(digit)) for digit in re.findall(r"\d", unescaped))
 
 
 def test_every_function_is_tried() -> None:
@@ -99,13 +99,13 @@ def test_every_function_is_tried() -> None:
 def test_a_card_number_for_an_id_is_told_nowhere(function: str, value: Any, world: World, output: Output) -> None:
     handler, event = HANDLERS[function], event_for(function, CIPHER)
     for path in PLACES[function]:
-        told = ""
+        text = ""
         try:
-            told = json.dumps(handler(changed(event, path, value), None))
+            text = json.dumps(handler(changed(event, path, value), None))
         except PaymentError as error:
-            told = "".join(traceback.format_exception(error, chain=True)[-1:]) + repr(error.args)
+            text = "".join(traceback.format_exception(error, chain=True)[-1:]) + repr(error.args)
         output.lines()
-        assert UNLISTED_PAN not in digits_in(told), path
+        assert UNLISTED_PAN not in digits_in(text), path
         assert UNLISTED_PAN not in digits_in(output.text), path
 
 

@@ -39,15 +39,15 @@ def described(deployed: Mocked, name: str) -> dict[str, Any]:
     }
 
 
-def history(alarm: dict[str, Any], interpretation: Interpretation, told: list[dict[str, float]]) -> list[str]:
+def history(alarm: dict[str, Any], interpretation: Interpretation, datapoints: list[dict[str, float]]) -> list[str]:
     """The alarm's state after each period, given the metrics' values in that period."""
     states, looked_at = [], evaluated_periods(alarm, interpretation)
-    for now in range(1, len(told) + 1):
-        latest = told[max(0, now - len(looked_at)) : now]
-        first = len(looked_at) - len(latest)
+    for now in range(1, len(datapoints) + 1):
+        latest = datapoints[max(0, now - len(looked_at)) : now]
+        offset = len(looked_at) - len(latest)
         series: dict[str, Series] = {
             query["Id"]: {
-                first + period: values[query["Id"]] for period, values in enumerate(latest) if query["Id"] in values
+                offset + period: values[query["Id"]] for period, values in enumerate(latest) if query["Id"] in values
             }
             for query in alarm["Metrics"]
             if "MetricStat" in query
@@ -70,9 +70,9 @@ QUIET = {"doubts": 0.0}
 def test_a_throttle_fires_and_returns_to_ok_once_throttling_ends(
     deployed: Mocked, interpretation: Interpretation
 ) -> None:
-    told = [QUIET, QUIET | {"throttled": 3.0}, QUIET, QUIET, QUIET]
+    datapoints = [QUIET, QUIET | {"throttled": 3.0}, QUIET, QUIET, QUIET]
     for name in throttled(deployed):
-        assert history(described(deployed, name), interpretation, told) == ["OK", "ALARM", "OK", "OK", "OK"]
+        assert history(described(deployed, name), interpretation, datapoints) == ["OK", "ALARM", "OK", "OK", "OK"]
 
 
 @pytest.mark.parametrize("interpretation", [*INTERPRETATIONS, STRICTEST], ids=str)
@@ -108,8 +108,8 @@ def test_reads_and_writes_of_the_table_and_of_each_index_have_an_alarm_of_their_
     indexes = [index["name"] for table in tables.values() for index in table.get("global_secondary_index") or ()]
     places = ["table", *names[1:], *indexes]
     assert {"by_account", "waiting"} < set(indexes)
-    wanted = {f"ledger-throttled-{place}-{what}" for place in places for what in ("reads", "writes")}
-    assert {*throttled(deployed)} == wanted
+    expected = {f"ledger-throttled-{place}-{what}" for place in places for what in ("reads", "writes")}
+    assert {*throttled(deployed)} == expected
 
 
 @pytest.mark.parametrize("interpretation", INTERPRETATIONS, ids=str)
@@ -124,8 +124,8 @@ def test_every_alarm_on_events_returns_to_ok_when_nothing_happens(
     for name in names - lasting:
         alarm = described(deployed, name)
         everything = {query["Id"]: 1e6 for query in alarm["Metrics"]} | QUIET | {"asked": 20.0, "denied": 0.0}
-        told = [everything] * alarm["EvaluationPeriods"] + [QUIET] * 10
-        states = history(alarm, interpretation, told)
+        datapoints = [everything] * alarm["EvaluationPeriods"] + [QUIET] * 10
+        states = history(alarm, interpretation, datapoints)
         assert (states[alarm["EvaluationPeriods"] - 1], states[-1]) == ("ALARM", "OK"), name
 
 
@@ -135,7 +135,7 @@ def test_a_denial_by_a_rule_is_no_error_of_screen_but_other_failures_are(
 ) -> None:
     alarm = described(deployed, "function-errors-screen")
     periods = alarm["EvaluationPeriods"]
-    asked = {"asked": 20.0, "denied": 12.0}
-    assert history(alarm, interpretation, [asked | {"failed": 12.0}] * periods)[-1] == "OK"
-    assert history(alarm, interpretation, [asked | {"failed": 18.0}] * periods)[-1] == "ALARM"
+    metrics = {"asked": 20.0, "denied": 12.0}
+    assert history(alarm, interpretation, [metrics | {"failed": 12.0}] * periods)[-1] == "OK"
+    assert history(alarm, interpretation, [metrics | {"failed": 18.0}] * periods)[-1] == "ALARM"
     assert history(alarm, interpretation, [{"asked": 20.0, "failed": 6.0}] * periods)[-1] == "ALARM"

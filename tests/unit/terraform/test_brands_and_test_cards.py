@@ -42,8 +42,8 @@ def test_by_default_no_test_card_is_accepted_sealed_or_in_the_clear(
     assert environment(states["otherwise"], "tokenize")["TEST_CARDS_ACCEPTED"] == "true"
     for route in ("payments", "cards"):
         cards = {case: re.findall(r"#set\(\$test_cards = (.*)\)", template(states[case], route)) for case in states}
-        assert [json.loads(found) for found in cards["as_it_is"]] == [[]]
-        assert [sorted(json.loads(found)) for found in cards["otherwise"]] == [sorted(TEST_CARDS)]
+        assert [json.loads(text) for text in cards["as_it_is"]] == [[]]
+        assert [sorted(json.loads(text)) for text in cards["otherwise"]] == [sorted(TEST_CARDS)]
 
 
 def test_the_template_looks_for_the_numbers_of_all_brands_accepted_or_not(states: dict[str, Mocked]) -> None:
@@ -52,8 +52,8 @@ def test_the_template_looks_for_the_numbers_of_all_brands_accepted_or_not(states
 
 
 def test_only_production_refuses_test_cards() -> None:
-    said = {file.stem: "test_cards_accepted = true" in re.sub(" +", " ", file.read_text()) for file in ENVIRONMENTS}
-    assert said == {"dev": True, "local": True, "prod": False}
+    accepts = {file.stem: "test_cards_accepted = true" in re.sub(" +", " ", file.read_text()) for file in ENVIRONMENTS}
+    assert accepts == {"dev": True, "local": True, "prod": False}
 
 
 ENVIRONMENTS = sorted((TERRAFORM / "environments").glob("*.tfvars"))

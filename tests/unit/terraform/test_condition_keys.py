@@ -20,12 +20,12 @@ def conditions() -> Iterator[tuple[str, str]]:
     """`(operator, key)` of every condition in terraform/."""
     for file in sorted((ROOT / "terraform").glob("*.tf")):
         text = file.read_text()
-        found = CONDITION.findall(text)
+        pairs = CONDITION.findall(text)
         # The parts of a condition in a loop are at the loop's values.
-        assert len(found) == len(re.findall(r'\bvariable\s*=\s*"', text)), (
+        assert len(pairs) == len(re.findall(r'\bvariable\s*=\s*"', text)), (
             f"{file.name}: a condition's test comes first"
         )
-        yield from found
+        yield from pairs
 
 
 def wrong(operator: str, key: str) -> str | None:
@@ -62,13 +62,15 @@ def test_an_operator_that_does_not_fit_its_key_is_found(operator: str, key: str)
 
 def unguarded(statements: Iterable[dict[str, Any]]) -> list[str]:
     """ForAllValues conditions on keys that may be absent. For an absent key they are true."""
-    found = []
+    unguarded_keys = []
     for statement in statements:
         tests = [re.match(r"(\S+) (\S+): (.*)", condition) for condition in statement.get("conditions", [])]
         parts = [match.groups() for match in tests if match]
-        there = {key for operator, key, value in parts if (operator, value) == ("Null", "false")}
-        found += [key for operator, key, _ in parts if operator.startswith("ForAllValues:") and key not in there]
-    return found
+        present = {key for operator, key, value in parts if (operator, value) == ("Null", "false")}
+        unguarded_keys += [
+            key for operator, key, _ in parts if operator.startswith("ForAllValues:") and key not in present
+        ]
+    return unguarded_keys
 
 
 def allowing_statements(node: Any) -> Iterator[dict[str, Any]]:
@@ -83,8 +85,8 @@ def allowing_statements(node: Any) -> Iterator[dict[str, Any]]:
 def test_a_condition_on_all_values_also_requires_the_key() -> None:
     statements = list(allowing_statements(yaml.load(PERMISSIONS_FILE.read_text(), yaml.CSafeLoader)))
     assert unguarded(statements) == []
-    asked = {text.split(" ")[1].rstrip(":") for statement in statements for text in statement.get("conditions", [])}
-    assert {key for operator, key in conditions() if operator.startswith("ForAllValues:")} <= asked
+    keys = {text.split(" ")[1].rstrip(":") for statement in statements for text in statement.get("conditions", [])}
+    assert {key for operator, key in conditions() if operator.startswith("ForAllValues:")} <= keys
 
 
 def test_a_condition_on_all_values_without_a_guard_is_found() -> None:

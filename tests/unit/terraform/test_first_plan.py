@@ -19,18 +19,18 @@ def test_without_packages_the_only_message_says_what_to_run_first(tmp_path: Path
     for beside in ("functions", "statemachine"):
         (tmp_path / beside).symlink_to(ROOT / beside)
     # Without credentials, since the first message must not need any.
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))}
+    base = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))}
 
     def terraform(*arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = ours | {"AWS_EC2_METADATA_DISABLED": "true"}
+        environment = base | {"AWS_EC2_METADATA_DISABLED": "true"}
         call = ["terraform", f"-chdir={tmp_path / 'terraform'}", *arguments, "-no-color", "-input=false"]
         return subprocess.run(call, env=environment, capture_output=True, text=True)  # noqa: S603
 
     mirror = find_mirror()
     assert terraform("init", *([f"-plugin-dir={mirror}"] if mirror else [])).returncode == 0
-    done = terraform(command, "-var-file=environments/dev.tfvars")
-    said = " ".join((done.stdout + done.stderr).split())
-    assert done.returncode == 1
-    assert said.count("Error:") == 1
-    assert "Run this first, in the project's folder: make build RUNTIME=python3.13 ARCHITECTURE=arm64" in said
-    assert not re.search(r"will be created|apply this plan|\d+ to add", said)
+    process = terraform(command, "-var-file=environments/dev.tfvars")
+    output = " ".join((process.stdout + process.stderr).split())
+    assert process.returncode == 1
+    assert output.count("Error:") == 1
+    assert "Run this first, in the project's folder: make build RUNTIME=python3.13 ARCHITECTURE=arm64" in output
+    assert not re.search(r"will be created|apply this plan|\d+ to add", output)

@@ -34,8 +34,8 @@ def looked_at(deployed: Mocked) -> set[Metric]:
 
 
 def sent(namespace: str, name: str) -> list[list[str]]:
-    known = facts("metrics")
-    return known["Powertools"] if namespace == PREFIX else known.get(namespace, {}).get(name, [])  # type: ignore[no-any-return]
+    documented = facts("metrics")
+    return documented["Powertools"] if namespace == PREFIX else documented.get(namespace, {}).get(name, [])  # type: ignore[no-any-return]
 
 
 def test_every_metric_is_sent_with_exactly_these_dimensions(deployed: Mocked) -> None:

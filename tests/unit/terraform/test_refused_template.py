@@ -52,9 +52,9 @@ def test_an_error_of_step_functions_gets_a_status_and_code_of_ours_and_none_of_i
     if route in OPERATIONS:
         code = code.replace("payment_exists", "operation_exists")
     message = Message(sent_to=address(route))
-    got, shown = refused(route, namespace + error if isinstance(error, str) else error, message, absent)
-    assert (got, shown["error"]["code"]) == (status, code)
-    told = {
+    actual, body = refused(route, namespace + error if isinstance(error, str) else error, message, absent)
+    assert (actual, body["error"]["code"]) == (status, code)
+    details = {
         "payment_exists": {"payment_id": KEY, "links": {"self": f"/v1/payments/{KEY}"}},
         "operation_exists": {
             "payment_id": PAYMENT_ID,
@@ -62,7 +62,7 @@ def test_an_error_of_step_functions_gets_a_status_and_code_of_ours_and_none_of_i
             "links": {"self": f"/v1/payments/{PAYMENT_ID}"},
         },
     }
-    assert {name: value for name, value in shown.items() if name != "error"} == told.get(code, {})
+    assert {name: value for name, value in body.items() if name != "error"} == details.get(code, {})
 
 
 @pytest.mark.parametrize("absent", READINGS)
@@ -81,7 +81,7 @@ def test_a_payment_id_that_no_payment_can_have_is_not_repeated() -> None:
 
 
 @pytest.mark.parametrize("absent", READINGS)
-@pytest.mark.parametrize("before", [seen["path"].removesuffix("/payments") for seen in facts("request_path")])
+@pytest.mark.parametrize("before", [case["path"].removesuffix("/payments") for case in facts("request_path")])
 @pytest.mark.parametrize("route", STARTS)
 def test_a_started_payment_or_operation_is_named_by_ids_and_links_below_the_requests_path(
     route: str, before: str, absent: str | None

@@ -189,9 +189,9 @@ def test_a_broken_rule_is_refused_by_the_fields_name_without_its_value(
 ) -> None:
     routes = ["payments", "cards"] if field in CARD_DATA else ["payments"]
     for route in routes:
-        said = start(route, sent(BODIES[route] | changes), absent)["input"]
-        assert said == f"wrong_{field}"
-        assert refusal(said, absent).startswith(f"{field} must ")
+        code_word = start(route, sent(BODIES[route] | changes), absent)["input"]
+        assert code_word == f"wrong_{field}"
+        assert refusal(code_word, absent).startswith(f"{field} must ")
 
 
 @both_readings
@@ -199,9 +199,9 @@ def test_the_answer_to_a_real_card_in_the_clear_says_to_seal_it(absent: str | No
     assert refusal("seal_this_card", absent).startswith("Seal this card.")
 
 
-def refusal(said: str, absent: str | None) -> str:
+def refusal(code_word: str, absent: str | None) -> str:
     """The answer to the caller if Step Functions rejects this input and quotes it."""
-    quoted = f"Invalid State Machine Execution Input: 'Unrecognized token '{said}': was expecting JSON'"
+    quoted = f"Invalid State Machine Execution Input: 'Unrecognized token '{code_word}': was expecting JSON'"
     answer = Message(json.dumps({"__type": "a.b#InvalidExecutionInput", "message": quoted}))
     text, override = answer.rendered(answering("payments", "refused"), absent)
     error = json.loads(text)["error"]

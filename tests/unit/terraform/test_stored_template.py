@@ -47,31 +47,31 @@ def test_an_invalid_card_is_422_with_the_error_that_a_payment_would_show(
     error: str, code: str, absent: str | None
 ) -> None:
     message = "The card can't be stored. The code says why."
-    told = {"error": {"code": code, "message": message}, "payment_id": KEY}
-    assert answered(ended("CardRejected", error), absent) == (422, told, {})
+    body = {"error": {"code": code, "message": message}, "payment_id": KEY}
+    assert answered(ended("CardRejected", error), absent) == (422, body, {})
 
 
 @pytest.mark.parametrize("absent", READINGS)
 def test_a_card_denied_by_a_rule_is_422_with_only_the_decline_code(absent: str | None) -> None:
     # Lambda adds the trace, and Step Functions passes it on in the cause.
     cause = {"errorMessage": json.dumps(DENIED), "errorType": "PaymentDenied", "stackTrace": ['File "/var/task/x.py"']}
-    told = {
+    body = {
         "error": {"code": "card_declined", "message": "The card is declined."},
         "payment_id": KEY,
         "decline_code": "screened:lookalike_cards",
     }
-    assert answered(ended("CardDeclined", json.dumps(cause)), absent) == (422, told, {})
+    assert answered(ended("CardDeclined", json.dumps(cause)), absent) == (422, body, {})
 
 
 @pytest.mark.parametrize("absent", READINGS)
 def test_a_key_that_has_stored_another_card_is_409_with_a_link_to_that_one(absent: str | None) -> None:
     message = "This Idempotency-Key was used before, for another card or for one that was erased since."
-    told = {
+    body = {
         "error": {"code": "payment_exists", "message": message},
         "payment_id": KEY,
         "links": {"self": f"/v1/payments/{KEY}"},
     }
-    assert answered(ended("KeyUsedBefore"), absent) == (409, told, {})
+    assert answered(ended("KeyUsedBefore"), absent) == (409, body, {})
 
 
 @pytest.mark.parametrize("absent", READINGS)
@@ -91,5 +91,5 @@ def test_everything_else_is_503_and_can_be_retried(body: str, absent: str | None
 
 def test_the_template_handles_every_outcome_of_the_state_machine() -> None:
     ends = {state["Error"] for state in DEFINITIONS["store_card"]["States"].values() if state["Type"] == "Fail"}
-    known = answering("cards", "stored")
-    assert {end for end in ends if f'"{end}"' not in known} == {"CardNotStored"}
+    template = answering("cards", "stored")
+    assert {end for end in ends if f'"{end}"' not in template} == {"CardNotStored"}

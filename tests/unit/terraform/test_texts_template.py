@@ -25,11 +25,11 @@ def paying(text: str) -> dict[str, object]:
 
 
 def test_a_brand_has_the_same_prefixes_and_lengths_in_template_and_functions() -> None:
-    [known] = map(re.compile, re.findall(r"#set\(\$card_number = '(.+)'\)", PAY))
+    [pattern] = map(re.compile, re.findall(r"#set\(\$card_number = '(.+)'\)", PAY))
     edges = {edge for _, *ends, _ in _BRANDS for prefix in map(int, ends) for edge in (prefix - 1, prefix, prefix + 1)}
     prefixes = [f"{prefix:04}" for prefix in range(10_000)] + [str(edge) for edge in edges if edge >= 10_000]
     numbers = [prefix.ljust(length, "0") for prefix in prefixes for length in range(11, 21)]
-    assert [number for number in numbers if bool(known.fullmatch(number)) != bool(brand_of(number))] == []
+    assert [number for number in numbers if bool(pattern.fullmatch(number)) != bool(brand_of(number))] == []
 
 
 def test_of_500_disguised_cards_none_is_passed_on() -> None:
@@ -86,12 +86,12 @@ def test_a_holder_is_text_too(template: str, absent: str | None) -> None:
 
 @pytest.mark.parametrize("absent", READINGS)
 def test_the_answer_names_the_field_even_if_step_functions_repeats_the_input(absent: str | None) -> None:
-    said = (
+    message = (
         "Invalid State Machine Execution Input: 'com.fasterxml.jackson.core.JsonParseException: Unrecognized token {}"
     )
-    error = {"__type": "com.amazonaws.swf.service.v2.model#InvalidExecutionInput", "message": said}
+    error = {"__type": "com.amazonaws.swf.service.v2.model#InvalidExecutionInput", "message": message}
     for field in ("merchant_reference", "description", "card_holder"):
-        answer = error | {"message": said.format(f"card_number_in_{field}")}
+        answer = error | {"message": message.format(f"card_number_in_{field}")}
         text, override = Message(json.dumps(answer)).rendered(answering("payments", "refused"), absent)
         assert override["status"] == 400
         assert json.loads(text)["error"] == {

@@ -71,8 +71,8 @@ def test_snapshots_are_refused_for_runtimes_without_snap_start(plans: dict[str, 
 def test_the_provider_knows_the_pythons_that_the_facts_say(provider: None, tmp_path: Path) -> None:
     configuration = 'resource "aws_lambda_layer_version" "it" {\nlayer_name = "it"\ncompatible_runtimes = ["none"]\n}'
     (error,) = refused_by_provider(tmp_path, configuration)
-    known = set(re.findall(r"python[0-9.]+", error))
-    assert known == {*RUNTIMES["known_to_provider"]}
+    versions = set(re.findall(r"python[0-9.]+", error))
+    assert versions == {*RUNTIMES["known_to_provider"]}
 
 
 def test_log_retention_is_limited_to_the_providers_values(plans: dict[str, Mocked], tmp_path: Path) -> None:

@@ -40,8 +40,8 @@ def test_a_table_folds_what_is_too_wide_and_cuts_nothing(width: int) -> None:
     cells = [[cell.strip() for cell in line.strip("│\n").split("│")] for line in text.splitlines() if "│" in line]
     assert "…" not in text
     assert all(len(line) <= width for line in text.splitlines())
-    for number, whole in enumerate(WIDE):
-        assert "".join(row[number] for row in cells).replace(" ", "") == whole.replace(" ", "")
+    for number, content in enumerate(WIDE):
+        assert "".join(row[number] for row in cells).replace(" ", "") == content.replace(" ", "")
 
 
 @pytest.mark.parametrize(
@@ -65,30 +65,30 @@ def test_in_progress_only_the_description_gives_way() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "told"), [(0, "0 entries"), (1, "1 entry"), (2, "2 entries"), (12345, "12,345 entries")]
+    ("count", "text"), [(0, "0 entries"), (1, "1 entry"), (2, "2 entries"), (12345, "12,345 entries")]
 )
-def test_one_of_something_is_no_plural(count: int, told: str) -> None:
-    assert counted(count, "entry", "entries") == told
+def test_one_of_something_is_no_plural(count: int, text: str) -> None:
+    assert counted(count, "entry", "entries") == text
 
 
 def test_ctrl_c_keeps_the_results_that_there_are_and_begins_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    under_way, goes_on, begun = threading.Event(), threading.Event(), list[int]()
+    under_way, goes_on, started = threading.Event(), threading.Event(), list[int]()
 
     def do(item: int) -> int:
-        begun.append(item)
+        started.append(item)
         if item == 2:
             under_way.set()
             goes_on.wait(10)
         return item * 10
 
-    def interrupted(asked: object) -> None:
+    def interrupted(futures: object) -> None:
         under_way.wait(10)
         threading.Timer(0.1, goes_on.set).start()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(replay, "wait", interrupted)
     results = with_progress([1, 2, 3, 4], do, str, concurrency=1, console=Console(file=StringIO()))
-    assert (list(results), results.interrupted, begun) == ([10, 20], True, [1, 2])
+    assert (list(results), results.interrupted, started) == ([10, 20], True, [1, 2])
 
 
 def test_an_event_goes_by_the_name_that_the_table_shows_it_by() -> None:
@@ -96,7 +96,7 @@ def test_an_event_goes_by_the_name_that_the_table_shows_it_by() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["replay", "aproved_visa"], "Did you mean approved_visa"),
         (["invoke", "chrage"], "Did you mean charge?"),
@@ -104,15 +104,15 @@ def test_an_event_goes_by_the_name_that_the_table_shows_it_by() -> None:
         (["plan", "nowhere"], "There is no environment 'nowhere'"),
     ],
 )
-def test_an_error_is_on_standard_error_alone(arguments: list[str], told: str) -> None:
-    done = CliRunner().invoke(app, arguments)
-    assert told in done.stderr
-    assert (done.exit_code, done.stdout) == (ExitCode.FAILED, "")
+def test_an_error_is_on_standard_error_alone(arguments: list[str], message: str) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert message in result.stderr
+    assert (result.exit_code, result.stdout) == (ExitCode.FAILED, "")
 
 
 @pytest.mark.parametrize("port", ["99999", "-1", "http"])
 @pytest.mark.parametrize("command", ["console", "checkout"])
 def test_what_is_no_port_is_refused_before_anything_listens(command: str, port: str) -> None:
-    done = CliRunner().invoke(app, [command], env={"CONSOLE_PORT": port, "CHECKOUT_PORT": port})
-    assert done.exit_code == ExitCode.USAGE
-    assert "PORT" in done.stderr
+    result = CliRunner().invoke(app, [command], env={"CONSOLE_PORT": port, "CHECKOUT_PORT": port})
+    assert result.exit_code == ExitCode.USAGE
+    assert "PORT" in result.stderr

@@ -111,24 +111,24 @@ class TestAdapters:
         small_aws.ledger(lambda: f"{DAY}T23:59:59.999Z").record(paid, entries)
         written = DynamoDbWritten(small_aws.dynamodb, TABLE)
 
-        def found(day: str) -> list[tuple[str, int, int, str]]:
+        def lines_on(day: str) -> list[tuple[str, int, int, str]]:
             lines = [line for shard in range(written.shards) for line in written.lines(day, shard)]
             return [(each.payment_id, each.version, each.entry_count, each.journal_hash) for each in lines]
 
-        assert found(DAY) == [("pay-1", 1, 1, entries[0].hash)]
+        assert lines_on(DAY) == [("pay-1", 1, 1, entries[0].hash)]
         small_aws.ledger(lambda: "2026-11-24T00:00:00.000Z").record(paid.next_version(NIGHT))
-        assert found(DAY) == []
-        assert found("2026-11-24") == [("pay-1", 2, 1, entries[0].hash)]
+        assert lines_on(DAY) == []
+        assert lines_on("2026-11-24") == [("pay-1", 2, 1, entries[0].hash)]
 
     def test_a_records_line_is_what_its_mac_is_made_of(self, small_aws: MockedAws) -> None:
         small_aws.ledger(lambda: f"{DAY}T09:00:00.000Z").record(payment("pay-2"))
         written, shard = DynamoDbWritten(small_aws.dynamodb, TABLE), keys.shard_of("pay-2", keys.WRITTEN_SHARDS)
         assert keys.written_shard(DAY, shard) == f"{DAY}#{shard:02}"
-        [found] = [each for each in written.lines(DAY, shard) if each.payment_id == "pay-2"]
+        [line] = [each for each in written.lines(DAY, shard) if each.payment_id == "pay-2"]
         key = {"pk": {"S": "PAYMENT#pay-2"}, "sk": {"S": "PAYMENT"}}
         mac = small_aws.dynamodb.get_item(TableName=TABLE, Key=key)["Item"]["mac"]["S"]
-        made = KmsMac(small_aws.kms, small_aws.books_key_id).mac(bytes.fromhex(found.record))
-        assert hmac.compare_digest(b64encode(made).decode(), mac)
+        computed = KmsMac(small_aws.kms, small_aws.books_key_id).mac(bytes.fromhex(line.record))
+        assert hmac.compare_digest(b64encode(computed).decode(), mac)
 
     def test_an_anchor_that_is_kept_is_the_last_and_its_number_is_taken(self, small_aws: MockedAws) -> None:
         anchors, part = S3Anchors(small_aws.s3, ANCHORS_BUCKET), b"[]"

@@ -58,19 +58,19 @@ def charge(
     summary: CardSummary = SUMMARY,
     ledger: FakeLedger | None = None,
     cipher: FakeCardCipher | None = None,
-    held: HeldCard | None = None,
+    held_card: HeldCard | None = None,
     transaction_id: str | None = None,
 ) -> dict[str, Any]:
     """Charge the card that is held: the test's, or one that was just encrypted."""
     cipher, held_cards = cipher or FakeCardCipher(), FakeHeldCards()
     card_data = json.dumps(CARD_DATA | {"card_number": pan}).encode()
-    held = held or HeldCard(cipher.encrypt(card_data, summary.encryption_context))
-    held_cards.hold("pay-1", held, NOW)
+    held_card = held_card or HeldCard(cipher.encrypt(card_data, summary.encryption_context))
+    held_cards.hold("pay-1", held_card, NOW)
     return charge_card(
         "pay-1",
         request,
         summary,
-        transaction_id or held.transaction_id,
+        transaction_id or held_card.transaction_id,
         STARTED_AT,
         held_cards=held_cards,
         cipher=cipher,
@@ -97,7 +97,7 @@ BY_MERCHANT = replace(BY_TOKEN, initiator="merchant", reason="recurring")
 
 
 @pytest.mark.parametrize(
-    ("request_", "summary", "said"),
+    ("request_", "summary", "credential"),
     [
         (REQUEST, SUMMARY.without_token(), None),
         (REQUEST, SUMMARY, StoredCredential("initial", "customer")),
@@ -106,14 +106,14 @@ BY_MERCHANT = replace(BY_TOKEN, initiator="merchant", reason="recurring")
     ],
 )
 def test_the_gateway_is_told_whether_the_card_is_stored_and_who_charges_it(
-    gateway: FakeGateway, request_: PaymentRequest, summary: CardSummary, said: StoredCredential | None
+    gateway: FakeGateway, request_: PaymentRequest, summary: CardSummary, credential: StoredCredential | None
 ) -> None:
     cipher = FakeCardCipher()
     ciphertext = cipher.encrypt(json.dumps(CARD_DATA).encode(), summary.encryption_context)
     named = NETWORK_TRANSACTION_ID if request_.card_on_file else None
-    held = HeldCard(ciphertext, network_transaction_id=named)
-    charge(gateway, request_, summary=summary, cipher=cipher, held=held)
-    assert gateway.stored_credentials == {"pay-1": said}
+    held_card = HeldCard(ciphertext, network_transaction_id=named)
+    charge(gateway, request_, summary=summary, cipher=cipher, held_card=held_card)
+    assert gateway.stored_credentials == {"pay-1": credential}
 
 
 def test_a_number_that_the_gateway_takes_for_the_networks_id_is_not_passed_on(gateway: FakeGateway) -> None:
@@ -226,8 +226,8 @@ def test_a_charge_that_somebody_moved_before_its_answer_came_is_as_asked_and_sho
     ask = gateway.charge if capture else gateway.authorize
     gateway.charges["pay-1"] = replace(ask(order(), card(), "someone-elses-key"), **changes)
     charged = charge(gateway, replace(REQUEST, capture=capture))
-    shown = replace(gateway.charges["pay-1"], network_transaction_id=None)
-    assert (charged["outcome"], Charge.from_dict(charged["shown"])) == (outcome, shown)
+    expected = replace(gateway.charges["pay-1"], network_transaction_id=None)
+    assert (charged["outcome"], Charge.from_dict(charged["shown"])) == (outcome, expected)
 
 
 @pytest.mark.parametrize("changes", [{"captured_minor": 600}, {"captured_minor": 0, "status": "authorized"}])
@@ -241,7 +241,7 @@ def test_a_ciphertext_of_another_card_is_not_charged(gateway: FakeGateway) -> No
     cipher = FakeCardCipher()
     ciphertext = cipher.encrypt(json.dumps(CARD_DATA).encode(), {"token": "tok_of_another_card"})
     with pytest.raises(KeyUnusable):
-        charge(gateway, cipher=cipher, held=HeldCard(ciphertext))
+        charge(gateway, cipher=cipher, held_card=HeldCard(ciphertext))
     assert gateway.calls == []
 
 
@@ -253,14 +253,14 @@ def test_only_the_card_that_encrypt_told_of_is_charged(gateway: FakeGateway) -> 
 
 def test_nothing_is_charged_after_the_card_was_erased(gateway: FakeGateway) -> None:
     held_cards, cipher = FakeHeldCards(), FakeCardCipher()
-    held = held_cards.hold("pay-1", HeldCard(b"ciphertext"), NOW)
+    held_card = held_cards.hold("pay-1", HeldCard(b"ciphertext"), NOW)
     held_cards.erase("pay-1", NOW)
     with pytest.raises(LedgerConflict):
         charge_card(
             "pay-1",
             REQUEST,
             SUMMARY,
-            held.transaction_id,
+            held_card.transaction_id,
             STARTED_AT,
             held_cards=held_cards,
             cipher=cipher,
@@ -277,18 +277,18 @@ def security_code(cipher: FakeCardCipher, code: str) -> HeldCard:
 
 def test_the_gateway_gets_the_security_code(gateway: FakeGateway) -> None:
     cipher = FakeCardCipher()
-    assert charge(gateway, cipher=cipher, held=security_code(cipher, SECURITY_CODE))["outcome"] == "captured"
-    another = FakeGateway()
-    declined = charge(another, cipher=cipher, held=security_code(cipher, WRONG_SECURITY_CODE))
+    assert charge(gateway, cipher=cipher, held_card=security_code(cipher, SECURITY_CODE))["outcome"] == "captured"
+    other_gateway = FakeGateway()
+    declined = charge(other_gateway, cipher=cipher, held_card=security_code(cipher, WRONG_SECURITY_CODE))
     assert (declined["outcome"], declined["decline_code"]) == ("declined", "incorrect_cvc")
 
 
 @pytest.mark.parametrize("ciphertext", [b"\xff\xff\xff", b"\x00\x00\x00", b"1234"])
 def test_another_card_s_security_code_is_not_sent(gateway: FakeGateway, ciphertext: bytes) -> None:
     cipher, with_key = FakeCardCipher(), json.dumps(CARD_DATA | {CODE_KEY: "000000"}).encode()
-    held = HeldCard(cipher.encrypt(with_key, SUMMARY.encryption_context), ciphertext)
+    held_card = HeldCard(cipher.encrypt(with_key, SUMMARY.encryption_context), ciphertext)
     with pytest.raises(KeyUnusable):
-        charge(gateway, cipher=cipher, held=held)
+        charge(gateway, cipher=cipher, held_card=held_card)
     assert gateway.calls == []
 
 
@@ -306,15 +306,15 @@ def test_without_the_key_the_gateway_is_not_called(gateway: FakeGateway) -> None
 def test_a_text_of_the_gateways_that_is_not_what_it_must_be_is_a_mismatch(
     gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:
-    taken = replace(gateway.charge(order(), card(), "another-key"), **changes)
-    monkeypatch.setattr(gateway, "charge", lambda *_: taken)
+    changed = replace(gateway.charge(order(), card(), "another-key"), **changes)
+    monkeypatch.setattr(gateway, "charge", lambda *_: changed)
     with pytest.raises(GatewayMismatch):
         charge(gateway)
 
 
 def test_a_gateway_that_takes_no_security_code_is_not_sent_one() -> None:
     cipher, unable = FakeCardCipher(), FakeGateway(abilities=replace(ABLE, security_code=False))
-    charged = charge(unable, cipher=cipher, held=security_code(cipher, WRONG_SECURITY_CODE))
+    charged = charge(unable, cipher=cipher, held_card=security_code(cipher, WRONG_SECURITY_CODE))
     assert charged["outcome"] == "captured"
 
 
@@ -322,11 +322,11 @@ ASKABLE = replace(REQUEST, return_url=RETURN_URL)
 
 
 def test_a_customer_who_has_to_be_asked_is_no_outcome(gateway: FakeGateway) -> None:
-    with pytest.raises(CustomerActionRequired) as asked:
+    with pytest.raises(CustomerActionRequired) as action_required:
         charge(gateway, ASKABLE, CHALLENGED_PAN)
-    (made,) = gateway.charges.values()
-    assert json.loads(str(asked.value)) == {"gateway": "sparkle", "charge_id": made.charge_id}
-    assert made.status == "action_required"
+    (created,) = gateway.charges.values()
+    assert json.loads(str(action_required.value)) == {"gateway": "sparkle", "charge_id": created.charge_id}
+    assert created.status == "action_required"
 
 
 def test_what_the_request_says_of_the_authentication_reaches_the_gateway(gateway: FakeGateway) -> None:

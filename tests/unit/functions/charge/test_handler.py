@@ -11,8 +11,8 @@ from tests.unit.functions.conftest import Output, World
 
 
 def event(world: World, plaintext: bytes = json.dumps(CARD_DATA).encode()) -> dict[str, Any]:
-    held = HeldCard(world.card_cipher.encrypt(plaintext, SUMMARY.encryption_context))
-    world.held_cards.hold("payment-of-ours-1", held, NOW)
+    held_card = HeldCard(world.card_cipher.encrypt(plaintext, SUMMARY.encryption_context))
+    world.held_cards.hold("payment-of-ours-1", held_card, NOW)
     return {
         "payment_id": "payment-of-ours-1",
         "payment": REQUEST.to_dict(),
@@ -20,7 +20,7 @@ def event(world: World, plaintext: bytes = json.dumps(CARD_DATA).encode()) -> di
         "gateway": "sparkle",
         "three_d_secure": "automatic",
         "started_at": STARTED_AT,
-        "transaction_id": held.transaction_id,
+        "transaction_id": held_card.transaction_id,
     }
 
 

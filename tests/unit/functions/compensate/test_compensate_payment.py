@@ -49,10 +49,10 @@ def compensate(
     charge_result: ChargeResult = ChargeResult("unknown"),  # noqa: B008 - it is frozen
     counter: FakeVelocityCounter | None = None,
 ) -> Payment:
-    first = payment(status="in_doubt", request=request, charge_id=None, error="LedgerUnavailable", updated_at=now)
+    doubtful = payment(status="in_doubt", request=request, charge_id=None, error="LedgerUnavailable", updated_at=now)
     counter = counter or FakeVelocityCounter()
     return compensate_payment(
-        first, request, charge_result, gateways=only(gateway), ledger=ledger, velocity_counter=counter
+        doubtful, request, charge_result, gateways=only(gateway), ledger=ledger, velocity_counter=counter
     )
 
 
@@ -68,49 +68,49 @@ def test_an_outcome_that_the_ledger_knows_stands_and_the_gateway_is_left_alone(
     gateway: FakeGateway, ledger: FakeLedger, status: Status
 ) -> None:
     charge = gateway.charge(order(), card(), "pay-1-charge")
-    known = payment(status=status, charge_id=charge.charge_id)
-    ledger.record(known)
+    recorded = payment(status=status, charge_id=charge.charge_id)
+    ledger.record(recorded)
     gateway.calls.clear()
-    assert compensate(gateway, ledger, charge_result=ChargeResult("captured", charge.charge_id)) == known
+    assert compensate(gateway, ledger, charge_result=ChargeResult("captured", charge.charge_id)) == recorded
     assert gateway.calls == []
-    assert ledger.records["pay-1"].payment == known
+    assert ledger.records["pay-1"].payment == recorded
 
 
 @pytest.fixture
-def second(gateway: FakeGateway, ledger: FakeLedger) -> Charge:
+def second_charge(gateway: FakeGateway, ledger: FakeLedger) -> Charge:
     """A charge made after the gateway had forgotten the one in the ledger."""
-    first = gateway.charge(order(), card(), "pay-1-charge")
-    ledger.record(*payment(charge_id=first.charge_id).post(CAPTURE))
+    first_charge = gateway.charge(order(), card(), "pay-1-charge")
+    ledger.record(*payment(charge_id=first_charge.charge_id).post(CAPTURE))
     gateway.forget("pay-1")
     return gateway.charge(order(), card(), "pay-1-charge")
 
 
 def test_a_second_charge_is_undone_and_both_its_movements_are_on_the_books(
-    gateway: FakeGateway, ledger: FakeLedger, second: Charge
+    gateway: FakeGateway, ledger: FakeLedger, second_charge: Charge
 ) -> None:
-    ended = compensate(gateway, ledger, charge_result=ChargeResult("captured", second.charge_id))
+    ended = compensate(gateway, ledger, charge_result=ChargeResult("captured", second_charge.charge_id))
     assert (ended.status, ended.captured_minor, ended.refunded_minor, ended.refundable_minor) == (
         "captured",
         1999,
         0,
         1999,
     )
-    assert ended.charge_id != second.charge_id
+    assert ended.charge_id != second_charge.charge_id
     assert [(each.type, each.status, each.charge_id) for each in ended.operations] == [
-        ("refund", "succeeded", second.charge_id)
+        ("refund", "succeeded", second_charge.charge_id)
     ]
     assert ledger.records["pay-1"].journal == (
         CAPTURE,
-        capture_entry("sparkle", 1999, "USD", second.charge_id),
-        refund_entry("sparkle", 1999, "USD", second.charge_id),
+        capture_entry("sparkle", 1999, "USD", second_charge.charge_id),
+        refund_entry("sparkle", 1999, "USD", second_charge.charge_id),
     )
     assert gateway.charges["pay-1"].status == "refunded"
 
 
 def test_a_second_hold_is_released(gateway: FakeGateway, ledger: FakeLedger) -> None:
     ledger.record(payment(status="authorized"))
-    second = gateway.authorize(order(), card(), "pay-1-charge")
-    ended = compensate(gateway, ledger, charge_result=ChargeResult("authorized", second.charge_id))
+    second_charge = gateway.authorize(order(), card(), "pay-1-charge")
+    ended = compensate(gateway, ledger, charge_result=ChargeResult("authorized", second_charge.charge_id))
     assert (ended.status, [each.type for each in ended.operations]) == ("authorized", ["void"])
     assert ended.operations[0].status == "succeeded"
     assert gateway.charges["pay-1"].status == "voided"
@@ -119,22 +119,22 @@ def test_a_second_hold_is_released(gateway: FakeGateway, ledger: FakeLedger) -> 
 
 def test_a_second_decline_has_nothing_to_undo(gateway: FakeGateway, ledger: FakeLedger) -> None:
     ledger.record(payment())
-    second = gateway.charge(order(), card(DECLINED_PAN), "pay-1-charge")
-    assert compensate(gateway, ledger, charge_result=ChargeResult("declined", second.charge_id)).operations == ()
+    second_charge = gateway.charge(order(), card(DECLINED_PAN), "pay-1-charge")
+    assert compensate(gateway, ledger, charge_result=ChargeResult("declined", second_charge.charge_id)).operations == ()
 
 
-def test_again_a_second_charge_is_undone_once(gateway: FakeGateway, ledger: FakeLedger, second: Charge) -> None:
+def test_again_a_second_charge_is_undone_once(gateway: FakeGateway, ledger: FakeLedger, second_charge: Charge) -> None:
     first, again = (
-        compensate(gateway, ledger, charge_result=ChargeResult("captured", second.charge_id)) for _ in range(2)
+        compensate(gateway, ledger, charge_result=ChargeResult("captured", second_charge.charge_id)) for _ in range(2)
     )
     assert first == again
     assert [each.status for each in gateway.charges["pay-1"].refunds] == ["succeeded"]
 
 
 def test_a_second_charge_that_nobody_told_of_is_found_by_reference(
-    gateway: FakeGateway, ledger: FakeLedger, second: Charge
+    gateway: FakeGateway, ledger: FakeLedger, second_charge: Charge
 ) -> None:
-    assert compensate(gateway, ledger).operations[0].charge_id == second.charge_id
+    assert compensate(gateway, ledger).operations[0].charge_id == second_charge.charge_id
 
 
 def test_what_the_gateway_does_not_show_is_not_taken_for_the_recorded_charge(
@@ -147,11 +147,11 @@ def test_what_the_gateway_does_not_show_is_not_taken_for_the_recorded_charge(
 
 @pytest.mark.parametrize("error", UNCONFIRMED, ids=lambda error: type(error).__name__)
 def test_a_second_charge_that_is_not_undone_yet_is_in_doubt_until_it_is(
-    gateway: FakeGateway, ledger: FakeLedger, second: Charge, error: Exception
+    gateway: FakeGateway, ledger: FakeLedger, second_charge: Charge, error: Exception
 ) -> None:
     gateway.faults.arm("refund", error)
     gateway.faults.arm("find", error)
-    charge_result = ChargeResult("captured", second.charge_id)
+    charge_result = ChargeResult("captured", second_charge.charge_id)
     with pytest.raises(ReversalUnconfirmed):
         compensate(gateway, ledger, charge_result=charge_result)
     doubtful = ledger.records["pay-1"].payment
@@ -165,11 +165,11 @@ def test_a_second_charge_that_is_not_undone_yet_is_in_doubt_until_it_is(
 
 
 def test_a_second_charge_that_the_gateway_will_not_undo_stays_in_doubt(
-    gateway: FakeGateway, ledger: FakeLedger, second: Charge
+    gateway: FakeGateway, ledger: FakeLedger, second_charge: Charge
 ) -> None:
-    gateway.refund(second.charge_id, 500, "USD", "by-hand", "by-hand")
+    gateway.refund(second_charge.charge_id, 500, "USD", "by-hand", "by-hand")
     with pytest.raises(ReversalUnconfirmed):
-        compensate(gateway, ledger, charge_result=ChargeResult("captured", second.charge_id))
+        compensate(gateway, ledger, charge_result=ChargeResult("captured", second_charge.charge_id))
     assert ledger.records["pay-1"].payment.in_doubt_since == LATER
 
 
@@ -214,14 +214,14 @@ def test_a_decline_that_comes_to_light_is_counted_however_often_it_is_looked_at(
 
 
 @pytest.mark.parametrize(
-    "known", [payment(), payment(status="reversed"), payment(status="declined", decline_code="screened:amount_cap")]
+    "recorded", [payment(), payment(status="reversed"), payment(status="declined", decline_code="screened:amount_cap")]
 )
 def test_what_the_gateway_did_not_decline_is_counted_as_no_decline(
-    gateway: FakeGateway, ledger: FakeLedger, known: Payment
+    gateway: FakeGateway, ledger: FakeLedger, recorded: Payment
 ) -> None:
     counter = FakeVelocityCounter()
-    ledger.record(known)
-    compensate(gateway, ledger, counter=counter, charge_result=ChargeResult(known.status, known.charge_id))
+    ledger.record(recorded)
+    compensate(gateway, ledger, counter=counter, charge_result=ChargeResult(recorded.status, recorded.charge_id))
     assert counter.declines == {}
 
 
@@ -265,9 +265,9 @@ def test_of_two_that_record_the_doubt_at_once_both_go_on_from_the_entry_that_is_
 ) -> None:
     for now in (NOW, LATER):
         doubtful = payment(status="in_doubt", charge_id=None, updated_at=now)
-        known = record_doubt(doubtful, REQUEST, ledger=ledger)
-    assert known.payment.updated_at == NOW
-    undo_charge(known, gateways=only(gateway), ledger=ledger, now=LATER)
+        record = record_doubt(doubtful, REQUEST, ledger=ledger)
+    assert record.payment.updated_at == NOW
+    undo_charge(record, gateways=only(gateway), ledger=ledger, now=LATER)
     recorded = ledger.records["pay-1"]
     hashes = [GENESIS_HASH, *(posted.hash for posted in recorded.entries)]
     assert [posted.previous_hash for posted in recorded.entries] == hashes[:-1]
@@ -289,8 +289,8 @@ def test_confirmed_by_a_later_attempt_the_doubt_is_cleared(
     assert recorded.payment == ended
     assert (ended.status, ended.version) == ("reversed", 2)
     assert recorded.journal[:2] == (DOUBT, DOUBT.reverse(1))
-    seen = charged and not done  # after a reversal whose answer was lost, no captured charge can be found
-    assert recorded.journal[2:] == ((CAPTURE, CAPTURE.reverse(3)) if seen else ())
+    shows_capture = charged and not done  # after a reversal whose answer was lost, no captured charge can be found
+    assert recorded.journal[2:] == ((CAPTURE, CAPTURE.reverse(3)) if shows_capture else ())
     assert not any(balances(recorded.journal).values())
 
 
@@ -374,8 +374,8 @@ def test_the_reversal_is_on_record_before_the_gateway_is_asked_for_it(
 def test_what_the_gateway_really_took_is_what_is_undone_on_the_books(gateway: FakeGateway, ledger: FakeLedger) -> None:
     gateway.charge(replace(order(), amount_minor=2999), card(), "pay-1-charge")
     assert compensate(gateway, ledger).status == "reversed"
-    taken = capture_entry("sparkle", 2999, "USD")
-    assert ledger.records["pay-1"].journal == (DOUBT, DOUBT.reverse(1), taken, taken.reverse(3))
+    capture = capture_entry("sparkle", 2999, "USD")
+    assert ledger.records["pay-1"].journal == (DOUBT, DOUBT.reverse(1), capture, capture.reverse(3))
 
 
 def test_a_charge_with_a_text_that_is_none_is_undone_and_called_a_mismatch(

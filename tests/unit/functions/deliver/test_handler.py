@@ -53,7 +53,7 @@ def delivered(event: Event, attempt: int = 1) -> bool:
 
 
 @pytest.fixture
-def told(world: World) -> list[Event]:
+def events(world: World) -> list[Event]:
     """The events of a payment that was captured, and twice refunded in part."""
     versions: list[Payment] = [payment("payment-of-ours-1")]
     world.ledger.record(versions[0])
@@ -67,48 +67,48 @@ def told(world: World) -> list[Event]:
 
 
 def test_an_event_is_delivered_once(
-    world: World, output: Output, endpoint: FakeWebhookEndpoint, told: list[Event]
+    world: World, output: Output, endpoint: FakeWebhookEndpoint, events: list[Event]
 ) -> None:
-    assert delivered(told[0])
-    assert delivered(told[0])
-    assert endpoint.webhook.accepted == told[:1]
+    assert delivered(events[0])
+    assert delivered(events[0])
+    assert endpoint.webhook.accepted == events[:1]
     assert output.metrics()["WebhooksDelivered"] == [0]  # the second time
 
 
 def test_what_the_queue_shows_out_of_order_arrives_in_order(
-    world: World, output: Output, endpoint: FakeWebhookEndpoint, told: list[Event]
+    world: World, output: Output, endpoint: FakeWebhookEndpoint, events: list[Event]
 ) -> None:
     for n in (2, 0, 4, 3, 1):
-        assert delivered(told[n])
-    assert endpoint.webhook.accepted == told
+        assert delivered(events[n])
+    assert endpoint.webhook.accepted == events
 
 
 def test_after_one_that_was_not_accepted_no_later_one_is_sent(
-    world: World, output: Output, endpoint: FakeWebhookEndpoint, told: list[Event]
+    world: World, output: Output, endpoint: FakeWebhookEndpoint, events: list[Event]
 ) -> None:
     endpoint.webhook.answers = [REFUSED, None, REFUSED]
-    assert not delivered(told[0])
-    assert not delivered(told[1])
-    assert endpoint.webhook.accepted == told[:1]
-    assert delivered(told[2])
-    assert endpoint.webhook.accepted == told[:3]
+    assert not delivered(events[0])
+    assert not delivered(events[1])
+    assert endpoint.webhook.accepted == events[:1]
+    assert delivered(events[2])
+    assert endpoint.webhook.accepted == events[:3]
 
 
 def test_earlier_events_of_types_that_it_does_not_want_are_left_out(
-    world: World, output: Output, endpoint: FakeWebhookEndpoint, told: list[Event]
+    world: World, output: Output, endpoint: FakeWebhookEndpoint, events: list[Event]
 ) -> None:
     endpoint.types = {"payment.partially_refunded"}
-    assert delivered(told[4])
-    assert endpoint.webhook.accepted == [told[2], told[4]]
+    assert delivered(events[4])
+    assert endpoint.webhook.accepted == [events[2], events[4]]
 
 
-def test_an_endpoint_is_not_told_of_what_is_long_past(
-    world: World, output: Output, endpoint: FakeWebhookEndpoint, told: list[Event]
+def test_an_endpoint_gets_no_events_of_long_ago(
+    world: World, output: Output, endpoint: FakeWebhookEndpoint, events: list[Event]
 ) -> None:
     before, within = (iso(datetime.fromisoformat(LATER) - LOOKS_BACK * part) for part in (1.01, 0.99))
-    told[0], told[1] = replace(told[0], at=before), replace(told[1], at=within)
-    assert delivered(told[2])
-    assert endpoint.webhook.accepted == told[1:3]
+    events[0], events[1] = replace(events[0], at=before), replace(events[1], at=within)
+    assert delivered(events[2])
+    assert endpoint.webhook.accepted == events[1:3]
 
 
 def test_an_event_that_has_no_payment_is_delivered_too(
@@ -119,32 +119,32 @@ def test_an_event_that_has_no_payment_is_delivered_too(
     assert endpoint.webhook.accepted == [event]
 
 
-def test_breaks_of_one_moment_are_all_told_in_whatever_order(
+def test_breaks_of_one_moment_are_all_delivered_in_any_order(
     world: World, output: Output, endpoint: FakeWebhookEndpoint
 ) -> None:
-    found = [Break("2026-11-23", "duplicate", f"pay-{n}", f"charge:ch_{n}", "one line", "two") for n in (2, 1, 3)]
-    told = [break_found(each, NOW) for each in found]
-    world.events.events += told
-    assert [delivered(event) for event in told] == [True, True, True]
-    assert endpoint.webhook.accepted == told
+    breaks = [Break("2026-11-23", "duplicate", f"pay-{n}", f"charge:ch_{n}", "one line", "two") for n in (2, 1, 3)]
+    events = [break_found(each, NOW) for each in breaks]
+    world.events.events += events
+    assert [delivered(event) for event in events] == [True, True, True]
+    assert endpoint.webhook.accepted == events
 
 
-def test_endpoints_are_told_independently(world: World, output: Output, told: list[Event]) -> None:
+def test_endpoints_get_events_independently(world: World, output: Output, events: list[Event]) -> None:
     other = world.webhook_endpoints["arn:aws:sqs:eu-west-1:123456789012:other"] = FakeWebhookEndpoint("other")
-    assert delivered(told[0])
-    sent = message(told[0])
+    assert delivered(events[0])
+    sent = message(events[0])
     sent["Records"][0]["eventSourceARN"] = "arn:aws:sqs:eu-west-1:123456789012:other"
     handler(sent, None)
-    assert other.webhook.accepted == world.webhook_endpoint.webhook.accepted == told[:1]
+    assert other.webhook.accepted == world.webhook_endpoint.webhook.accepted == events[:1]
 
 
 class TestFailures:
     def test_the_next_attempt_is_set_before_this_one(
-        self, world: World, output: Output, endpoint: FakeWebhookEndpoint, told: list[Event]
+        self, world: World, output: Output, endpoint: FakeWebhookEndpoint, events: list[Event]
     ) -> None:
         endpoint.webhook.answers = [REFUSED] * 20
         for attempt in range(1, 13):
-            assert not delivered(told[0], attempt)
+            assert not delivered(events[0], attempt)
         pauses = [*PAUSES_SECONDS, PAUSES_SECONDS[-1]]
         assert endpoint.queue.postponed == [("receipt-1", seconds) for seconds in pauses]
         assert output.metrics()["WebhooksFailed"] == [1]
@@ -156,35 +156,35 @@ class TestFailures:
         assert pause_seconds(1_000) == PAUSES_SECONDS[-1]
 
     def test_an_endpoint_that_is_gone_is_not_asked_again(
-        self, world: World, output: Output, endpoint: FakeWebhookEndpoint, told: list[Event]
+        self, world: World, output: Output, endpoint: FakeWebhookEndpoint, events: list[Event]
     ) -> None:
         endpoint.webhook.answers = [EndpointGone("The endpoint answered 410.")]
-        assert delivered(told[0])
-        assert endpoint.queue.dead_letters == [told[0].to_cloud_event()]
+        assert delivered(events[0])
+        assert endpoint.queue.dead_letters == [events[0].to_cloud_event()]
         assert output.metrics()["WebhooksFailed"] == [1]
 
     @pytest.mark.parametrize("operation", ["last", "delivered"])
     def test_what_was_accepted_and_not_noted_comes_again(
-        self, world: World, output: Output, endpoint: FakeWebhookEndpoint, told: list[Event], operation: str
+        self, world: World, output: Output, endpoint: FakeWebhookEndpoint, events: list[Event], operation: str
     ) -> None:
         world.deliveries.faults.arm(operation, LEDGER_DOWN)
-        assert not delivered(told[0])
-        assert delivered(told[0])
-        assert {event.event_id for event in endpoint.webhook.accepted} == {told[0].event_id}
+        assert not delivered(events[0])
+        assert delivered(events[0])
+        assert {event.event_id for event in endpoint.webhook.accepted} == {events[0].event_id}
 
     def test_without_its_queue_nothing_is_sent(
-        self, world: World, output: Output, endpoint: FakeWebhookEndpoint, told: list[Event]
+        self, world: World, output: Output, endpoint: FakeWebhookEndpoint, events: list[Event]
     ) -> None:
         endpoint.queue.faults.arm("postpone", QueueUnavailable("SQS: ServiceUnavailable"))
-        assert not delivered(told[0])
+        assert not delivered(events[0])
         assert endpoint.webhook.accepted == []
 
     def test_the_log_says_which_event_and_why(
-        self, world: World, output: Output, endpoint: FakeWebhookEndpoint, told: list[Event]
+        self, world: World, output: Output, endpoint: FakeWebhookEndpoint, events: list[Event]
     ) -> None:
         endpoint.webhook.answers = [REFUSED]
-        delivered(told[0], 3)
+        delivered(events[0], 3)
         [line] = [line for line in output.logs() if line["message"] == "event not delivered"]
-        wanted = {"endpoint": "shop", "event_id": told[0].event_id, "subject": "payment-of-ours-1", "attempt": 3}
-        assert wanted.items() <= line.items()
+        expected = {"endpoint": "shop", "event_id": events[0].event_id, "subject": "payment-of-ours-1", "attempt": 3}
+        assert expected.items() <= line.items()
         assert line["reason"] == "The endpoint answered 500."

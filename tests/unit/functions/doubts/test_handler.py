@@ -31,7 +31,7 @@ def test_payments_in_doubt_are_counted_with_the_age_of_the_oldest(world: World, 
     assert (metrics["PaymentsInDoubt"], metrics["OldestDoubtSeconds"]) == ([2.0], [419.0])
 
 
-def test_that_none_is_in_doubt_is_told_too(world: World, output: Output) -> None:
+def test_that_none_is_in_doubt_is_reported_too(world: World, output: Output) -> None:
     assert handler({}, None) == {"count": 0, "oldest_since": None, "unattended": 0, "checked_until": CHECKED}
     assert output.metrics() == {
         "PaymentsInDoubt": [0.0],

@@ -63,7 +63,7 @@ def test_whatever_ended_badly_is_looked_after_under_a_name_that_is_always_the_sa
 
 
 @pytest.mark.parametrize(
-    ("execution", "found"),
+    ("execution", "started"),
     [
         (ended(ago(minutes=2)), 1),
         (ended(ago(minutes=1, seconds=59)), 0),  # its event may still arrive
@@ -73,10 +73,10 @@ def test_whatever_ended_badly_is_looked_after_under_a_name_that_is_always_the_sa
     ids=["two minutes ago", "just now", "succeeded", "running"],
 )
 def test_what_ended_well_or_just_now_or_not_at_all_is_left_alone(
-    account: Account, execution: Execution, found: int
+    account: Account, execution: Execution, started: int
 ) -> None:
     account.payments.executions["payment-number-1"] = execution
-    assert account.check().started == found
+    assert account.check().started == started
 
 
 def test_what_somebody_looks_after_is_left_alone(account: Account) -> None:
@@ -102,16 +102,16 @@ def test_what_a_list_shows_late_is_found_all_the_same(account: Account) -> None:
     assert account.resolved() == ["payment-number-1"]
 
 
-@pytest.mark.parametrize(("outage", "found"), [({"hours": 1}, 1), ({"days": 6}, 1), ({"days": 8}, 0)])
+@pytest.mark.parametrize(("outage", "started"), [({"hours": 1}, 1), ({"days": 6}, 1), ({"days": 8}, 0)])
 def test_after_an_outage_of_its_own_it_goes_on_where_it_was_but_not_further_back_than_a_week(
-    account: Account, outage: dict[str, float], found: int
+    account: Account, outage: dict[str, float], started: int
 ) -> None:
     account.check(ago(**outage))
     missed = (NOON - timedelta(**outage) + timedelta(minutes=1)).isoformat()
     account.payments.executions["payment-number-1"] = ended(missed)
     account.payments.executions |= {f"payment-number-{n}": ended(ago(minutes=n)) for n in range(3, 9)}
     account.payments.page_size = 2
-    assert account.check().started == 6 + found
+    assert account.check().started == 6 + started
 
 
 def test_a_run_that_failed_has_checked_nothing(account: Account) -> None:
@@ -148,16 +148,16 @@ class InOrderOf(FakeExecutions):
 def test_in_whichever_order_a_list_comes_all_are_found_and_it_is_not_read_to_its_end(
     account: Account, key: Callable[[Execution], str]
 ) -> None:
-    found = {f"payment-short-no-{n}": ended(ago(minutes=n)) for n in range(3, 9)}
-    found |= {"payment-that-was-long": ended(ago(minutes=4), started_at=ago(hours=1))}
+    recent = {f"payment-short-no-{n}": ended(ago(minutes=n)) for n in range(3, 9)}
+    recent |= {"payment-that-was-long": ended(ago(minutes=4), started_at=ago(hours=1))}
     old = {f"payment-old-no-{n}": ended(ago(hours=n)) for n in range(2, 50)}
-    account.payments = InOrderOf(key, **found, **old)
+    account.payments = InOrderOf(key, **recent, **old)
     account.check(ago(minutes=5))
     account.payments.read.clear()
     account.resolve.started.clear()
     account.check()
-    assert set(account.resolved()) == set(found)
-    assert len(account.payments.read) <= len(found) + 1
+    assert set(account.resolved()) == set(recent)
+    assert len(account.payments.read) <= len(recent) + 1
 
 
 def test_what_is_too_much_for_one_run_is_left_to_the_next_the_longest_over_first(

@@ -25,8 +25,8 @@ def test_the_card_can_be_read_again_under_its_own_token_only() -> None:
 def test_the_transaction_s_id_is_the_hash_of_the_ciphertext_that_is_held() -> None:
     held_cards = FakeHeldCards()
     for ciphertext in (b"the first", b"of a repetition"):
-        held = hold_card("pay-1", HeldCard(ciphertext), held_cards=held_cards, now=NOW)
-        assert held == {"transaction_id": hashlib.sha256(b"the first").hexdigest()}
+        answer = hold_card("pay-1", HeldCard(ciphertext), held_cards=held_cards, now=NOW)
+        assert answer == {"transaction_id": hashlib.sha256(b"the first").hexdigest()}
     assert held_cards.cards == {"pay-1": HeldCard(b"the first")}
 
 

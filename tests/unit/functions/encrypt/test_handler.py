@@ -22,9 +22,9 @@ def event(card: dict[str, Any]) -> dict[str, Any]:
 
 def test_the_transaction_s_id_leaves_and_neither_the_card_nor_its_ciphertext_does(world: World, output: Output) -> None:
     answer = handler(event({"card_data": CARD_DATA, "token": None}), None)
-    held = world.held_cards.cards["payment-of-ours-1"]
-    assert answer == {"transaction_id": hashlib.sha256(held.ciphertext).hexdigest()}
-    assert json.loads(world.card_cipher.decrypt(held.ciphertext, {"token": TOKEN})) == CARD_DATA
+    held_card = world.held_cards.cards["payment-of-ours-1"]
+    assert answer == {"transaction_id": hashlib.sha256(held_card.ciphertext).hexdigest()}
+    assert json.loads(world.card_cipher.decrypt(held_card.ciphertext, {"token": TOKEN})) == CARD_DATA
     assert {line["payment_id"] for line in output.logs()} == {"payment-of-ours-1"}
     assert PAN not in output.text
     assert HOLDER not in output.text
@@ -41,8 +41,8 @@ def test_a_card_to_be_stored_leaves_encrypted_and_is_not_held(world: World) -> N
 
 def test_a_card_that_is_not_to_be_kept_is_bound_to_its_number(world: World) -> None:
     handler(event({"card_data": CARD_DATA}) | {"card": SUMMARY.without_token().to_dict()}, None)
-    held = world.held_cards.cards["payment-of-ours-1"]
-    assert json.loads(world.card_cipher.decrypt(held.ciphertext, {"fingerprint": FINGERPRINT})) == CARD_DATA
+    held_card = world.held_cards.cards["payment-of-ours-1"]
+    assert json.loads(world.card_cipher.decrypt(held_card.ciphertext, {"fingerprint": FINGERPRINT})) == CARD_DATA
 
 
 def test_a_card_number_that_is_none_is_not_encrypted(world: World, output: Output) -> None:
@@ -57,8 +57,8 @@ def test_a_stored_card_is_charged_as_it_was_encrypted(world: World) -> None:
     assert handler(event({"token": TOKEN, "card_data": None}), None) == {
         "transaction_id": hashlib.sha256(b"ciphertext").hexdigest(),
     }
-    held = HeldCard(b"ciphertext", network_transaction_id=NETWORK_TRANSACTION_ID)
-    assert world.held_cards.cards["payment-of-ours-1"] == held
+    held_card = HeldCard(b"ciphertext", network_transaction_id=NETWORK_TRANSACTION_ID)
+    assert world.held_cards.cards["payment-of-ours-1"] == held_card
 
 
 def test_a_card_that_was_erased_since_tokenize_saw_it_is_unknown(world: World) -> None:

@@ -34,8 +34,8 @@ def event(charge_id: str, **changes: Any) -> GatewayEvent:
 
 
 def follow(gateway: FakeGateway, ledger: FakeLedger, event: GatewayEvent, **changes: Any) -> str:
-    given: dict[str, Any] = {"executions": FakeExecutions(), "customer_waits": FakeCustomerWaits(), "now": LATER}
-    return follow_event(gateway.name, event, gateways=only(gateway), ledger=ledger, **given | changes)
+    ports: dict[str, Any] = {"executions": FakeExecutions(), "customer_waits": FakeCustomerWaits(), "now": LATER}
+    return follow_event(gateway.name, event, gateways=only(gateway), ledger=ledger, **ports | changes)
 
 
 def paid(gateway: FakeGateway, ledger: FakeLedger) -> str:
@@ -49,10 +49,10 @@ def paid(gateway: FakeGateway, ledger: FakeLedger) -> str:
 def test_what_the_gateway_shows_is_recorded(gateway: FakeGateway, ledger: FakeLedger, known_by: str) -> None:
     charge_id = paid(gateway, ledger)
     gateway.refund(charge_id, 500, "USD", "made-at-the-dashboard", "any-key")
-    told = event(charge_id) if known_by == "reference" else event(charge_id, payment_id=None)
-    assert follow(gateway, ledger, told) == "partially_refunded"
+    gateway_event = event(charge_id) if known_by == "reference" else event(charge_id, payment_id=None)
+    assert follow(gateway, ledger, gateway_event) == "partially_refunded"
     recorded = ledger.records["pay-1"]
-    assert follow(gateway, ledger, told) == "partially_refunded"
+    assert follow(gateway, ledger, gateway_event) == "partially_refunded"
     assert ledger.records["pay-1"] == recorded
 
 
@@ -128,8 +128,8 @@ class TestACustomerWhoWasAsked:
     ) -> None:
         gateway.answer_challenge("pay-1", approve=True)
         executions = execution(running=True)
-        told = event("ch_1", status="captured")
-        assert follow(gateway, ledger, told, executions=executions, customer_waits=waits) == "processing"
+        gateway_event = event("ch_1", status="captured")
+        assert follow(gateway, ledger, gateway_event, executions=executions, customer_waits=waits) == "processing"
         assert executions.resumed == ["AQB4"]
         assert ledger.records == {}
 
@@ -147,7 +147,7 @@ class TestACustomerWhoWasAsked:
         with pytest.raises(PaymentUnderWay):
             follow(gateway, ledger, event("ch_1", status="captured"), executions=execution(running=True))
 
-    def test_is_no_news_to_the_execution(self, gateway: FakeGateway, ledger: FakeLedger) -> None:
-        told = event("ch_1", status="action_required")
-        assert follow(gateway, ledger, told, executions=execution(running=True)) == "action_required"
+    def test_is_nothing_new_to_the_execution(self, gateway: FakeGateway, ledger: FakeLedger) -> None:
+        gateway_event = event("ch_1", status="action_required")
+        assert follow(gateway, ledger, gateway_event, executions=execution(running=True)) == "action_required"
         assert gateway.calls == []

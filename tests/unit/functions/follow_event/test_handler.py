@@ -10,7 +10,7 @@ from functions.shared.domain.errors import GatewayRefused, InternalError, Ledger
 from functions.shared.domain.gateway_event import GatewayEvent
 from functions.shared.domain.ledger import capture_entry
 from tests.fakes import LEDGER_DOWN
-from tests.samples import NOW, payment, shown
+from tests.samples import NOW, charge_of, payment
 from tests.unit.functions.conftest import Output, World
 
 
@@ -27,7 +27,7 @@ def follow(*records: dict[str, Any]) -> list[str]:
 def paid(world: World) -> World:
     charged, entries = payment("payment-of-ours-1").post(capture_entry("sparkle", 1999, "USD"))
     world.ledger.record(charged, entries)
-    world.gateway.charges[charged.payment_id] = shown(charged)
+    world.gateway.charges[charged.payment_id] = charge_of(charged)
     return world
 
 
@@ -43,7 +43,7 @@ def test_an_event_that_cannot_be_followed_yet_comes_again(paid: World) -> None:
 
 
 def test_a_mismatch_calls_somebody_once(paid: World, output: Output) -> None:
-    paid.gateway.charges["payment-of-ours-1"] = shown(payment("payment-of-ours-1"), amount_minor=1)
+    paid.gateway.charges["payment-of-ours-1"] = charge_of(payment("payment-of-ours-1"), amount_minor=1)
     assert follow(record("m-1")) == []
     assert output.metrics()["GatewayMismatch"] == [1.0]
 

@@ -18,10 +18,10 @@ class Keys:
     """`SealingKeys` that issue one key."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.issued_for: list[str] = []
 
     def issue(self, payment_id: str, at: str) -> SealingKey:
-        self.asked.append(payment_id)
+        self.issued_for.append(payment_id)
         return KEY
 
     def private_key(self, payment_id: str, kid: str, at: str | None) -> bytes:
@@ -42,7 +42,7 @@ def test_a_recorded_payment_gets_no_key(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(ledger, "statuses", lambda payment_ids: dict.fromkeys(payment_ids, "captured"))
     with pytest.raises(SealingKeyUsed):
         issue_key("payment-of-ours-1", sealing_keys=keys, ledger=ledger, now=NOW)
-    assert keys.asked == []
+    assert keys.issued_for == []
 
 
 def test_no_key_is_issued_while_nobody_knows_whether_the_payment_is_recorded() -> None:
@@ -50,4 +50,4 @@ def test_no_key_is_issued_while_nobody_knows_whether_the_payment_is_recorded() -
     ledger.faults.arm("statuses", LEDGER_DOWN)
     with pytest.raises(LedgerUnavailable):
         issue_key("payment-of-ours-1", sealing_keys=keys, ledger=ledger, now=NOW)
-    assert keys.asked == []
+    assert keys.issued_for == []

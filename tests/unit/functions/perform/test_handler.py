@@ -5,9 +5,9 @@ from tests.unit.functions.conftest import Output, World
 
 def test_what_was_reserved_is_asked_of_the_gateway(world: World, output: Output) -> None:
     charge = world.gateway.charge(order(), card(), "payment-of-ours-1-charge")
-    first = payment("payment-of-ours-1", charge_id=charge.charge_id)
-    world.ledger.record(first)
-    world.ledger.record(first.reserve(operation_request(first, "refund", 500, "operation-of-ours-1"), LATER))
+    paid = payment("payment-of-ours-1", charge_id=charge.charge_id)
+    world.ledger.record(paid)
+    world.ledger.record(paid.reserve(operation_request(paid, "refund", 500, "operation-of-ours-1"), LATER))
     event = {
         "payment_id": "payment-of-ours-1",
         "operation_id": "operation-of-ours-1",

@@ -9,7 +9,16 @@ from functions.shared.domain.payment import Status
 from functions.shared.ports import HeldCard
 from tests.aws_facts import facts
 from tests.fakes import LEDGER_DOWN
-from tests.samples import NETWORK_TRANSACTION_ID, REQUEST, STARTED_AT, SUMMARY, TOKEN, TRANSACTION_ID, payment, shown
+from tests.samples import (
+    NETWORK_TRANSACTION_ID,
+    REQUEST,
+    STARTED_AT,
+    SUMMARY,
+    TOKEN,
+    TRANSACTION_ID,
+    charge_of,
+    payment,
+)
 from tests.unit.functions.conftest import Output, World
 
 
@@ -18,7 +27,7 @@ def event(outcome: str, **changes: Any) -> dict[str, Any]:
     paid = payment("payment-of-ours-1", outcome, decline_code=decline_code)  # type: ignore[arg-type]
     charge = {"outcome": outcome, "gateway": "sparkle", "charge_id": "ch_1", "decline_code": decline_code}
     if outcome in METRICS:
-        charge["shown"] = shown(paid).to_dict()  # type: ignore[assignment]
+        charge["shown"] = charge_of(paid).to_dict()  # type: ignore[assignment]
     return {
         "payment_id": "payment-of-ours-1",
         "started_at": STARTED_AT,
@@ -72,19 +81,19 @@ def test_what_a_rule_denied_is_recorded_by_the_cause_of_screens_error_and_no_dec
 def test_of_a_payment_that_was_recorded_before_it_says_what_the_record_says(
     world: World, output: Output, status: Status
 ) -> None:
-    known = payment("payment-of-ours-1", status, charge_id="ch_of_long_ago")
-    world.ledger.record(known)
-    assert handler(event("recorded", charge={"outcome": "recorded"}), None) == known.outcome()
-    assert world.ledger.records["payment-of-ours-1"].payment == known
+    recorded = payment("payment-of-ours-1", status, charge_id="ch_of_long_ago")
+    world.ledger.record(recorded)
+    assert handler(event("recorded", charge={"outcome": "recorded"}), None) == recorded.outcome()
+    assert world.ledger.records["payment-of-ours-1"].payment == recorded
     assert (world.card_vault.cards, output.metrics()) == ({}, {})
 
 
 @pytest.mark.parametrize("status", ["reversed", "in_doubt"])
 def test_a_payment_that_was_recorded_before_as_a_failure_fails_again(world: World, status: Status) -> None:
-    world.ledger.record(known := payment("payment-of-ours-1", status))
+    world.ledger.record(recorded := payment("payment-of-ours-1", status))
     with pytest.raises(LedgerConflict, match=status):
         handler(event("recorded", charge={"outcome": "recorded"}), None)
-    assert world.ledger.records["payment-of-ours-1"].payment == known
+    assert world.ledger.records["payment-of-ours-1"].payment == recorded
 
 
 def test_what_could_not_be_recorded_is_not_counted(world: World, output: Output) -> None:

@@ -10,7 +10,7 @@ from functions.shared.domain.payment import Payment, Status
 from functions.shared.ports import HeldCard, RecordedPayment, StoredCard
 from tests.balances import balances
 from tests.fakes import LEDGER_DOWN, FakeHeldCards, FakeLedger, FakeVelocityCounter
-from tests.samples import EXPIRES_AT, KEPT_UNTIL, LATER, NETWORK_TRANSACTION_ID, NOW, SUMMARY, TOKEN, payment, shown
+from tests.samples import EXPIRES_AT, KEPT_UNTIL, LATER, NETWORK_TRANSACTION_ID, NOW, SUMMARY, TOKEN, charge_of, payment
 
 REFUNDED = Refund("re_1", None, "succeeded", 200, NOW)
 
@@ -40,7 +40,7 @@ def persist(
 ) -> Payment:
     return persist_payment(
         paid,
-        charge or shown(paid),
+        charge or charge_of(paid),
         card_on_file=card_on_file,
         network_transaction_id=network_transaction_id,
         keep_card_until=keep_card_until,
@@ -127,8 +127,8 @@ def test_another_payment_under_the_same_id_is_a_conflict(ledger: FakeLedger) -> 
 def test_a_card_that_was_charged_by_its_token_is_kept_for_another_while(ledger: FakeLedger) -> None:
     ledger.card_vault.cards[TOKEN] = StoredCard(SUMMARY, b"as it was stored", KEPT_UNTIL)
     persist(payment(), ledger, card_on_file=True, keep_card_until="2028-01-01T00:00:00.000Z")
-    kept = StoredCard(SUMMARY, b"as it was stored", "2028-01-01T00:00:00.000Z")
-    assert ledger.card_vault.cards == {TOKEN: kept}
+    renewed = StoredCard(SUMMARY, b"as it was stored", "2028-01-01T00:00:00.000Z")
+    assert ledger.card_vault.cards == {TOKEN: renewed}
 
 
 def test_a_card_is_stored_with_the_networks_id_of_its_payment(ledger: FakeLedger) -> None:
@@ -137,14 +137,14 @@ def test_a_card_is_stored_with_the_networks_id_of_its_payment(ledger: FakeLedger
 
 
 @pytest.mark.parametrize(
-    ("by", "kept"),
+    ("by", "network_id"),
     [
         ({"initiator": "customer"}, NETWORK_TRANSACTION_ID),
         ({"initiator": "merchant", "reason": "recurring"}, None),
     ],
 )
 def test_the_first_payment_of_the_customers_gives_a_stored_card_its_networks_id_and_none_replaces_it(
-    ledger: FakeLedger, by: dict[str, Any], kept: str | None
+    ledger: FakeLedger, by: dict[str, Any], network_id: str | None
 ) -> None:
     ledger.card_vault.cards[TOKEN] = StoredCard(SUMMARY, b"as it was stored", KEPT_UNTIL)
     for day, network_transaction_id in enumerate((NETWORK_TRANSACTION_ID, "MCC9ABCDE1129"), start=1):
@@ -155,7 +155,7 @@ def test_the_first_payment_of_the_customers_gives_a_stored_card_its_networks_id_
             keep_card_until=f"2028-01-0{day}T00:00:00.000Z",
             network_transaction_id=network_transaction_id,
         )
-    assert ledger.card_vault.cards[TOKEN].network_transaction_id == kept
+    assert ledger.card_vault.cards[TOKEN].network_transaction_id == network_id
 
 
 def test_a_card_that_was_erased_while_it_was_charged_stays_erased(ledger: FakeLedger) -> None:
@@ -215,7 +215,7 @@ def test_what_could_not_be_recorded_keeps_no_card(ledger: FakeLedger) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "changes", "ended"),
+    ("status", "changes", "ended"),
     [
         ("authorized", {"status": "captured", "captured_minor": 600}, ("captured", 600, 0)),
         ("authorized", {"status": "voided", "void_reason": "expired"}, ("voided", 0, 0)),
@@ -224,9 +224,9 @@ def test_what_could_not_be_recorded_keeps_no_card(ledger: FakeLedger) -> None:
     ],
 )
 def test_what_was_done_to_the_charge_before_its_answer_came_is_recorded_with_it(
-    ledger: FakeLedger, asked: Status, changes: dict[str, Any], ended: tuple[str, int, int]
+    ledger: FakeLedger, status: Status, changes: dict[str, Any], ended: tuple[str, int, int]
 ) -> None:
-    recorded = persist(payment(status=asked), ledger, charge=shown(payment(status=asked), **changes))
+    recorded = persist(payment(status=status), ledger, charge=charge_of(payment(status=status), **changes))
     assert ledger.records["pay-1"].payment == recorded
     assert (recorded.status, recorded.captured_minor, recorded.refunded_minor) == ended
     assert [operation.source for operation in recorded.operations] == ["gateway"]

@@ -47,8 +47,10 @@ class World:
     def paid(self, payment_id: str = "pay-1", amount_minor: int = 1999) -> Payment:
         """A captured payment in the ledger, at the gateway, and in its report."""
         charge = self.gateway.charge(order(payment_id, amount_minor=amount_minor), card(), f"{payment_id}-charge")
-        first = payment(payment_id, amount_minor=amount_minor, captured_minor=amount_minor, charge_id=charge.charge_id)
-        recorded, entries = first.post(capture_entry("sparkle", amount_minor, "USD"))
+        captured = payment(
+            payment_id, amount_minor=amount_minor, captured_minor=amount_minor, charge_id=charge.charge_id
+        )
+        recorded, entries = captured.post(capture_entry("sparkle", amount_minor, "USD"))
         self.ledger.record(recorded, entries)
         self.executions.executions[payment_id] = ENDED
         self.report.append(charge_line(charge))
@@ -56,12 +58,12 @@ class World:
 
     def refunded(self, payment_id: str = "pay-1", amount_minor: int = 500, operation_id: str = "op-1") -> None:
         """A refund of it in all sources."""
-        known = self.ledger.records[payment_id].payment
-        reserved = known.reserve(operation_request(known, "refund", amount_minor, operation_id), LATER)
+        recorded = self.ledger.records[payment_id].payment
+        reserved = recorded.reserve(operation_request(recorded, "refund", amount_minor, operation_id), LATER)
         self.ledger.record(reserved)
         settled = reserved.settle(reserved.operations[-1], LATER)
         self.ledger.record(*settled.post(refund_entry("sparkle", amount_minor, "USD", operation_id)))
-        charge_id = known.charge_id or ""
+        charge_id = recorded.charge_id or ""
         refunded = self.gateway.refund(charge_id, amount_minor, "USD", operation_id, operation_id)
         assert isinstance(refunded, Charge)
         line = charge_line(self.gateway.charges[payment_id])
@@ -96,7 +98,7 @@ class World:
         return run.found()
 
     def types(self, now: str = NEXT_MORNING) -> list[tuple[str, str]]:
-        return [(found.type, found.payment_id) for found in self.reconcile(now)]
+        return [(each.type, each.payment_id) for each in self.reconcile(now)]
 
     def spoil(self, n: int = 0, **changes: Any) -> None:
         """Change a line of the report."""
@@ -182,8 +184,8 @@ class TestADayThatAgrees:
     def test_a_payment_that_was_captured_and_reversed_the_same_day_is_in_no_report(self, world: World) -> None:
         world.paid()
         world.report.clear()
-        known = world.ledger.records["pay-1"].payment
-        reversed_ = replace(known, status="reversed", captured_minor=0, version=2)
+        recorded = world.ledger.records["pay-1"].payment
+        reversed_ = replace(recorded, status="reversed", captured_minor=0, version=2)
         world.ledger.record(*reversed_.post(capture_entry("sparkle", 1999, "USD").reverse(1)))
         world.executions.executions["pay-1"] = replace(ENDED, error="PaymentReversed")
         world.gateway.reverse(order("pay-1"))
@@ -191,8 +193,8 @@ class TestADayThatAgrees:
 
     def test_a_charge_that_was_reversed_after_it_had_settled_is_there_and_back(self, world: World) -> None:
         world.paid()
-        known = world.ledger.records["pay-1"].payment
-        reversed_ = replace(known, status="reversed", captured_minor=0, version=2)
+        recorded = world.ledger.records["pay-1"].payment
+        reversed_ = replace(recorded, status="reversed", captured_minor=0, version=2)
         world.ledger.record(*reversed_.post(capture_entry("sparkle", 1999, "USD").reverse(1)))
         world.executions.executions["pay-1"] = replace(ENDED, error="PaymentReversed")
         world.report.append(replace(world.report[0], type="refund", line_id="re_1", amount_minor=-1999, fee_minor=0))
@@ -248,14 +250,14 @@ class TestBreaks:
         self, world: World, error: str
     ) -> None:
         world.executions.executions["pay-2"] = replace(ENDED, error=error)
-        (found,) = world.reconcile()
-        assert (found.type, found.item, found.found) == ("missing_in_ledger", "execution", f"execution {error}")
+        (broken,) = world.reconcile()
+        assert (broken.type, broken.item, broken.found) == ("missing_in_ledger", "execution", f"execution {error}")
 
     def test_a_capture_without_a_line_is_missing_at_the_gateway(self, world: World) -> None:
         world.paid()
         world.report.clear()
-        (found,) = world.reconcile()
-        assert (found.type, found.item, found.expected) == (
+        (broken,) = world.reconcile()
+        assert (broken.type, broken.item, broken.expected) == (
             "missing_at_gateway",
             "entry 1",
             "a line for the capture of 1999 USD",
@@ -271,8 +273,8 @@ class TestBreaks:
         world.paid()
         world.report.clear()
         world.gateway.charges.clear()
-        (found,) = world.reconcile()
-        assert (found.type, found.found) == ("missing_at_gateway", "no charge")
+        (broken,) = world.reconcile()
+        assert (broken.type, broken.found) == ("missing_at_gateway", "no charge")
 
     @pytest.mark.parametrize(
         "change", [{"amount_minor": 2000}, {"amount_minor": -1999}, {"currency": "EUR"}, {"amount_minor": 0}], ids=str
@@ -280,8 +282,8 @@ class TestBreaks:
     def test_another_amount_or_currency_differs(self, world: World, change: dict[str, Any]) -> None:
         world.paid()
         world.spoil(**change)
-        (found,) = world.reconcile()
-        assert (found.type, found.expected) == ("amount_differs", "1999 USD, as in the ledger")
+        (broken,) = world.reconcile()
+        assert (broken.type, broken.expected) == ("amount_differs", "1999 USD, as in the ledger")
 
     def test_a_refund_of_another_amount_differs(self, world: World) -> None:
         world.paid()
@@ -296,8 +298,8 @@ class TestBreaks:
         charge = world.gateway.charge(order(), card(), "pay-1-charge")
         world.ledger.record(payment(status=status, charge_id=charge.charge_id))
         world.report.append(charge_line(charge))
-        (found,) = world.reconcile()
-        assert (found.type, found.found) == ("status_differs", status)
+        (broken,) = world.reconcile()
+        assert (broken.type, broken.found) == ("status_differs", status)
 
     def test_a_refund_that_nobody_asked_for_differs_by_status(self, world: World) -> None:
         world.paid()
@@ -314,8 +316,8 @@ class TestBreaks:
     def test_the_same_line_twice_is_a_duplicate_and_neither_is_settled(self, world: World) -> None:
         world.paid()
         world.report.append(world.report[0])
-        (found,) = world.reconcile()
-        assert (found.type, found.expected) == ("duplicate", "one line")
+        (broken,) = world.reconcile()
+        assert (broken.type, broken.expected) == ("duplicate", "one line")
         assert len(world.ledger.records["pay-1"].journal) == 1
 
     def test_a_refund_that_failed_is_another_line_than_the_refund_that_is_there_twice(self, world: World) -> None:
@@ -323,8 +325,8 @@ class TestBreaks:
         world.refunded()
         refund = world.report[-1]
         world.report += [refund, replace(refund, type="refund_failed", amount_minor=500)]
-        (found,) = world.reconcile()
-        assert (found.type, found.item) == ("duplicate", f"refund:{refund.line_id}")
+        (broken,) = world.reconcile()
+        assert (broken.type, broken.item) == ("duplicate", f"refund:{refund.line_id}")
         assert [entry.kind for entry in world.ledger.records["pay-1"].journal] == [
             "capture",
             "refund",
@@ -343,9 +345,9 @@ class TestBreaks:
         world.paid("pay-2")
         changes = {"type": type, "line_id": "cb_1", "reference": reference, "amount_minor": -1999}
         world.report.insert(1, replace(world.report[0], **changes))  # type: ignore[arg-type]
-        (found,) = world.reconcile()
-        assert (found.type, found.payment_id, found.item) == ("missing_in_ledger", reference or "", f"{type}:cb_1")
-        assert found.found == f"{type} cb_1 of -1999 USD at sparkle"
+        (broken,) = world.reconcile()
+        assert (broken.type, broken.payment_id, broken.item) == ("missing_in_ledger", reference or "", f"{type}:cb_1")
+        assert broken.found == f"{type} cb_1 of -1999 USD at sparkle"
         assert [len(recorded.journal) for recorded in world.ledger.records.values()] == [2, 2]
 
     @pytest.mark.parametrize(
@@ -380,15 +382,17 @@ class TestBreaks:
 
     def test_a_second_charge_that_was_undone_is_settled_like_its_own(self, world: World) -> None:
         paid = world.paid()
-        taken = capture_entry("sparkle", 1999, "USD", "ch_2")
+        capture = capture_entry("sparkle", 1999, "USD", "ch_2")
         undoing = world.ledger.records["pay-1"].payment.undo_other_charge("ch_2", "refund", LATER)
-        world.ledger.record(*undoing.post(taken))
+        world.ledger.record(*undoing.post(capture))
         back = world.ledger.records["pay-1"].payment
         world.ledger.record(*back.settle(back.operations[0], LATER).post(refund_entry("sparkle", 1999, "USD", "ch_2")))
-        second = replace(world.report[0], line_id="ch_2", charge_id="ch_2")
+        second_line = replace(world.report[0], line_id="ch_2", charge_id="ch_2")
         world.report += [
-            second,
-            replace(second, type="refund", line_id="re_2", refund_reference="ch_2", amount_minor=-1999, fee_minor=0),
+            second_line,
+            replace(
+                second_line, type="refund", line_id="re_2", refund_reference="ch_2", amount_minor=-1999, fee_minor=0
+            ),
         ]
         assert world.reconcile() == []
         settled = [entry.source for entry in world.ledger.records["pay-1"].journal if entry.kind == "settlement"]
@@ -397,8 +401,8 @@ class TestBreaks:
     def test_a_line_that_was_on_another_days_report_is_a_duplicate(self, world: World) -> None:
         world.paid()
         world.reconcile()
-        known = world.ledger.records["pay-1"]
-        moved = known.entries[1].entry.source or ""
+        recorded = world.ledger.records["pay-1"]
+        moved = recorded.entries[1].entry.source or ""
         world.gateway.reports["2026-11-24"] = [world.report[0]]
         late = Reconciliation(
             "2026-11-24",
@@ -412,7 +416,7 @@ class TestBreaks:
             world.counted.append,
         )
         late.step(Cursor("gateway", gateway="sparkle"))
-        assert [(found.type, found.expected) for found in late.found()] == [("duplicate", "once, as on 2026-11-23")]
+        assert [(each.type, each.expected) for each in late.found()] == [("duplicate", "once, as on 2026-11-23")]
         assert moved.endswith("@2026-11-23")
 
     def test_a_second_charge_for_a_payment_is_a_duplicate(self, world: World) -> None:
@@ -432,10 +436,10 @@ class TestBreaks:
     def test_a_break_that_is_not_found_again_is_resolved(self, world: World) -> None:
         world.paid()
         world.spoil(amount_minor=1)
-        (found,) = world.reconcile()
+        (broken,) = world.reconcile()
         world.spoil(amount_minor=1999)
         assert world.reconcile() == []
-        assert world.breaks.resolved == {found}
+        assert world.breaks.resolved == {broken}
 
 
 class TestAFailedRefund:
@@ -482,10 +486,10 @@ class TestAReportThatCannotBeBelieved:
     def test_the_books_do_not_move(
         self, world: World, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], message: str
     ) -> None:
-        whole = world.gateway.settlement(DAY, None, 100)
+        report = world.gateway.settlement(DAY, None, 100)
 
         def settlement(day: str, page: str | None, limit: int) -> SettlementPage:
-            return replace(whole, **change)
+            return replace(report, **change)
 
         monkeypatch.setattr(world.gateway, "settlement", settlement)
         before = dict(world.ledger.records)
@@ -508,8 +512,8 @@ def test_the_sample_times_are_on_the_day() -> None:
 def test_a_line_with_a_text_that_is_none_is_a_break_and_settles_nothing(world: World, name: str) -> None:
     world.paid()
     world.spoil(**{name: REDACTED})
-    found = world.reconcile()
-    assert [each.expected for each in found if each.type == "missing_in_ledger"] == ["a line as documented"]
+    breaks = world.reconcile()
+    assert [each.expected for each in breaks if each.type == "missing_in_ledger"] == ["a line as documented"]
     assert [entry.entry.kind for entry in world.ledger.records["pay-1"].entries] == ["capture"]
 
 
@@ -559,8 +563,8 @@ class TestWhatNobodyAskedUsFor:
         world.reconcile()
         world.report.pop()
         assert world.types(now=NEXT_MORNING) == []  # it is adopted on the next day
-        ours = world.ledger.records["pay-1"].entries[1]
-        assert ours.posted_at == NEXT_MORNING
+        entry = world.ledger.records["pay-1"].entries[1]
+        assert entry.posted_at == NEXT_MORNING
 
     def test_a_capture_is_adopted_and_settled(self, world: World) -> None:
         charge = world.gateway.charge(order(), card(), "pay-1-charge")
@@ -570,7 +574,7 @@ class TestWhatNobodyAskedUsFor:
         assert totals(world) == {BANK: 1999 - 58, FEES: 58, ("liability:merchant", "USD"): -1999}
 
     @pytest.mark.parametrize(
-        ("shown", "ended"),
+        ("changes", "ended"),
         [
             ({"status": "voided", "void_reason": "expired"}, ("voided", "expired")),
             ({"status": "voided"}, ("voided", None)),
@@ -579,12 +583,12 @@ class TestWhatNobodyAskedUsFor:
         ],
     )
     def test_authorizations_are_looked_at_every_day(
-        self, world: World, shown: dict[str, Any], ended: tuple[str, str | None]
+        self, world: World, changes: dict[str, Any], ended: tuple[str, str | None]
     ) -> None:
         for n in range(3):
             charge = world.gateway.authorize(order(f"pay-{n}"), card(), f"pay-{n}-charge")
             world.ledger.record(payment(f"pay-{n}", status="authorized", charge_id=charge.charge_id))
-            world.gateway.show(f"pay-{n}", **shown)
+            world.gateway.show(f"pay-{n}", **changes)
         assert world.reconcile() == []
         recorded = [world.ledger.records[f"pay-{n}"].payment for n in range(3)]
         assert [(each.status, each.error) for each in recorded] == [ended] * 3
@@ -592,29 +596,29 @@ class TestWhatNobodyAskedUsFor:
     def test_refunds_that_are_pending_are_looked_at_until_they_have_ended(self, world: World) -> None:
         world.paid()
         refund = world.gateway.show_refund("pay-1", 500, "pending").refunds[-1]
-        known = world.ledger.records["pay-1"]
-        adopted = adopt_charge(known, gateways=only(world.gateway), ledger=world.ledger, now=LATER)
+        recorded = world.ledger.records["pay-1"]
+        adopted = adopt_charge(recorded, gateways=only(world.gateway), ledger=world.ledger, now=LATER)
         assert adopted.payment.refunded_minor == 0
         world.gateway.show_refund("pay-1", 500, "succeeded", refund_id=refund.refund_id)
         world.reconcile()
         assert world.ledger.records["pay-1"].payment.refunded_minor == 500
 
     @pytest.mark.parametrize(
-        ("spoil", "found"),
+        ("spoil", "message"),
         [
             (lambda gateway: gateway.charges.clear(), "no charge"),
             (lambda gateway: gateway.show("pay-1", amount_minor=1), "The gateway shows another charge"),
         ],
     )
-    def test_what_can_not_be_adopted_is_told(
-        self, world: World, spoil: Callable[[FakeGateway], Any], found: str
+    def test_what_can_not_be_adopted_is_a_break(
+        self, world: World, spoil: Callable[[FakeGateway], Any], message: str
     ) -> None:
         charge = world.gateway.authorize(order(), card(), "pay-1-charge")
         world.ledger.record(payment(status="authorized", charge_id=charge.charge_id))
         spoil(world.gateway)
         (broken,) = world.reconcile()
         assert (broken.type, broken.item) == ("status_differs", "charge")
-        assert broken.found.startswith(found)
+        assert broken.found.startswith(message)
 
 
 class TestDisputes:
@@ -638,13 +642,13 @@ class TestDisputes:
     def adopt(self, world: World) -> None:
         adopt_charge(world.ledger.records["pay-1"], gateways=only(world.gateway), ledger=world.ledger, now=LATER)
 
-    @pytest.mark.parametrize("told", [True, False])
+    @pytest.mark.parametrize("is_adopted", [True, False])
     @pytest.mark.parametrize(("won", "held", "earned"), [(None, 700, -1999), (True, 0, -1999), (False, 0, 700 - 1999)])
     def test_one_is_adopted_and_settled(
-        self, world: World, told: bool, won: bool | None, held: int, earned: int
+        self, world: World, is_adopted: bool, won: bool | None, held: int, earned: int
     ) -> None:
         self.disputed(world, won)
-        if told:
+        if is_adopted:
             self.adopt(world)
         assert world.reconcile() == []
         bank = 1999 - 58 - 1500 - (700 if won is not True else 0)
@@ -684,16 +688,16 @@ class TestDisputes:
         world.report.append(replace(world.report[0], type=type, line_id="dp_1", amount_minor=-700))
         assert world.types() == [("status_differs", "pay-1")]
 
-    @pytest.mark.parametrize(("n", "what"), [(1, "dispute"), (2, "dispute_won")])
-    def test_an_entry_without_a_line_is_missing_at_the_gateway(self, world: World, n: int, what: str) -> None:
+    @pytest.mark.parametrize(("n", "kind"), [(1, "dispute"), (2, "dispute_won")])
+    def test_an_entry_without_a_line_is_missing_at_the_gateway(self, world: World, n: int, kind: str) -> None:
         self.disputed(world, won=True)
         dispute = world.gateway.charges["pay-1"].disputes[0]
         world.gateway.show("pay-1", disputes=(replace(dispute, ended_at=NOW),))
         self.adopt(world)
         del world.report[n]
-        (found,) = world.reconcile()
-        assert (found.type, found.item, found.found) == ("missing_at_gateway", f"entry {n + 1}", "one won")
-        assert found.expected == f"a line for the {what} of 700 USD"
+        (broken,) = world.reconcile()
+        assert (broken.type, broken.item, broken.found) == ("missing_at_gateway", f"entry {n + 1}", "one won")
+        assert broken.expected == f"a line for the {kind} of 700 USD"
 
     def test_one_that_moved_on_another_day_is_in_another_report(self, world: World) -> None:
         self.disputed(world, won=True)
@@ -706,8 +710,8 @@ class TestDisputes:
 
     def test_of_a_payment_that_was_reversed_it_is_for_a_person(self, world: World) -> None:
         self.disputed(world)
-        known = world.ledger.records["pay-1"].payment
-        reversed_ = replace(known, status="reversed", captured_minor=0, version=2)
+        recorded = world.ledger.records["pay-1"].payment
+        reversed_ = replace(recorded, status="reversed", captured_minor=0, version=2)
         world.ledger.record(*reversed_.post(capture_entry("sparkle", 1999, "USD").reverse(1)))
         world.executions.executions["pay-1"] = replace(ENDED, error="PaymentReversed")
         assert ("status_differs", "pay-1") in world.types()
@@ -759,10 +763,10 @@ class TestSeveralGateways:
 
     def test_a_report_without_totals_is_compared_line_by_line(self, world: World, monkeypatch: Any) -> None:
         world.paid()
-        whole = world.gateway.settlement
+        original = world.gateway.settlement
 
-        def settlement(*asked: Any) -> SettlementPage:
-            return replace(whole(*asked), line_count=None, totals=None)
+        def settlement(*arguments: Any) -> SettlementPage:
+            return replace(original(*arguments), line_count=None, totals=None)
 
         monkeypatch.setattr(world.gateway, "settlement", settlement)
         assert world.reconcile() == []

@@ -4,7 +4,7 @@ import pytest
 
 from functions.reserve.handler import handler
 from functions.shared.domain.errors import PaymentNotFound
-from tests.samples import STARTED_AT, payment, refund_request, shown
+from tests.samples import STARTED_AT, charge_of, payment, refund_request
 from tests.unit.functions.conftest import Output, World
 
 EVENT: dict[str, Any] = {
@@ -23,7 +23,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_may_be_done_is_handed_on_with_all_that_the_gateway_needs(world: World, output: Output) -> None:
     paid = payment("payment-of-ours-1")
     world.ledger.record(paid)
-    world.gateway.charges[paid.payment_id] = shown(paid)
+    world.gateway.charges[paid.payment_id] = charge_of(paid)
     assert handler(EVENT, None) == {
         "payment_id": "payment-of-ours-1",
         "operation_id": "operation-of-ours-1",
@@ -41,7 +41,7 @@ def test_what_may_be_done_is_handed_on_with_all_that_the_gateway_needs(world: Wo
 def test_an_amount_is_an_integer_however_it_was_written(world: World) -> None:
     paid = payment("payment-of-ours-1")
     world.ledger.record(paid)
-    world.gateway.charges[paid.payment_id] = shown(paid)
+    world.gateway.charges[paid.payment_id] = charge_of(paid)
     reserved = handler(EVENT | {"request": EVENT["request"] | {"amount_minor": 500.0}}, None)
     assert repr(reserved["amount_minor"]) == "500"
 
@@ -62,13 +62,13 @@ def test_a_payment_that_nobody_knows_is_an_error(world: World, output: Output) -
 def test_who_is_overtaken_by_another_refund_reserves_what_is_left_without_a_retry_of_the_state_machine(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.ledger.record(first := payment("payment-of-ours-1"))
-    world.gateway.charges["payment-of-ours-1"] = shown(first)
+    world.ledger.record(paid := payment("payment-of-ours-1"))
+    world.gateway.charges["payment-of-ours-1"] = charge_of(paid)
     record = world.ledger.record
 
     def overtaken(*version: Any, **previous: Any) -> None:
         monkeypatch.setattr(world.ledger, "record", record)
-        record(first.reserve(refund_request(first, 1000), STARTED_AT))
+        record(paid.reserve(refund_request(paid, 1000), STARTED_AT))
         record(*version, **previous)
 
     monkeypatch.setattr(world.ledger, "record", overtaken)

@@ -16,7 +16,7 @@ from functions.shared.domain.operation import OperationRequest, OperationType
 from functions.shared.domain.payment import Payment
 from functions.shared.ports import Execution, RecordedPayment
 from tests.fakes import LEDGER_DOWN, FakeExecutions, FakeGateway, FakeLedger, only
-from tests.samples import ABLE, LATER, NOW, REQUEST, STARTED_AT, operation_request, payment, refund_request, shown
+from tests.samples import ABLE, LATER, NOW, REQUEST, STARTED_AT, charge_of, operation_request, payment, refund_request
 
 RUNNING = Execution(True, None, None, REQUEST.to_dict(), STARTED_AT, None)
 EXECUTIONS = FakeExecutions()
@@ -35,9 +35,9 @@ def reserve(
     gateway: FakeGateway | None = None,
 ) -> Payment:
     """With a gateway that shows what the ledger has, unless a test changes it."""
-    gateway, known = gateway or FakeGateway(), ledger.records.get(request.payment_id)
-    if known:
-        gateway.charges.setdefault(request.payment_id, shown(known.payment))
+    gateway, recorded = gateway or FakeGateway(), ledger.records.get(request.payment_id)
+    if recorded:
+        gateway.charges.setdefault(request.payment_id, charge_of(recorded.payment))
     return reserve_operation(request, ledger=ledger, executions=executions, gateways=only(gateway), now=now)
 
 
@@ -74,23 +74,23 @@ def test_one_whose_answer_was_lost_is_reserved_once(ledger: FakeLedger) -> None:
 
 
 def test_of_two_at_the_same_moment_one_has_to_look_again_and_finds_the_money_reserved(ledger: FakeLedger) -> None:
-    first, second = refund_request(payment()), refund_request(payment())
+    first_request, second_request = refund_request(payment()), refund_request(payment())
     ledger.record(payment())
 
     class Racing(FakeLedger):
         """Another reservation is recorded between the read and the write."""
 
         def find(self, payment_id: str) -> RecordedPayment | None:
-            seen = ledger.find(payment_id)
+            record = ledger.find(payment_id)
             if len(ledger.records["pay-1"].payment.operations) == 0:
-                reserve(ledger, first)
-            return seen
+                reserve(ledger, first_request)
+            return record
 
     racing = Racing()
     racing.records = ledger.records
     with pytest.raises(LedgerConflict):
-        reserve(racing, second)
-    assert reserve(racing, second).operations[-1].error == "amount_exceeds_captured"
+        reserve(racing, second_request)
+    assert reserve(racing, second_request).operations[-1].error == "amount_exceeds_captured"
     assert ledger.records["pay-1"].payment.refundable_minor == 0
 
 
@@ -140,11 +140,11 @@ class TestWhatWasDoneAtTheGateway:
         gateway = FakeGateway()
         paid = payment()
         ledger.record(*paid.post(capture_entry("sparkle", 1999, "USD")))
-        gateway.charges["pay-1"] = shown(paid)
+        gateway.charges["pay-1"] = charge_of(paid)
         return gateway
 
     @pytest.mark.parametrize(
-        ("there", "asked", "reserved", "error"),
+        ("at_gateway", "requested", "reserved", "error"),
         [
             (500, 500, 500, None),
             (500, None, 1499, None),
@@ -158,18 +158,18 @@ class TestWhatWasDoneAtTheGateway:
         self,
         ledger: FakeLedger,
         gateway: FakeGateway,
-        there: int,
-        asked: int | None,
+        at_gateway: int,
+        requested: int | None,
         reserved: int | None,
         error: str | None,
     ) -> None:
-        gateway.show_refund("pay-1", there)
-        reserve(ledger, refund_request(payment(), asked), gateway=gateway)
+        gateway.show_refund("pay-1", at_gateway)
+        reserve(ledger, refund_request(payment(), requested), gateway=gateway)
         recorded = ledger.records["pay-1"].payment
-        adopted, ours = recorded.operations
-        assert (adopted.source, adopted.amount_minor, adopted.status) == ("gateway", there, "succeeded")
-        assert (ours.amount_minor, ours.error, ours.is_open) == (reserved, error, error is None)
-        assert (recorded.refunded_minor, recorded.version) == (there, 3)
+        adopted, own = recorded.operations
+        assert (adopted.source, adopted.amount_minor, adopted.status) == ("gateway", at_gateway, "succeeded")
+        assert (own.amount_minor, own.error, own.is_open) == (reserved, error, error is None)
+        assert (recorded.refunded_minor, recorded.version) == (at_gateway, 3)
 
     def test_a_refund_that_failed_can_be_made_again_in_full(self, ledger: FakeLedger, gateway: FakeGateway) -> None:
         gateway.show_refund("pay-1", 300, "succeeded", refund_id="re_1")
@@ -180,21 +180,21 @@ class TestWhatWasDoneAtTheGateway:
 
     @pytest.mark.parametrize("type", ["capture", "void"])
     def test_a_capture(self, ledger: FakeLedger, type: OperationType) -> None:
-        gateway, held = FakeGateway(), payment(status="authorized")
-        ledger.record(held)
-        gateway.charges["pay-1"] = shown(held, status="captured", captured_minor=600)
-        reserve(ledger, operation_request(held, type), gateway=gateway)
+        gateway, authorized = FakeGateway(), payment(status="authorized")
+        ledger.record(authorized)
+        gateway.charges["pay-1"] = charge_of(authorized, status="captured", captured_minor=600)
+        reserve(ledger, operation_request(authorized, type), gateway=gateway)
         recorded = ledger.records["pay-1"].payment
         assert (recorded.status, recorded.captured_minor) == ("captured", 600)
         assert [(each.type, each.error) for each in recorded.operations] == [("capture", None), (type, "invalid_state")]
-        reserve(ledger, refund_request(held), gateway=gateway)
+        reserve(ledger, refund_request(authorized), gateway=gateway)
         assert ledger.records["pay-1"].payment.operations[-1].amount_minor == 600
 
     def test_an_expiry(self, ledger: FakeLedger) -> None:
-        gateway, held = FakeGateway(), payment(status="authorized")
-        ledger.record(held)
-        gateway.charges["pay-1"] = shown(held, status="voided", void_reason="expired")
-        rejected = reserve(ledger, operation_request(held, "capture"), gateway=gateway)
+        gateway, authorized = FakeGateway(), payment(status="authorized")
+        ledger.record(authorized)
+        gateway.charges["pay-1"] = charge_of(authorized, status="voided", void_reason="expired")
+        rejected = reserve(ledger, operation_request(authorized, "capture"), gateway=gateway)
         assert (rejected.status, rejected.error, rejected.operations[-1].error) == (
             "voided",
             "expired",
@@ -229,19 +229,19 @@ class TestWhatWasDoneAtTheGateway:
 def test_what_the_gateway_can_t_do_is_rejected(
     ledger: FakeLedger, abilities: Abilities, type: OperationType, amount_minor: int | None, error: str | None
 ) -> None:
-    held = payment(status="authorized", captured_minor=0)
-    ledger.record(held)
+    authorized = payment(status="authorized", captured_minor=0)
+    ledger.record(authorized)
     able = FakeGateway(abilities=abilities)
-    reserve(ledger, operation_request(held, type, amount_minor), gateway=able)
+    reserve(ledger, operation_request(authorized, type, amount_minor), gateway=able)
     [operation] = ledger.records["pay-1"].payment.operations
     assert (operation.error, operation.is_open) == (error, error is None)
 
 
 def test_an_operation_goes_by_the_gateway_that_has_the_payment(ledger: FakeLedger) -> None:
-    held = payment(status="authorized", captured_minor=0, gateway="twinkle")
-    ledger.record(held)
+    authorized = payment(status="authorized", captured_minor=0, gateway="twinkle")
+    ledger.record(authorized)
     sparkle, twinkle = FakeGateway(abilities=replace(ABLE, void=False)), FakeGateway("twinkle")
-    twinkle.charges["pay-1"] = replace(shown(held), gateway="twinkle")
-    request, gateways = operation_request(held, "void"), only(sparkle, twinkle)
+    twinkle.charges["pay-1"] = replace(charge_of(authorized), gateway="twinkle")
+    request, gateways = operation_request(authorized, "void"), only(sparkle, twinkle)
     reserved = reserve_operation(request, ledger=ledger, executions=EXECUTIONS, gateways=gateways, now=LATER)
     assert (reserved.operations[0].error, sparkle.calls) == (None, [])

@@ -9,7 +9,7 @@ from functions.shared.domain.ledger import capture_entry, in_doubt_entry, refund
 from functions.shared.ports import Execution, RecordedPayment
 from tests.balances import balances
 from tests.fakes import FakeExecutions, FakeGateway, FakeLedger, only
-from tests.samples import LATER, NOW, card, operation_request, order, payment, shown
+from tests.samples import LATER, NOW, card, charge_of, operation_request, order, payment
 
 NO_ANSWER = GatewayOutcomeUnknown("No answer.")
 INPUT = {"operation": "refund", "payment_id": "pay-1", "amount_minor": 500}
@@ -33,10 +33,10 @@ def ledger(gateway: FakeGateway) -> FakeLedger:
 
 
 def reserved(ledger: FakeLedger) -> None:
-    known = ledger.records["pay-1"].payment
+    paid = ledger.records["pay-1"].payment
     gateway = FakeGateway()
-    gateway.charges["pay-1"] = shown(known)
-    request = operation_request(known, "refund", 500, "op-1")
+    gateway.charges["pay-1"] = charge_of(paid)
+    request = operation_request(paid, "refund", 500, "op-1")
     reserve_operation(request, ledger=ledger, executions=FakeExecutions(), gateways=only(gateway), now=LATER)
 
 
@@ -120,9 +120,11 @@ def test_an_end_that_the_ledger_knows_stands_and_nobody_is_asked(
     gateway: FakeGateway, ledger: FakeLedger, status: str
 ) -> None:
     reserved(ledger)
-    known = ledger.records["pay-1"].payment
-    (operation,) = known.operations
-    ended = known.settle(operation, LATER) if status == "succeeded" else known.end(operation, "rejected", "x", LATER)
+    recorded = ledger.records["pay-1"].payment
+    (operation,) = recorded.operations
+    ended = (
+        recorded.settle(operation, LATER) if status == "succeeded" else recorded.end(operation, "rejected", "x", LATER)
+    )
     ledger.record(ended)
     gateway.calls.clear()
     assert resolve(gateway, ledger) == status
@@ -210,11 +212,11 @@ def test_what_somebody_did_meanwhile_is_adopted_and_what_does_not_fit_any_more_i
 
 
 def test_a_capture_that_was_made_there_in_part_ends_our_doubt(gateway: FakeGateway) -> None:
-    ledger, held = FakeLedger(), payment(status="authorized")
-    asked = held.reserve(operation_request(held, "capture", None, "op-1"), LATER)
-    doubtful = asked.end(asked.operations[0], "in_doubt", "gateway_mismatch", LATER)
+    ledger, authorized = FakeLedger(), payment(status="authorized")
+    requested = authorized.reserve(operation_request(authorized, "capture", None, "op-1"), LATER)
+    doubtful = requested.end(requested.operations[0], "in_doubt", "gateway_mismatch", LATER)
     ledger.records["pay-1"] = RecordedPayment(*doubtful.post(in_doubt_entry(1999, "USD", "op-1")))
-    gateway.charges["pay-1"] = shown(held, status="captured", captured_minor=600)
+    gateway.charges["pay-1"] = charge_of(authorized, status="captured", captured_minor=600)
     assert resolve(gateway, ledger) == "rejected"
     recorded = ledger.records["pay-1"]
     assert (recorded.payment.status, recorded.payment.captured_minor) == ("captured", 600)

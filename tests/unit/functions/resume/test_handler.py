@@ -9,6 +9,6 @@ def test_a_payment_that_could_not_be_looked_at_is_logged_and_its_token_is_not(wo
     world.customer_waits.begin("payment-of-ours-1", "AQB4-task-token", WAIT)
     world.gateway.faults.arm("find", GatewayBusy("Try again."))
     assert handler({}, None) == {"waiting": 1, "resumed": 0, "failed": 1}
-    told = output.logs()[0]
-    assert (told["payment_id"], told["error"]) == ("payment-of-ours-1", "GatewayBusy")
+    line = output.logs()[0]
+    assert (line["payment_id"], line["error"]) == ("payment-of-ours-1", "GatewayBusy")
     assert "AQB4-task-token" not in output.text

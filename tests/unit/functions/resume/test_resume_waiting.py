@@ -26,7 +26,7 @@ class Waiting:
         )
 
     def sweep(self, looks: int = 99) -> Swept:
-        made = count()
+        looks_made = count()
 
         def failed(payment_id: str, error: PaymentError) -> None:
             self.failed.append(payment_id)
@@ -35,7 +35,7 @@ class Waiting:
             customer_waits=self.waits,
             gateways=only(self.gateway),
             executions=self.executions,
-            has_time=lambda: next(made) < looks,
+            has_time=lambda: next(looks_made) < looks,
             failed=failed,
         )
 

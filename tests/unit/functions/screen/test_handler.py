@@ -42,19 +42,19 @@ def test_a_payment_that_is_allowed_is_counted_for_its_card_and_in_no_metric(worl
     assert [line["message"] for line in output.logs()] == ["screen done"]
 
 
-def test_a_payment_that_is_denied_is_told_with_the_rules_and_not_the_card(world: World, output: Output) -> None:
+def test_a_denied_payment_is_logged_with_the_rules_and_without_the_card(world: World, output: Output) -> None:
     denied = verdict_on(event(currency="KPW"))
     assert (denied["action"], denied["decline_code"]) == ("deny", "screened:currency_not_accepted")
     assert output.metrics() == {"PaymentScreened": [1.0]}
-    told, failed = output.logs()
+    screened, failed = output.logs()
     assert (failed["message"], failed["error"]) == ("screen failed", "PaymentDenied")
-    assert (told["message"], told["payment_id"]) == ("screened", "payment-of-ours-1")
-    assert (told["rule"], told["flags"]) == ("currency_not_accepted", [])
-    assert told["rules_version"] == load_rules().version
+    assert (screened["message"], screened["payment_id"]) == ("screened", "payment-of-ours-1")
+    assert (screened["rule"], screened["flags"]) == ("currency_not_accepted", [])
+    assert screened["rules_version"] == load_rules().version
     assert not any(secret in output.text for secret in (TOKEN, FINGERPRINT, "400005", "5556"))
 
 
-def test_a_payment_that_is_flagged_is_told_too(world: World, output: Output) -> None:
+def test_a_flagged_payment_is_logged_too(world: World, output: Output) -> None:
     assert handler(event(amount_minor=600_000), None)["flags"] == ["amount_high"]
     assert output.metrics() == {"PaymentFlagged": [1.0]}
     assert output.logs()[0]["flags"] == ["amount_high"]
@@ -81,8 +81,8 @@ def test_who_tries_many_cards_of_a_bin_is_flagged_and_wakes_somebody(world: Worl
         other = REAL_CARD | {"fingerprint": f"fp_{52 * letter}", "last4": f"{n:04}"}
         assert handler(event(other, merchant_reference=f"order-{n}"), None)["flags"] == []
     assert output.metrics() == {}
-    another = REAL_CARD | {"fingerprint": f"fp_{52 * 'z'}"}
-    assert handler(event(another, merchant_reference="order-20"), None)["flags"] == ["bin_cards"]
+    last_card = REAL_CARD | {"fingerprint": f"fp_{52 * 'z'}"}
+    assert handler(event(last_card, merchant_reference="order-20"), None)["flags"] == ["bin_cards"]
     assert output.metrics() == {"PaymentFlagged": [1.0], "ScreeningAlarm": [1.0]}
 
 

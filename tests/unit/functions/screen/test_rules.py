@@ -51,8 +51,8 @@ class TestDefaults:
 
     def test_every_rule_is_fired_by_a_sample_and_not_by_all(self, rules: Rules) -> None:
         for rule in rules.rules:
-            told = [rule.name in (sample.expected.rule, *sample.expected.flags) for sample in SAMPLES]
-            assert set(told) == {True, False}, rule.name
+            fires = [rule.name in (sample.expected.rule, *sample.expected.flags) for sample in SAMPLES]
+            assert set(fires) == {True, False}, rule.name
 
     @pytest.mark.parametrize("currency", ["USD", "EUR", "JPY", "KWD", "BHD", "TND", "ISK", "CLF", "UGX"])
     def test_a_currency_in_use_is_accepted_whatever_its_decimals(self, rules: Rules, currency: str) -> None:
@@ -151,7 +151,7 @@ def checked(tmp_path: Path) -> Callable[[Any], Rules]:
 
 
 class TestScreening:
-    def test_the_first_rule_that_denies_is_told_and_all_that_flag(self, checked: Callable[[Any], Rules]) -> None:
+    def test_the_first_rule_that_denies_is_reported_and_all_that_flag(self, checked: Callable[[Any], Rules]) -> None:
         rules = checked(
             document(
                 rule("flag_before", action="flag"),
@@ -226,7 +226,7 @@ class TestTime:
 
 class TestMistakes:
     @pytest.mark.parametrize(
-        ("content", "told"),
+        ("content", "message"),
         [
             ("", "Expecting value"),
             ("{", "Expecting property name"),
@@ -246,14 +246,14 @@ class TestMistakes:
         ],
     )
     def test_a_file_of_another_shape_is_refused(
-        self, checked: Callable[[Any], Rules], tmp_path: Path, content: Any, told: str
+        self, checked: Callable[[Any], Rules], tmp_path: Path, content: Any, message: str
     ) -> None:
         with pytest.raises(RulesError) as refused:
             checked(content)
-        assert str(refused.value).startswith(f"{tmp_path / 'rules.json'}: {told}")
+        assert str(refused.value).startswith(f"{tmp_path / 'rules.json'}: {message}")
 
     @pytest.mark.parametrize(
-        ("mistake", "told"),
+        ("mistake", "message"),
         [
             ({"when": "amount_minor > "}, "syntax error at: EOF."),
             ({"when": "amount_minor = 100"}, "syntax error (illegal character '=') at: line 1:13."),
@@ -293,16 +293,18 @@ class TestMistakes:
         ],
         ids=str,
     )
-    def test_a_mistake_in_a_rule_is_told_with_its_name(
-        self, checked: Callable[[Any], Rules], mistake: dict[str, Any], told: str
+    def test_a_mistake_in_a_rule_is_reported_with_its_name(
+        self, checked: Callable[[Any], Rules], mistake: dict[str, Any], message: str
     ) -> None:
         wrong = rule("wrong") | mistake
         with pytest.raises(RulesError) as refused:
             checked(document(rule("right"), wrong))
-        assert f"rules.json: rule {wrong['name']}: {told}" in str(refused.value)
+        assert f"rules.json: rule {wrong['name']}: {message}" in str(refused.value)
 
     @pytest.mark.parametrize("missing", ["when", "action", "reason"])
-    def test_what_is_missing_is_told_with_the_rules_name(self, checked: Callable[[Any], Rules], missing: str) -> None:
+    def test_what_is_missing_is_reported_with_the_rules_name(
+        self, checked: Callable[[Any], Rules], missing: str
+    ) -> None:
         with pytest.raises(RulesError, match=rf"rule one: Missing {missing}\.$"):
             checked(document({field: value for field, value in rule().items() if field != missing}))
 

@@ -20,10 +20,10 @@ ALLOWED: dict[str, Any] = {"action": "allow", "rule": None, "decline_code": None
 class RememberingRules(Rules):
     """Rules that match nothing, and record the facts that they were given."""
 
-    asked: Facts
+    facts: Facts
 
     def screen(self, facts: Facts) -> Screening:
-        RememberingRules.asked = facts
+        RememberingRules.facts = facts
         return Screening()
 
 
@@ -85,7 +85,7 @@ def test_the_rules_are_asked_with_all_that_is_known_of_the_payment(counter: Fake
         rules=RememberingRules(1, {}, ()),
         started_at="2026-11-23T01:30:00.000+02:00",
     )
-    assert RememberingRules.asked == Facts(
+    assert RememberingRules.facts == Facts(
         operation="charge",
         amount_minor=1999,
         currency="USD",
@@ -115,7 +115,7 @@ def test_a_test_card_is_one_that_tokenize_knew_by_its_number_whatever_it_looks_l
 ) -> None:
     for card in (SUMMARY, REAL_CARD):
         screen(counter, card=card, rules=RememberingRules(1, {}, ()), test_card=test_card)
-        assert RememberingRules.asked.test_card is test_card
+        assert RememberingRules.facts.test_card is test_card
 
 
 def test_a_card_that_is_only_stored_is_screened_and_counted_like_a_payment(counter: FakeVelocityCounter) -> None:
@@ -134,8 +134,8 @@ class TestCardTesting:
         assert screen(counter, "another order", replace(REQUEST, merchant_reference="order-2"))["action"] == "allow"
 
     def test_without_a_reference_the_caller_and_the_bin_are_flagged(self, counter: FakeVelocityCounter) -> None:
-        asked = replace(REQUEST, merchant_reference=None, caller=CALLER)
-        screened = [screen(counter, f"pay-{n}", asked, other_card(n)) for n in range(40)]
+        request = replace(REQUEST, merchant_reference=None, caller=CALLER)
+        screened = [screen(counter, f"pay-{n}", request, other_card(n)) for n in range(40)]
         assert {each["action"] for each in screened} == {"allow"}
         flags = [each["flags"] for each in screened]
         assert flags == [*[[]] * 20, *[["bin_cards"]] * 10, *[["bin_cards", "caller_cards"]] * 10]
@@ -154,16 +154,16 @@ class TestCardTesting:
         months = [f"{month:02}/{year}" for year in (30, 31) for month in range(1, 13)]
         dated = [replace(REAL_CARD, expiry=month) for month in months]
         # Each for a separate order, or only stored.
-        asked = [each for n in range(12) for each in (replace(REQUEST, merchant_reference=f"order-{n}"), STORE)]
-        screened = [screen(counter, f"pay-{n}", asked[n], card) for n, card in enumerate(dated)]
+        requests = [each for n in range(12) for each in (replace(REQUEST, merchant_reference=f"order-{n}"), STORE)]
+        screened = [screen(counter, f"pay-{n}", requests[n], card) for n, card in enumerate(dated)]
         assert [each["rule"] for each in screened][:6] == [*[None] * 4, *["card_expiry_dates"] * 2]
         assert {each["action"] for each in screened[4:]} == {"deny"}
 
     def test_who_tries_the_digits_between_the_first_six_and_the_last_four_gets_four_tries(
         self, counter: FakeVelocityCounter
     ) -> None:
-        tried = [replace(REAL_CARD, fingerprint=f"fp_{n}") for n in range(100)]
-        screened = [screen(counter, f"store-{n}", STORE, card) for n, card in enumerate(tried)]
+        cards = [replace(REAL_CARD, fingerprint=f"fp_{n}") for n in range(100)]
+        screened = [screen(counter, f"store-{n}", STORE, card) for n, card in enumerate(cards)]
         assert [each["rule"] for each in screened] == [*[None] * 4, *["lookalike_cards"] * 96]
 
     def test_however_many_come_at_once_nobody_slips_through(self, counter: FakeVelocityCounter) -> None:

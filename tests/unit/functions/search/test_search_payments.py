@@ -24,8 +24,8 @@ def search(**parameters: str) -> dict[str, Any]:
     answer = handler({"queryStringParameters": named or None}, None)
     assert answer["statusCode"] == 200, answer
     assert answer["headers"]["Cache-Control"] == "no-store"
-    found: dict[str, Any] = json.loads(answer["body"])
-    return found
+    page: dict[str, Any] = json.loads(answer["body"])
+    return page
 
 
 def ids(page: dict[str, Any]) -> list[str]:
@@ -75,7 +75,7 @@ def test_without_a_word_the_payments_of_today_are_found(world: World, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("from_", "to", "found"),
+    ("from_", "to", "ids"),
     [
         ("2026-11-10", "2026-11-20", ["declined-on-day-20", "declined-on-day-10"]),
         ("2026-11-10T10:00:00Z", "2026-11-20T10:00:00Z", ["declined-on-day-20", "declined-on-day-10"]),
@@ -84,16 +84,16 @@ def test_without_a_word_the_payments_of_today_are_found(world: World, monkeypatc
         ("2026-11-11", "2026-11-19", []),
     ],
 )
-def test_the_first_and_the_last_moment_belong_to_the_period(days: World, from_: str, to: str, found: list[str]) -> None:
-    assert [id for page in pages(status="declined", from_=from_, to=to) for id in page] == found
+def test_the_first_and_the_last_moment_belong_to_the_period(days: World, from_: str, to: str, ids: list[str]) -> None:
+    assert [id for page in pages(status="declined", from_=from_, to=to) for id in page] == ids
 
 
 @pytest.mark.parametrize("limit", ["1", "2", "7", "50", "100"])
 def test_every_payment_is_on_one_page_newest_first(days: World, limit: str) -> None:
     read = list(pages(from_="2026-11-01", to="2026-11-30", limit=limit))
-    found = [id for page in read for id in page]
-    assert found == sorted(found, key=lambda id: (id[-2:], id.startswith("declined")), reverse=True)
-    assert len(found) == 33
+    ids = [id for page in read for id in page]
+    assert ids == sorted(ids, key=lambda id: (id[-2:], id.startswith("declined")), reverse=True)
+    assert len(ids) == 33
     assert max(map(len, read)) <= int(limit)
 
 
@@ -137,7 +137,7 @@ def test_a_reference_and_a_status_must_both_fit(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameters", "says"),
+    ("parameters", "message"),
     [
         ({"reference": "order-1"}, "parameters must"),
         ({"merchant_reference": ""}, "merchant_reference must"),
@@ -167,12 +167,12 @@ def test_a_reference_and_a_status_must_both_fit(world: World) -> None:
     ],
 )
 def test_a_search_that_makes_no_sense_is_refused_without_repeating_it(
-    world: World, parameters: dict[str, str], says: str
+    world: World, parameters: dict[str, str], message: str
 ) -> None:
     answer = handler({"queryStringParameters": parameters}, None)
     error = json.loads(answer["body"])["error"]
     assert (answer["statusCode"], error["code"]) == (400, "invalid_request")
-    assert says in error["message"]
+    assert message in error["message"]
     assert CARD_IN_TEXT not in error["message"]
 
 

@@ -6,14 +6,14 @@ from functions.settle.handler import handler
 from functions.shared.domain.charge import Charge, Refund, RefundStatus
 from functions.shared.domain.ledger import capture_entry
 from functions.shared.use_cases.perform_operation import Performed
-from tests.samples import LATER, NOW, operation_request, payment, shown
+from tests.samples import LATER, NOW, charge_of, operation_request, payment
 from tests.unit.functions.conftest import Output, World
 
 PAID = payment("payment-of-ours-1")
 
 
 def refunded(status: RefundStatus) -> Charge:
-    return shown(PAID, refunds=(Refund("re_1", "operation-of-ours-1", status, 500, NOW),))
+    return charge_of(PAID, refunds=(Refund("re_1", "operation-of-ours-1", status, 500, NOW),))
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def refunded(status: RefundStatus) -> Charge:
         (Performed(refunded("succeeded")), "succeeded", "OperationSucceeded"),
         (Performed(refunded("pending")), "processing", "OperationPending"),
         (Performed(refunded("failed")), "rejected", "OperationRejected"),
-        (Performed(shown(PAID), "invalid_state"), "rejected", "OperationRejected"),
+        (Performed(charge_of(PAID), "invalid_state"), "rejected", "OperationRejected"),
         (Performed(reason="States.Timeout"), "in_doubt", "OperationInDoubt"),
     ],
 )
@@ -60,5 +60,8 @@ def test_who_is_overtaken_by_another_refund_settles_without_a_retry_of_the_state
     performed = Performed(refunded("succeeded")).to_dict()
     event = {"payment_id": "payment-of-ours-1", "operation_id": "operation-of-ours-1", "performed": performed}
     assert handler(event, None)["status"] == "succeeded"
-    known = world.ledger.records["payment-of-ours-1"].payment
-    assert (known.refunded_minor, [each.status for each in known.operations]) == (500, ["succeeded", "processing"])
+    recorded = world.ledger.records["payment-of-ours-1"].payment
+    assert (recorded.refunded_minor, [each.status for each in recorded.operations]) == (
+        500,
+        ["succeeded", "processing"],
+    )

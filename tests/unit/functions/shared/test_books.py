@@ -64,14 +64,14 @@ class Books:
     def __post_init__(self) -> None:
         ask = self.gateway.charge if self.captured else self.gateway.authorize
         charge = ask(order(amount_minor=AMOUNT_MINOR), card(), "pay-1-charge")
-        first = payment(
+        new_payment = payment(
             status="captured" if self.captured else "authorized",
             amount_minor=AMOUNT_MINOR,
             captured_minor=AMOUNT_MINOR if self.captured else 0,
             charge_id=charge.charge_id,
         )
         entries = [capture_entry("sparkle", AMOUNT_MINOR, "USD")] if self.captured else []
-        self.ledger.record(*first.post(*entries))
+        self.ledger.record(*new_payment.post(*entries))
 
     @property
     def recorded(self) -> RecordedPayment:
@@ -112,22 +112,22 @@ class Books:
         operation, charge_id = self.operation(operation_id), self.recorded.payment.charge_id
         assert operation.amount_minor
         assert charge_id
-        asked = Reserved("pay-1", operation_id, step.type, operation.amount_minor, "USD", charge_id)
+        request = Reserved("pay-1", operation_id, step.type, operation.amount_minor, "USD", charge_id)
         if step.lost:
             self.gateway.faults.arm(step.type, NO_ANSWER, done=step.done)
             self.gateway.faults.arm("find", NO_ANSWER)
         try:
             return [
-                perform_operation(asked, gateways=only(self.gateway), ledger=self.ledger) for _ in range(step.times)
+                perform_operation(request, gateways=only(self.gateway), ledger=self.ledger) for _ in range(step.times)
             ][-1]
         except GatewayOutcomeUnknown:
             return UNKNOWN
 
     def fail(self, operation_id: str) -> None:
         """The gateway could not deliver the refund."""
-        known = self.recorded
-        (posted,) = (e for e in known.entries if e.entry.source == operation_id and e.entry.kind == "refund")
-        back = known.payment.fail_refund(self.operation(operation_id), LATER)
+        recorded = self.recorded
+        (posted,) = (e for e in recorded.entries if e.entry.source == operation_id and e.entry.kind == "refund")
+        back = recorded.payment.fail_refund(self.operation(operation_id), LATER)
         self.ledger.record(*back.post(posted.entry.reverse(posted.number, "refund_failed", "re_1")))
         refund = self.gateway.charges["pay-1"].refund(operation_id)
         assert refund
@@ -165,13 +165,13 @@ def money(record: Payment) -> tuple[object, ...]:
     )
 
 
-def assert_in_order(known: RecordedPayment) -> None:
+def assert_in_order(recorded: RecordedPayment) -> None:
     """Entries balance, the chain is intact, the record matches its entries, and each doubt was resolved once."""
-    record, totals = known.payment, balances(known.journal)
+    record, totals = recorded.payment, balances(recorded.journal)
     assert sum(totals.values()) == 0
-    assert all(posted.is_intact for posted in known.entries)
-    assert [posted.number for posted in known.entries] == list(range(1, record.entry_count + 1))
-    assert not known.entries or known.entries[-1].hash == record.journal_hash
+    assert all(posted.is_intact for posted in recorded.entries)
+    assert [posted.number for posted in recorded.entries] == list(range(1, record.entry_count + 1))
+    assert not recorded.entries or recorded.entries[-1].hash == record.journal_hash
     assert totals.get(("asset:gateway:sparkle", "USD"), 0) == record.captured_minor - record.refunded_minor
     assert 0 <= record.refunded_minor <= record.captured_minor <= AMOUNT_MINOR
     assert record.refundable_minor >= 0

@@ -120,7 +120,7 @@ def books(request: pytest.FixtureRequest) -> Iterator[LedgerUnderTest]:
     aws: MockedAws = request.getfixturevalue("aws")
     events = aws.dynamodb.meta.events
 
-    def once(event: str, error: Exception) -> Callable[[], None]:
+    def fail_once(event: str, error: Exception) -> Callable[[], None]:
         def fail(**_: object) -> None:
             events.unregister(event, fail)
             raise error
@@ -130,8 +130,8 @@ def books(request: pytest.FixtureRequest) -> Iterator[LedgerUnderTest]:
     # Raised outside of botocore's retries, as after the last one.
     yield LedgerUnderTest(
         aws.ledger(),
-        once("after-call.dynamodb.TransactWriteItems", ConnectionClosedError(endpoint_url="https://dynamodb")),
-        once("before-call.dynamodb.TransactWriteItems", EndpointConnectionError(endpoint_url="https://dynamodb")),
+        fail_once("after-call.dynamodb.TransactWriteItems", ConnectionClosedError(endpoint_url="https://dynamodb")),
+        fail_once("before-call.dynamodb.TransactWriteItems", EndpointConnectionError(endpoint_url="https://dynamodb")),
     )
 
 
@@ -550,15 +550,15 @@ class TestCardVault:
             ("2028-01-04T00:00:00.000Z", None),
         ):
             cards.vault.renew(token, until, network_transaction_id)
-        kept = HeldCard(b"ciphertext", network_transaction_id=NETWORK_TRANSACTION_ID)
-        assert cards.vault.find(token, "2028-01-03T23:59:59.000Z") == kept
+        renewed = HeldCard(b"ciphertext", network_transaction_id=NETWORK_TRANSACTION_ID)
+        assert cards.vault.find(token, "2028-01-03T23:59:59.000Z") == renewed
 
     def test_a_card_that_is_stored_with_a_network_transaction_id_keeps_it(self, cards: Cards, token: str) -> None:
         card = StoredCard(replace(SUMMARY, token=token), b"ciphertext", KEPT_UNTIL, NETWORK_TRANSACTION_ID)
         cards.vault.keep(new_id(), card, NOW)
         cards.vault.renew(token, "2028-01-01T00:00:00.000Z", "MCC9ABCDE1129")
-        kept = HeldCard(b"ciphertext", network_transaction_id=NETWORK_TRANSACTION_ID)
-        assert cards.vault.find(token, KEPT_UNTIL) == kept
+        renewed = HeldCard(b"ciphertext", network_transaction_id=NETWORK_TRANSACTION_ID)
+        assert cards.vault.find(token, KEPT_UNTIL) == renewed
 
     def test_a_card_that_was_erased_or_never_kept_is_not_renewed(self, cards: Cards, token: str) -> None:
         cards.vault.renew(token, KEPT_UNTIL)
@@ -592,7 +592,7 @@ class Shop:
     """A caller with an order and a bank's card that no other test uses."""
 
     card: CardSummary
-    asked: PaymentRequest
+    request: PaymentRequest
 
     def pays(
         self,
@@ -607,17 +607,17 @@ class Shop:
         **card: str,
     ) -> Velocity:
         """Count a payment with these changes."""
-        asked = replace(
-            self.asked,
+        request = replace(
+            self.request,
             amount_minor=amount_minor,
             currency=currency,
-            merchant_reference=self.asked.merchant_reference if reference == "" else reference,
-            caller=self.asked.caller if caller == "" else caller,
+            merchant_reference=self.request.merchant_reference if reference == "" else reference,
+            caller=self.request.caller if caller == "" else caller,
         )
-        return counter.count(payment_id or new_id(), asked, replace(self.card, **card), at)
+        return counter.count(payment_id or new_id(), request, replace(self.card, **card), at)
 
     def declined(self, payment_id: str, **changes: Any) -> Payment:
-        return replace(payment(payment_id, "declined", self.asked), **{"card": self.card} | changes)
+        return replace(payment(payment_id, "declined", self.request), **{"card": self.card} | changes)
 
 
 @pytest.fixture
@@ -720,8 +720,8 @@ class TestVelocityCounter:
         self, counter: VelocityCounter, shop: Shop
     ) -> None:
         shop.pays(counter, expiry="11/30", at="2026-11-23T07:59:59.999Z")
-        told = [shop.pays(counter, expiry=expiry, at=NOW) for expiry in ("12/30", "01/31", "12/30", "02/31")]
-        assert [velocity.card_expiry_dates_1h for velocity in told] == [1, 2, 2, 3]
+        velocities = [shop.pays(counter, expiry=expiry, at=NOW) for expiry in ("12/30", "01/31", "12/30", "02/31")]
+        assert [velocity.card_expiry_dates_1h for velocity in velocities] == [1, 2, 2, 3]
 
     def test_cards_are_counted_by_reference_by_bin_by_caller_and_by_what_is_shown_of_them(
         self, counter: VelocityCounter, shop: Shop
@@ -834,7 +834,7 @@ def token_mac(request: pytest.FixtureRequest) -> Mac:
 
 
 class TestTokenMac:
-    def test_the_same_number_has_the_same_mac_and_another_another(self, token_mac: Mac) -> None:
+    def test_the_same_number_has_the_same_mac_and_other_numbers_have_others(self, token_mac: Mac) -> None:
         assert token_mac.mac(PAN.encode()) == token_mac.mac(PAN.encode())
         assert token_mac.mac(PAN.encode()) != token_mac.mac(DECLINED_PAN.encode())
 
@@ -897,9 +897,9 @@ def bank(request: pytest.FixtureRequest) -> GatewayUnderTest:
     def dispute(charge: Charge, won: bool | None) -> None:
         path = f"charges/{charge.charge_id}/disputes"
         if won is not None:
-            shown = gateway.find(charge.charge_id)
-            assert shown is not None
-            path = f"disputes/{shown.disputes[-1].dispute_id}/{'win' if won else 'lose'}"
+            current = gateway.find(charge.charge_id)
+            assert current is not None
+            path = f"disputes/{current.disputes[-1].dispute_id}/{'win' if won else 'lose'}"
         requests.post(f"{url}/sandbox/{path}", json={}, headers=AUTHORIZATION, timeout=5).raise_for_status()
 
     gateway = adapter(request.param).connect(
@@ -972,8 +972,8 @@ class TestPaymentGateway:
         assert bank.gateway.find_by_reference(order(reference)) is None
 
     def test_a_declined_verification_says_why(self, bank: GatewayUnderTest) -> None:
-        for asked, declined in ((card(DECLINED_PAN), "insufficient_funds"), (bank.wrong_code, "incorrect_cvc")):
-            verification = bank.gateway.verify(reference := new_id(), asked, f"{reference}-verification")
+        for test_card, declined in ((card(DECLINED_PAN), "insufficient_funds"), (bank.wrong_code, "incorrect_cvc")):
+            verification = bank.gateway.verify(reference := new_id(), test_card, f"{reference}-verification")
             assert verification == Verification(reference, declined, None)
 
     def test_a_charge_is_found_by_our_reference(self, bank: GatewayUnderTest) -> None:
@@ -983,8 +983,8 @@ class TestPaymentGateway:
 
     def test_a_charge_of_nobody_is_not_shown(self, bank: GatewayUnderTest) -> None:
         charge_id = bank.gateway.charge(order(reference := new_id()), card(), f"{reference}-charge").charge_id
-        another = charge_id[:-4] + ("0000" if not charge_id.endswith("0000") else "1111")
-        assert bank.gateway.find(another) is None
+        unknown_id = charge_id[:-4] + ("0000" if not charge_id.endswith("0000") else "1111")
+        assert bank.gateway.find(unknown_id) is None
 
     def test_the_same_key_and_order_give_the_same_charge(self, bank: GatewayUnderTest) -> None:
         reference = new_id()
@@ -1072,8 +1072,8 @@ RETURN_URL = "https://shop.example/orders/1001"
 def waiting(bank: GatewayUnderTest, *, capture: bool = True, pan: str = CHALLENGED_PAN, **changes: Any) -> Charge:
     """A charge whose customer has to pass a challenge first."""
     ask = bank.gateway.charge if capture else bank.gateway.authorize
-    asked = order(new_id(), return_url=RETURN_URL, **changes)
-    charge = ask(asked, card(pan), f"{asked.reference}-charge")
+    new_order = order(new_id(), return_url=RETURN_URL, **changes)
+    charge = ask(new_order, card(pan), f"{new_order.reference}-charge")
     assert charge.status == "action_required"
     return charge
 
@@ -1178,26 +1178,26 @@ class TestAuthentication:
 
     def test_a_challenge_whose_first_answer_was_lost_is_found(self, bank: GatewayUnderTest) -> None:
         bank.break_next("charge", "timeout_after", reference := new_id())
-        asked = order(reference, return_url=RETURN_URL)
+        new_order = order(reference, return_url=RETURN_URL)
         with pytest.raises(GatewayOutcomeUnknown):
-            bank.gateway.charge(asked, card(CHALLENGED_PAN), f"{reference}-charge")
-        found = bank.gateway.find_by_reference(asked)
+            bank.gateway.charge(new_order, card(CHALLENGED_PAN), f"{reference}-charge")
+        found = bank.gateway.find_by_reference(new_order)
         assert found
         assert (found.status, bool(found.redirect_url)) == ("action_required", True)
-        assert bank.gateway.charge(asked, card(CHALLENGED_PAN), f"{reference}-charge") == found
+        assert bank.gateway.charge(new_order, card(CHALLENGED_PAN), f"{reference}-charge") == found
 
     def test_authentication_may_be_required(self, bank: GatewayUnderTest) -> None:
         for three_d_secure, status in (("automatic", "captured"), ("required", "action_required")):
-            asked = order(reference := new_id(), return_url=RETURN_URL, three_d_secure=three_d_secure)
-            charge = bank.gateway.charge(asked, bank.asked_if_required, f"{reference}-charge")
+            new_order = order(reference := new_id(), return_url=RETURN_URL, three_d_secure=three_d_secure)
+            charge = bank.gateway.charge(new_order, bank.asked_if_required, f"{reference}-charge")
             assert charge.status == status
 
     @pytest.mark.parametrize("changes", [{"return_url": None}, {"three_d_secure": "none"}])
     def test_a_customer_who_may_not_be_asked_does_not_pay(
         self, bank: GatewayUnderTest, changes: dict[str, Any]
     ) -> None:
-        asked = order(reference := new_id(), **{"return_url": RETURN_URL} | changes)
-        charge = bank.gateway.charge(asked, card(CHALLENGED_PAN), f"{reference}-charge")
+        new_order = order(reference := new_id(), **{"return_url": RETURN_URL} | changes)
+        charge = bank.gateway.charge(new_order, card(CHALLENGED_PAN), f"{reference}-charge")
         if charge.status == "action_required":
             charge = bank.gateway.cancel_authentication(charge.charge_id)
             assert (charge.status, charge.decline_code) == ("declined", "authentication_expired")
@@ -1206,8 +1206,8 @@ class TestAuthentication:
         assert bank.gateway.find(charge.charge_id) == charge
 
     def test_an_exemption_may_be_asked_for(self, bank: GatewayUnderTest) -> None:
-        asked = order(reference := new_id(), return_url=RETURN_URL, exemption="low_value")
-        assert bank.gateway.charge(asked, card(), f"{reference}-charge").status == "captured"
+        new_order = order(reference := new_id(), return_url=RETURN_URL, exemption="low_value")
+        assert bank.gateway.charge(new_order, card(), f"{reference}-charge").status == "captured"
 
 
 PENDING = Operation("operation-of-ours", "refund", 500, "processing", None, NOW, NOW, pending=True)
@@ -1215,7 +1215,7 @@ AUTHORIZE, CHARGE = False, True
 Ask = Callable[[PaymentGateway, Charge], Charge | Refused]
 
 
-def held(bank: GatewayUnderTest, capture: bool) -> Charge:
+def charged(bank: GatewayUnderTest, capture: bool) -> Charge:
     ask = bank.gateway.charge if capture else bank.gateway.authorize
     return ask(order(reference := new_id()), card(), f"{reference}-charge")
 
@@ -1246,7 +1246,7 @@ every_operation = pytest.mark.parametrize(
 class TestDisputesAtTheGateway:
     @pytest.mark.parametrize("won", [True, False])
     def test_a_charge_shows_what_is_disputed_and_how_that_ended(self, bank: GatewayUnderTest, won: bool) -> None:
-        charge = held(bank, CHARGE)
+        charge = charged(bank, CHARGE)
         bank.dispute(charge, None)
         disputed = bank.gateway.find(charge.charge_id)
         assert disputed is not None
@@ -1264,21 +1264,21 @@ class TestDisputesAtTheGateway:
         assert ended.is_undone != won
 
     def test_what_is_disputed_is_not_refunded_until_it_is_won(self, bank: GatewayUnderTest) -> None:
-        charge = held(bank, CHARGE)
+        charge = charged(bank, CHARGE)
         bank.dispute(charge, None)
         assert refund(bank.gateway, charge) == Refused("payment_disputed")
         bank.dispute(charge, True)
         assert isinstance(refund(bank.gateway, charge, n=2), Charge)
 
     def test_what_is_lost_is_never_refunded(self, bank: GatewayUnderTest) -> None:
-        charge = held(bank, CHARGE)
+        charge = charged(bank, CHARGE)
         bank.dispute(charge, None)
         bank.dispute(charge, False)
         assert refund(bank.gateway, charge) == Refused("payment_disputed")
 
     @pytest.mark.parametrize("won", [True, False])
     def test_a_reversal_waits_until_the_dispute_has_ended(self, bank: GatewayUnderTest, won: bool) -> None:
-        charge = held(bank, CHARGE)
+        charge = charged(bank, CHARGE)
         bank.dispute(charge, None)
         with pytest.raises(GatewayOutcomeUnknown):
             bank.gateway.reverse(order(charge.reference))
@@ -1291,7 +1291,7 @@ class TestDisputesAtTheGateway:
 
 class TestOperationsAtTheGateway:
     def test_what_was_authorized_is_captured_in_whole_or_in_part(self, bank: GatewayUnderTest) -> None:
-        charge = held(bank, AUTHORIZE)
+        charge = charged(bank, AUTHORIZE)
         captured = capture(bank.gateway, charge)
         assert isinstance(captured, Charge)
         assert (captured.status, captured.captured_minor, captured.amount_minor) == ("captured", 1500, 1999)
@@ -1299,15 +1299,15 @@ class TestOperationsAtTheGateway:
         assert bank.gateway.find_by_reference(order(charge.reference)) == captured
 
     def test_what_was_authorized_is_released(self, bank: GatewayUnderTest) -> None:
-        charge = held(bank, AUTHORIZE)
+        charge = charged(bank, AUTHORIZE)
         assert void(bank.gateway, charge) == replace(charge, status="voided")
 
     def test_what_was_captured_is_refunded_until_nothing_is_left(self, bank: GatewayUnderTest) -> None:
-        charge = held(bank, CHARGE)
+        charge = charged(bank, CHARGE)
         first, second, third = (refund(bank.gateway, charge, amount, n) for n, amount in enumerate((500, 1500, 1499)))
         assert isinstance(first, Charge)
-        (made,) = first.refunds
-        assert (first.charge_id, made.amount_minor, made.status) == (charge.charge_id, 500, "succeeded")
+        (part,) = first.refunds
+        assert (first.charge_id, part.amount_minor, part.status) == (charge.charge_id, 500, "succeeded")
         assert second == Refused("amount_exceeds_captured")
         assert isinstance(third, Charge)
         found = bank.gateway.find_by_reference(order(charge.reference))
@@ -1315,47 +1315,47 @@ class TestOperationsAtTheGateway:
         assert (found.status, found.captured_minor) == ("refunded", 1999)
 
     def test_a_charge_shows_its_refunds_under_our_references(self, bank: GatewayUnderTest) -> None:
-        charge = held(bank, CHARGE)
-        made = refund(bank.gateway, charge)
-        assert isinstance(made, Charge)
-        assert made.refund(f"{charge.reference}-1") == made.refunds[0]
-        assert made.refund("another") is None
-        assert bank.gateway.find_by_reference(order(charge.reference)) == made
+        charge = charged(bank, CHARGE)
+        refunded = refund(bank.gateway, charge)
+        assert isinstance(refunded, Charge)
+        assert refunded.refund(f"{charge.reference}-1") == refunded.refunds[0]
+        assert refunded.refund("another") is None
+        assert bank.gateway.find_by_reference(order(charge.reference)) == refunded
 
     def test_an_authorization_says_when_it_expires(self, bank: GatewayUnderTest) -> None:
-        assert held(bank, AUTHORIZE).expires_at
-        assert held(bank, CHARGE).expires_at is None
+        assert charged(bank, AUTHORIZE).expires_at
+        assert charged(bank, CHARGE).expires_at is None
 
     @every_operation
     def test_the_same_key_gives_the_same_answer(
         self, bank: GatewayUnderTest, operation: str, captured: bool, ask: Ask
     ) -> None:
-        charge = held(bank, captured)
+        charge = charged(bank, captured)
         assert ask(bank.gateway, charge) == ask(bank.gateway, charge)
 
     @every_operation
     def test_what_the_charges_state_forbids_is_refused_for_good(
         self, bank: GatewayUnderTest, operation: str, captured: bool, ask: Ask
     ) -> None:
-        charge = held(bank, captured)
+        charge = charged(bank, captured)
         bank.gateway.reverse(order(charge.reference))
         assert ask(bank.gateway, charge) == ask(bank.gateway, charge) == Refused("invalid_state")
 
     def test_more_than_was_authorized_is_not_captured(self, bank: GatewayUnderTest) -> None:
-        assert capture(bank.gateway, held(bank, AUTHORIZE), 2000) == Refused("amount_exceeds_authorized")
+        assert capture(bank.gateway, charged(bank, AUTHORIZE), 2000) == Refused("amount_exceeds_authorized")
 
     def test_one_reference_is_one_refund_whatever_the_key(self, bank: GatewayUnderTest) -> None:
-        charge = held(bank, CHARGE)
-        made = bank.gateway.refund(charge.charge_id, 500, "USD", "op", f"{charge.reference}-a")
+        charge = charged(bank, CHARGE)
+        refunded = bank.gateway.refund(charge.charge_id, 500, "USD", "op", f"{charge.reference}-a")
         with suppress(GatewayOutcomeUnknown):
-            assert bank.gateway.refund(charge.charge_id, 500, "USD", "op", f"{charge.reference}-b") == made
-        assert bank.gateway.find_by_reference(order(charge.reference)) == made
+            assert bank.gateway.refund(charge.charge_id, 500, "USD", "op", f"{charge.reference}-b") == refunded
+        assert bank.gateway.find_by_reference(order(charge.reference)) == refunded
 
     @every_operation
     def test_an_operation_whose_answer_was_lost_is_unknown_and_again_the_same(
         self, bank: GatewayUnderTest, operation: str, captured: bool, ask: Ask
     ) -> None:
-        charge = held(bank, captured)
+        charge = charged(bank, captured)
         bank.break_next(operation, "timeout_after", charge.reference)
         with pytest.raises(GatewayOutcomeUnknown):
             ask(bank.gateway, charge)
@@ -1365,7 +1365,7 @@ class TestOperationsAtTheGateway:
     def test_a_busy_gateway_has_done_nothing_of_it(
         self, bank: GatewayUnderTest, operation: str, captured: bool, ask: Ask
     ) -> None:
-        charge = held(bank, captured)
+        charge = charged(bank, captured)
         bank.break_next(operation, "http_429", charge.reference)
         with pytest.raises(GatewayBusy):
             ask(bank.gateway, charge)
@@ -1378,21 +1378,21 @@ class TestOperationsAtTheGateway:
 
 class TestPaymentsThatTheGatewayMayYetMove:
     def test_they_are_found_page_by_page_and_no_others(self, books: LedgerUnderTest) -> None:
-        held = [payment(new_id(), "authorized") for _ in range(5)]
+        authorized = [payment(new_id(), "authorized") for _ in range(5)]
         pending = payment(new_id(), "captured", operations=(PENDING,))
         ended = [payment(new_id(), status) for status in ("captured", "declined")]
-        for each in (*held, pending, *ended):
+        for each in (*authorized, pending, *ended):
             books.ledger.record(each)
-        voided = held.pop()
+        voided = authorized.pop()
         books.ledger.record(voided.moved_to("voided"))
-        found, page = books.ledger.awaiting_gateway(None)
+        payment_ids, page = books.ledger.awaiting_gateway(None)
         while page:
             more, page = books.ledger.awaiting_gateway(page)
-            found += more
-        assert len(found) == len(set(found))
-        wanted = {each.payment_id for each in (*held, pending)}
-        assert wanted <= set(found)
-        assert not set(found) & {each.payment_id for each in (voided, *ended)}
+            payment_ids += more
+        assert len(payment_ids) == len(set(payment_ids))
+        expected = {each.payment_id for each in (*authorized, pending)}
+        assert expected <= set(payment_ids)
+        assert not set(payment_ids) & {each.payment_id for each in (voided, *ended)}
 
 
 class TestStatuses:

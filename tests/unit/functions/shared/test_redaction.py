@@ -136,9 +136,9 @@ class TestRedacted:
         ],
     )
     def test_what_the_rule_for_texts_takes_for_a_card_number_is_masked(self, text: str) -> None:
-        shown = redacted(f"paid by {text}, twice: {text}")
-        assert shown.count(MASK) == 2
-        assert len(digits_in(shown)) <= 2
+        masked = redacted(f"paid by {text}, twice: {text}")
+        assert masked.count(MASK) == 2
+        assert len(digits_in(masked)) <= 2
 
     @pytest.mark.parametrize(
         ("name", "value"),
@@ -200,8 +200,8 @@ class TestOwnLog:
         runtime.logger.warning("plain words")
         runtime.logger.clear_state()
         (line,) = output.logs()
-        shown = {name: line[name] for name in ("level", "message", "service", "payment_id")}
-        assert shown == {"level": "WARNING", "message": "plain words", "service": "payments", "payment_id": "4" * 32}
+        fields = {name: line[name] for name in ("level", "message", "service", "payment_id")}
+        assert fields == {"level": "WARNING", "message": "plain words", "service": "payments", "payment_id": "4" * 32}
 
     def test_a_line_that_can_not_be_written_is_not_printed_raw(
         self, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -270,7 +270,7 @@ class TestOtherLogs:
             check=True,
             env=os.environ | {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"},
         )
-        shown = run.stdout + run.stderr
-        assert shown.count("done") == 1
+        output = run.stdout + run.stderr
+        assert output.count("done") == 1
         for text in (number, base64.b64encode(number.encode()).decode(), "send:", "Plaintext"):
-            assert (text in shown) is not backstop
+            assert (text in output) is not backstop

@@ -47,7 +47,7 @@ FACTORIES = [
     runtime.operation_executions,
     runtime.gateways,
 ]
-KEPT = (*FACTORIES, factories._client)
+CACHED = (*FACTORIES, factories._client)
 
 
 def handler_of(call: runtime.UseCase) -> runtime.Handler:
@@ -106,9 +106,9 @@ class TestLog:
 class TestErrors:
     def test_an_error_of_ours_leaves_as_it_is(self, output: Output) -> None:
         error = GatewayOutcomeUnknown("Sparkle answered 500.")
-        with pytest.raises(GatewayOutcomeUnknown) as left:
+        with pytest.raises(GatewayOutcomeUnknown) as raised:
             failing_with(error)(EVENT, None)
-        assert left.value is error
+        assert raised.value is error
         assert output.logs()
 
     @pytest.mark.parametrize(
@@ -124,10 +124,10 @@ class TestErrors:
     def test_an_unforeseen_error_leaves_without_its_data(
         self, output: Output, caplog: pytest.LogCaptureFixture, error: Exception
     ) -> None:
-        with caplog.at_level(logging.DEBUG), pytest.raises(InternalError) as left:
+        with caplog.at_level(logging.DEBUG), pytest.raises(InternalError) as raised:
             failing_with(error)(EVENT, None)
-        assert str(left.value) == type(error).__name__
-        assert_free_of_card_data("".join(traceback.format_exception(left.value)))
+        assert str(raised.value) == type(error).__name__
+        assert_free_of_card_data("".join(traceback.format_exception(raised.value)))
         (line,) = output.logs()
         assert (line["level"], line["error"], line["payment_id"]) == (
             "ERROR",
@@ -145,9 +145,9 @@ class TestErrors:
                 raise RuntimeError(PAN) from error
             return {}
 
-        with pytest.raises(InternalError) as left:
+        with pytest.raises(InternalError) as raised:
             handler_of(fail)(EVENT, None)
-        assert_free_of_card_data("".join(traceback.format_exception(left.value)))
+        assert_free_of_card_data("".join(traceback.format_exception(raised.value)))
         assert_free_of_card_data(str(output.logs()))
 
     @pytest.mark.parametrize("event", [None, [], PAN, 1, [CARD_DATA]], ids=str)
@@ -175,7 +175,7 @@ class TestErrors:
         field=st.sampled_from(["payment_id", "card", "request", PAN]),
         value=st.sampled_from([PAN, int(PAN), [PAN], {PAN: PAN}, CARD_DATA | {"cvv": PAN}, CARD_DATA | {PAN: "x"}]),
     )
-    def test_input_that_breaks_the_contract_is_told_and_logged_without_its_values(
+    def test_input_that_breaks_the_contract_is_refused_and_logged_without_its_values(
         self, output: Output, field: str, value: Any
     ) -> None:
         event = EVENT | {field: value}
@@ -239,10 +239,10 @@ class TestFactories:
         monkeypatch.setenv("GATEWAYS", configured("http://127.0.0.1:1"))
         for variable in ("STATE_MACHINE_ARN", "OPERATION_STATE_MACHINE_ARN"):
             monkeypatch.setenv(variable, "arn:aws:states:eu-west-1:123456789012:stateMachine:payment")
-        for factory in KEPT:
+        for factory in CACHED:
             factory.cache_clear()
         yield
-        for factory in KEPT:
+        for factory in CACHED:
             factory.cache_clear()
 
     def test_all_adapters_of_a_service_have_one_client(self) -> None:
@@ -251,13 +251,13 @@ class TestFactories:
     def test_what_a_function_uses_is_made_before_its_first_call_on_lambda(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        made: list[str] = []
-        uses = (lambda: made.append("ledger"), lambda: made.append("gateway"))
+        calls: list[str] = []
+        uses = (lambda: calls.append("ledger"), lambda: calls.append("gateway"))
         runtime.function("encrypt", uses=uses)(lambda event: {})
-        assert made == []
+        assert calls == []
         monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
         runtime.function("encrypt", uses=uses)(lambda event: {})
-        assert made == ["ledger", "gateway"]
+        assert calls == ["ledger", "gateway"]
 
     def test_a_start_on_lambda_does_not_look_for_garbage_and_the_calls_after_it_do(self) -> None:
         look = """
@@ -268,8 +268,10 @@ runtime.function("encrypt", uses=[lambda: print(gc.isenabled())])(lambda event: 
 print(gc.isenabled(), gc.get_freeze_count() > 10_000)
 """
         environment = os.environ | {"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"}
-        done = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=True)  # noqa: S603
-        assert done.stdout.split() == ["False", "False", "True", "True"]
+        process = subprocess.run(  # noqa: S603
+            [sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=True
+        )
+        assert process.stdout.split() == ["False", "False", "True", "True"]
 
     @pytest.mark.parametrize("factory", FACTORIES, ids=lambda factory: str(factory.__name__))
     def test_an_adapter_is_made_from_the_environment_once(self, factory: Any) -> None:

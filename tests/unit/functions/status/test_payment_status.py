@@ -76,67 +76,67 @@ def test_whose_card_a_rule_denied_does_not_learn_from_its_fingerprint_which_numb
     ledger = FakeLedger()
     ledger.record(payment("denied", "declined", decline_code="screened:lookalike_cards"))
     ledger.record(payment("declined", "declined", decline_code="do_not_honor"))
-    shown = [payment_status(name, ledger=ledger, executions=FakeExecutions()) for name in ("denied", "declined")]
+    bodies = [payment_status(name, ledger=ledger, executions=FakeExecutions()) for name in ("denied", "declined")]
     cards = [
         SUMMARY.without_token().to_dict() | {"fingerprint": fingerprint} for fingerprint in (None, SUMMARY.fingerprint)
     ]
-    assert [each and each["card"] for each in shown] == cards
+    assert [each and each["card"] for each in bodies] == cards
 
 
 @pytest.mark.parametrize(
     ("error", "code"),
     [("GatewayOutcomeUnknown", "gateway_outcome_unknown"), ("States.Timeout", "states_timeout"), (None, None)],
 )
-def test_why_a_payment_was_undone_is_told_as_a_code(error: str | None, code: str | None) -> None:
+def test_why_a_payment_was_undone_is_shown_as_a_code(error: str | None, code: str | None) -> None:
     ledger = FakeLedger()
     ledger.record(payment("pay", "reversed", error=error))
-    shown = payment_status("pay", ledger=ledger, executions=FakeExecutions())
-    assert shown is not None
-    assert (shown["status"], shown["error"]) == ("reversed", code)
+    body = payment_status("pay", ledger=ledger, executions=FakeExecutions())
+    assert body is not None
+    assert (body["status"], body["error"]) == ("reversed", code)
 
 
 @pytest.mark.parametrize("status", ["declined", "authorized"])
 def test_the_ledger_goes_before_the_execution(status: Status) -> None:
     ledger = FakeLedger()
     ledger.record(payment("pay", status))
-    shown = payment_status("pay", ledger=ledger, executions=FakeExecutions(pay=RUNNING))
-    assert shown is not None
-    assert shown["status"] == status
+    body = payment_status("pay", ledger=ledger, executions=FakeExecutions(pay=RUNNING))
+    assert body is not None
+    assert body["status"] == status
 
 
 def test_a_key_that_stored_a_card_shows_it_as_stored_and_without_the_card_once_that_is_erased() -> None:
     ledger = FakeLedger()
     ledger.card_vault.keep("pay", StoredCard(SUMMARY, b"ciphertext", KEPT_UNTIL), NOW)
-    shown = payment_status("pay", ledger=ledger, executions=FakeExecutions())
-    assert shown is not None
-    assert (shown["status"], shown["card"], shown["amount_minor"]) == ("stored", SUMMARY.to_dict(), None)
-    assert set(shown) == set(payment_status("pay", ledger=FakeLedger(), executions=FakeExecutions(pay=RUNNING)) or {})
+    body = payment_status("pay", ledger=ledger, executions=FakeExecutions())
+    assert body is not None
+    assert (body["status"], body["card"], body["amount_minor"]) == ("stored", SUMMARY.to_dict(), None)
+    assert set(body) == set(payment_status("pay", ledger=FakeLedger(), executions=FakeExecutions(pay=RUNNING)) or {})
     ledger.card_vault.erase(TOKEN, NOW)
-    assert payment_status("pay", ledger=ledger, executions=FakeExecutions()) == shown | {"card": None}
+    assert payment_status("pay", ledger=ledger, executions=FakeExecutions()) == body | {"card": None}
 
 
 def test_a_key_that_stored_a_card_and_paid_shows_the_payment() -> None:
     ledger = FakeLedger()
     ledger.card_vault.keep("pay", StoredCard(SUMMARY, b"ciphertext", KEPT_UNTIL), NOW)
-    shown = payment_status("pay", ledger=ledger, executions=FakeExecutions(pay=RUNNING))
-    assert shown is not None
-    assert shown["status"] == "processing"
+    body = payment_status("pay", ledger=ledger, executions=FakeExecutions(pay=RUNNING))
+    assert body is not None
+    assert body["status"] == "processing"
 
 
 def test_a_card_that_was_stored_as_a_payment_is_shown_as_ever() -> None:
     ledger = FakeLedger()
     ledger.record(stored("pay"))
-    shown = payment_status("pay", ledger=ledger, executions=FakeExecutions())
-    assert shown is not None
-    assert (shown["status"], shown["amount_minor"], shown["card"]) == ("stored", None, SUMMARY.to_dict())
+    body = payment_status("pay", ledger=ledger, executions=FakeExecutions())
+    assert body is not None
+    assert (body["status"], body["amount_minor"], body["card"]) == ("stored", None, SUMMARY.to_dict())
 
 
 def test_a_payment_that_nobody_recorded_yet_is_processing() -> None:
-    shown = payment_status("pay", ledger=FakeLedger(), executions=FakeExecutions(pay=RUNNING))
-    assert shown is not None
-    assert (shown["status"], shown["error"], shown["card"]) == ("processing", None, None)
-    assert (shown["amount_minor"], shown["currency"]) == (1999, "USD")
-    assert (shown["created_at"], shown["updated_at"]) == (STARTED_AT, STARTED_AT)
+    body = payment_status("pay", ledger=FakeLedger(), executions=FakeExecutions(pay=RUNNING))
+    assert body is not None
+    assert (body["status"], body["error"], body["card"]) == ("processing", None, None)
+    assert (body["amount_minor"], body["currency"]) == (1999, "USD")
+    assert (body["created_at"], body["updated_at"]) == (STARTED_AT, STARTED_AT)
 
 
 def test_who_made_a_payment_with_a_stored_card_is_shown_before_and_after_it_ends() -> None:
@@ -145,15 +145,15 @@ def test_who_made_a_payment_with_a_stored_card_is_shown_before_and_after_it_ends
     ledger.record(payment("recorded", request=request))
     running = replace(RUNNING, request=request.to_dict() | {"token": TOKEN})
     for payment_id in ("recorded", "running"):
-        shown = payment_status(payment_id, ledger=ledger, executions=FakeExecutions(running=running))
-        assert shown is not None
-        assert (shown["initiator"], shown["reason"]) == ("merchant", "unscheduled")
+        body = payment_status(payment_id, ledger=ledger, executions=FakeExecutions(running=running))
+        assert body is not None
+        assert (body["initiator"], body["reason"]) == ("merchant", "unscheduled")
 
 
 def test_a_rejected_payment_tells_why() -> None:
-    shown = payment_status("pay", ledger=FakeLedger(), executions=ended("PaymentRejected", "ExpiredCard"))
-    assert shown is not None
-    assert (shown["status"], shown["error"], shown["updated_at"]) == ("rejected", "expired_card", LATER)
+    body = payment_status("pay", ledger=FakeLedger(), executions=ended("PaymentRejected", "ExpiredCard"))
+    assert body is not None
+    assert (body["status"], body["error"], body["updated_at"]) == ("rejected", "expired_card", LATER)
 
 
 @pytest.mark.parametrize(
@@ -165,28 +165,28 @@ def test_a_rejected_payment_tells_why() -> None:
     ],
 )
 def test_an_execution_that_ended_otherwise_without_a_record_is_in_doubt_and_never_failed(error: str, code: str) -> None:
-    shown = payment_status("pay", ledger=FakeLedger(), executions=ended(error, "why"))
-    assert shown is not None
-    assert (shown["status"], shown["error"]) == ("in_doubt", code)
+    body = payment_status("pay", ledger=FakeLedger(), executions=ended(error, "why"))
+    assert body is not None
+    assert (body["status"], body["error"]) == ("in_doubt", code)
 
 
 @pytest.mark.parametrize("request_", [{"operation": "store"}, {"currency": "USD"}], ids=["store", "no amount"])
 def test_an_execution_that_was_never_to_move_money_is_rejected_however_it_ended(request_: dict[str, str]) -> None:
     stopped = replace(RUNNING, running=False, request=request_, error="States.Runtime", stopped_at=LATER)
-    shown = payment_status("pay", ledger=FakeLedger(), executions=FakeExecutions(pay=stopped))
-    assert shown is not None
-    assert (shown["status"], shown["error"]) == ("rejected", "states_runtime")
+    body = payment_status("pay", ledger=FakeLedger(), executions=FakeExecutions(pay=stopped))
+    assert body is not None
+    assert (body["status"], body["error"]) == ("rejected", "states_runtime")
 
 
 def test_a_doubt_that_is_being_compensated_is_still_processing_and_after_that_in_doubt() -> None:
     ledger = FakeLedger()
     ledger.record(payment("pay", "in_doubt", error="GatewayOutcomeUnknown", reversing=True))
-    shown = payment_status("pay", ledger=ledger, executions=FakeExecutions(pay=RUNNING))
-    assert shown is not None
-    assert (shown["status"], shown["error"], shown["card"]) == ("processing", None, SUMMARY.without_token().to_dict())
-    shown = payment_status("pay", ledger=ledger, executions=ended("PaymentInDoubt"))
-    assert shown is not None
-    assert (shown["status"], shown["error"]) == ("in_doubt", "gateway_outcome_unknown")
+    body = payment_status("pay", ledger=ledger, executions=FakeExecutions(pay=RUNNING))
+    assert body is not None
+    assert (body["status"], body["error"], body["card"]) == ("processing", None, SUMMARY.without_token().to_dict())
+    body = payment_status("pay", ledger=ledger, executions=ended("PaymentInDoubt"))
+    assert body is not None
+    assert (body["status"], body["error"]) == ("in_doubt", "gateway_outcome_unknown")
 
 
 def test_a_payment_that_was_recorded_between_the_two_looks_is_shown_as_recorded() -> None:
@@ -197,9 +197,9 @@ def test_a_payment_that_was_recorded_between_the_two_looks_is_shown_as_recorded(
             self.looks += 1
             return payment("pay") if self.looks == 2 else None
 
-    shown = payment_status("pay", ledger=Late(), executions=ended())
-    assert shown is not None
-    assert shown["status"] == "captured"
+    body = payment_status("pay", ledger=Late(), executions=ended())
+    assert body is not None
+    assert body["status"] == "captured"
 
 
 def test_a_payment_that_nobody_knows_is_none() -> None:
@@ -214,12 +214,12 @@ def test_a_payment_that_step_functions_shows_a_moment_late_is_looked_for_again()
         if sum(paused) > 0.4:
             executions.executions["pay"] = RUNNING
 
-    shown = payment_status("pay", ledger=FakeLedger(), executions=executions, sleep=appear_later)
-    assert shown is not None
-    assert (shown["status"], round(sum(paused), 6)) == ("processing", 1)
+    body = payment_status("pay", ledger=FakeLedger(), executions=executions, sleep=appear_later)
+    assert body is not None
+    assert (body["status"], round(sum(paused), 6)) == ("processing", 1)
 
 
-def test_a_payment_that_is_recorded_before_step_functions_shows_it_is_told_at_once() -> None:
+def test_a_payment_that_is_recorded_before_step_functions_shows_it_is_shown_at_once() -> None:
     ledger, paused = FakeLedger(), list[float]()
 
     def record_meanwhile(seconds: float) -> None:
@@ -227,9 +227,9 @@ def test_a_payment_that_is_recorded_before_step_functions_shows_it_is_told_at_on
             ledger.record(payment("pay"))
         paused.append(seconds)
 
-    shown = payment_status("pay", ledger=ledger, executions=FakeExecutions(), sleep=record_meanwhile)
-    assert shown is not None
-    assert (shown["status"], len(paused)) == ("captured", 1)
+    body = payment_status("pay", ledger=ledger, executions=FakeExecutions(), sleep=record_meanwhile)
+    assert body is not None
+    assert (body["status"], len(paused)) == ("captured", 1)
 
 
 def test_nobody_waits_for_a_payment_that_is_known_and_not_long_for_one_that_is_not() -> None:
@@ -243,7 +243,7 @@ def test_nobody_waits_for_a_payment_that_is_known_and_not_long_for_one_that_is_n
     assert sum(paused) == pytest.approx(1)
 
 
-def test_what_cannot_be_read_is_not_told_as_absent() -> None:
+def test_what_cannot_be_read_is_not_called_absent() -> None:
     ledger, executions = FakeLedger(), FakeExecutions()
     executions.error = Unavailable("Step Functions: Throttling")
     with pytest.raises(Unavailable):
@@ -260,24 +260,24 @@ def waiting() -> FakeCustomerWaits:
 
 
 def test_a_payment_that_waits_says_where_to_send_the_customer_and_never_its_token() -> None:
-    shown = payment_status("pay", ledger=FakeLedger(), executions=FakeExecutions(pay=RUNNING), customer_waits=waiting())
-    assert shown
-    assert (shown["status"], shown["amount_minor"], shown["error"]) == ("action_required", 1999, None)
-    assert shown["next_action"] == {"type": "redirect", "url": WAIT.redirect_url}
-    assert (shown["action_required_since"], shown["charge_id"], shown["gateway"]) == (NOW, "ch_1", "sparkle")
-    assert "AQB4-task-token" not in str(shown)
+    body = payment_status("pay", ledger=FakeLedger(), executions=FakeExecutions(pay=RUNNING), customer_waits=waiting())
+    assert body
+    assert (body["status"], body["amount_minor"], body["error"]) == ("action_required", 1999, None)
+    assert body["next_action"] == {"type": "redirect", "url": WAIT.redirect_url}
+    assert (body["action_required_since"], body["charge_id"], body["gateway"]) == (NOW, "ch_1", "sparkle")
+    assert "AQB4-task-token" not in str(body)
 
 
 def test_a_payment_that_was_stopped_while_it_waited_needs_nobody_any_more() -> None:
-    shown = payment_status("pay", ledger=FakeLedger(), executions=ended("Stopped"), customer_waits=waiting())
-    assert shown
-    assert (shown["status"], shown["next_action"]) == ("in_doubt", None)
+    body = payment_status("pay", ledger=FakeLedger(), executions=ended("Stopped"), customer_waits=waiting())
+    assert body
+    assert (body["status"], body["next_action"]) == ("in_doubt", None)
 
 
 def test_a_payment_that_is_recorded_waits_for_nobody() -> None:
     ledger = FakeLedger()
     ledger.record(payment("pay", authentication=Authentication("authenticated", "2.2.0", True)))
-    shown = payment_status("pay", ledger=ledger, executions=FakeExecutions(), customer_waits=waiting())
-    assert shown
-    assert (shown["status"], shown["next_action"], shown["action_required_since"]) == ("captured", None, None)
-    assert shown["authentication"] == {"result": "authenticated", "version": "2.2.0", "liability_shift": True}
+    body = payment_status("pay", ledger=ledger, executions=FakeExecutions(), customer_waits=waiting())
+    assert body
+    assert (body["status"], body["next_action"], body["action_required_since"]) == ("captured", None, None)
+    assert body["authentication"] == {"result": "authenticated", "version": "2.2.0", "liability_shift": True}

@@ -30,7 +30,7 @@ class Deployment:
 
     now: float = 0.0
     looks: int = 0
-    asked: list[float] = field(default_factory=list)
+    looked_up_at: list[float] = field(default_factory=list)
     ledger: FakeLedger = field(default_factory=FakeLedger)
     executions: FakeExecutions = field(default_factory=FakeExecutions)
     customer_waits: FakeCustomerWaits = field(default_factory=FakeCustomerWaits)
@@ -43,12 +43,12 @@ class Deployment:
             self.looks += 1
             return look(payment_id)
 
-        def found(name: str) -> Execution | None:
-            self.asked.append(round(self.now, 1))
+        def find_and_note(name: str) -> Execution | None:
+            self.looked_up_at.append(round(self.now, 1))
             return find(name)
 
         self.ledger.payment = payment  # type: ignore[method-assign]
-        self.executions.find = found  # type: ignore[method-assign]
+        self.executions.find = find_and_note  # type: ignore[method-assign]
 
     def sleep(self, seconds: float) -> None:
         assert seconds > 0
@@ -80,9 +80,9 @@ class Deployment:
         return lambda: self.executions.executions.update({name: execution})
 
 
-def status_of(shown: dict[str, Any] | None) -> tuple[str, str | None]:
-    assert shown is not None
-    return shown["status"], shown["error"]
+def status_of(body: dict[str, Any] | None) -> tuple[str, str | None]:
+    assert body is not None
+    return body["status"], body["error"]
 
 
 @pytest.mark.parametrize("at", [0.26, 0.4, 0.9, 1.4])
@@ -91,7 +91,7 @@ def test_a_payment_that_is_captured_is_answered_at_once_and_step_functions_is_no
     world.happens = {at: world.records(payment("pay"))}
     assert status_of(world.payment(20)) == ("captured", None)
     assert at <= world.now <= 1.1 * at + 0.05
-    assert world.asked == []
+    assert world.looked_up_at == []
     assert world.looks < 25
 
 
@@ -101,22 +101,22 @@ def test_a_payment_that_is_slow_asks_for_its_execution_once_or_twice(at: float, 
     world.happens = {at: world.records(payment("pay"))}
     assert status_of(world.payment(20)) == ("captured", None)
     assert at <= world.now <= at + 1
-    assert len(world.asked) == asks
+    assert len(world.looked_up_at) == asks
 
 
-@pytest.mark.parametrize(("at", "told"), [(0.2, 2.0), (1.9, 6.0)])
-def test_an_invalid_card_is_reported_long_before_the_wait_ends(at: float, told: float) -> None:
+@pytest.mark.parametrize(("at", "reported_by"), [(0.2, 2.0), (1.9, 6.0)])
+def test_an_invalid_card_is_reported_long_before_the_wait_ends(at: float, reported_by: float) -> None:
     world = Deployment(executions=FakeExecutions(pay=RUNNING))
     world.happens = {at: world.shows("pay", REJECTED)}
     assert status_of(world.payment(20)) == ("rejected", "expired_card")
-    assert world.now <= told
-    assert len(world.asked) <= 2
+    assert world.now <= reported_by
+    assert len(world.looked_up_at) <= 2
 
 
 def test_a_payment_that_nobody_knows_is_not_waited_for() -> None:
     world = Deployment()
     assert world.payment(25) is None
-    assert (world.now < 2, len(world.asked)) == (True, 1)
+    assert (world.now < 2, len(world.looked_up_at)) == (True, 1)
 
 
 @pytest.mark.parametrize("wait", [1, 3, 25])
@@ -125,10 +125,10 @@ def test_a_wait_that_is_over_tells_what_is_known_and_reads_so_often_at_most(wait
     assert status_of(world.payment(wait)) == ("processing", None)
     assert world.now == pytest.approx(wait)
     assert world.looks <= 65
-    assert len(world.asked) <= 2
+    assert len(world.looked_up_at) <= 2
 
 
-def test_an_end_that_comes_in_the_last_moment_is_told() -> None:
+def test_an_end_that_comes_in_the_last_moment_is_shown() -> None:
     world = Deployment(executions=FakeExecutions(pay=RUNNING))
     world.happens = {2.99: world.shows("pay", REJECTED)}
     assert status_of(world.payment(3)) == ("rejected", "expired_card")
@@ -146,7 +146,7 @@ def test_where_step_functions_is_too_busy_and_the_ledger_knows_nothing_nothing_i
     world.executions.error = BUSY
     with pytest.raises(ExecutionsUnavailable):
         world.payment(20)
-    assert (round(world.now, 6), len(world.asked)) == (20, 2)
+    assert (round(world.now, 6), len(world.looked_up_at)) == (20, 2)
 
 
 def test_a_payment_that_was_seen_running_is_processing_though_step_functions_is_busy_later() -> None:
@@ -162,11 +162,11 @@ def test_a_ledger_that_fails_is_no_payment_that_is_processing() -> None:
         world.payment(20)
 
 
-def test_a_doubt_that_nobody_is_at_work_on_is_an_end_and_told_at_once() -> None:
+def test_a_doubt_that_nobody_works_on_is_an_end_and_shown_at_once() -> None:
     world = Deployment(executions=FakeExecutions(pay=replace(RUNNING, running=False, error="PaymentInDoubt")))
     world.ledger.record(payment("pay", "in_doubt", error="GatewayOutcomeUnknown"))
     assert status_of(world.payment(20)) == ("in_doubt", "gateway_outcome_unknown")
-    assert (world.now, world.asked) == (0, [0])
+    assert (world.now, world.looked_up_at) == (0, [0])
 
 
 def test_a_doubt_that_is_being_undone_is_waited_for() -> None:
@@ -192,10 +192,10 @@ def test_a_payment_is_waited_for_until_no_operation_on_it_moves_and_step_functio
     [operation] = refunding(captured).operations
     ended = replace(refunding(captured), version=3, operations=(replace(operation, status="succeeded"),))
     world.happens = {6.0: world.records(ended)}
-    shown = world.payment(20)
-    assert shown is not None
-    assert [each["status"] for each in shown["operations"]] == ["succeeded"]
-    assert (6 <= world.now <= 7.2, world.asked) == (True, [])
+    body = world.payment(20)
+    assert body is not None
+    assert [each["status"] for each in body["operations"]] == ["succeeded"]
+    assert (6 <= world.now <= 7.2, world.looked_up_at) == (True, [])
 
 
 def test_a_refund_that_is_pending_at_the_gateway_for_days_is_not_waited_for() -> None:
@@ -204,9 +204,9 @@ def test_a_refund_that_is_pending_at_the_gateway_for_days_is_not_waited_for() ->
     world.ledger.record(captured)
     [operation] = refunding(captured).operations
     world.ledger.record(replace(refunding(captured), operations=(replace(operation, pending=True),)))
-    for shown in (world.payment(20), world.operation(20)):
-        assert shown is not None
-    assert (world.now, world.asked) == (0, [])
+    for body in (world.payment(20), world.operation(20)):
+        assert body is not None
+    assert (world.now, world.looked_up_at) == (0, [])
 
 
 def test_an_operation_is_answered_as_soon_as_it_has_ended() -> None:
@@ -217,16 +217,16 @@ def test_an_operation_is_answered_as_soon_as_it_has_ended() -> None:
     ended = replace(refunding(captured), version=3, operations=(replace(operation, status="succeeded"),))
     world.happens = {0.3: world.records(refunding(captured)), 2.0: world.records(ended)}
     assert status_of(world.operation(20)) == ("succeeded", None)
-    assert (2 <= world.now <= 2.5, world.asked) == (True, [])
+    assert (2 <= world.now <= 2.5, world.looked_up_at) == (True, [])
 
 
-@pytest.mark.parametrize(("at", "told"), [(0.5, 2), (VISIBLE_WITHIN_SECONDS + 1, VISIBLE_WITHIN_SECONDS + 3)])
-def test_an_operation_on_no_payment_is_rejected_long_before_the_wait_is_over(at: float, told: float) -> None:
+@pytest.mark.parametrize(("at", "reported_by"), [(0.5, 2), (VISIBLE_WITHIN_SECONDS + 1, VISIBLE_WITHIN_SECONDS + 3)])
+def test_an_operation_on_no_payment_is_rejected_long_before_the_wait_is_over(at: float, reported_by: float) -> None:
     rejected = replace(OPERATING, running=False, error="OperationRejected", cause="PaymentNotFound")
     world = Deployment(executions=FakeExecutions(refund=OPERATING))
     world.happens = {at: world.shows("refund", rejected)}
     assert status_of(world.operation(20)) == ("rejected", "payment_not_found")
-    assert world.now <= told
+    assert world.now <= reported_by
 
 
 def test_an_operation_that_nobody_knows_or_that_is_another_payments_is_not_waited_for() -> None:
@@ -256,7 +256,7 @@ def test_time_that_looks_take_is_time_that_was_waited(monkeypatch: pytest.Monkey
 def test_a_payment_that_begins_to_wait_for_its_customer_is_answered_at_once() -> None:
     deployment = Deployment(executions=FakeExecutions(pay=RUNNING))
     deployment.happens[0.5] = lambda: deployment.customer_waits.begin("pay", "AQB4", WAIT)
-    shown = deployment.payment(wait=25)
-    assert shown
-    assert shown["status"] == "action_required"
+    body = deployment.payment(wait=25)
+    assert body
+    assert body["status"] == "action_required"
     assert deployment.now < 1

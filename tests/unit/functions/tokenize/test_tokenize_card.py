@@ -140,27 +140,32 @@ def test_a_card_number_in_a_text_is_refused_by_the_texts_name(name: str, text: s
         recalled(by_token, FakeCardVault())
 
 
-def test_the_same_number_has_the_same_fingerprint_whoever_holds_it_and_another_another() -> None:
-    first = tokenize(REQUEST)["card"]["fingerprint"]
-    assert tokenize(STORE, "pay-2", card_holder="Someone else", expiry_date="01/31")["card"]["fingerprint"] == first
-    assert tokenize(REQUEST, card_number=DECLINED_PAN)["card"]["fingerprint"] != first
+def test_a_number_has_one_fingerprint_whoever_holds_it_and_other_numbers_have_others() -> None:
+    known_fingerprint = tokenize(REQUEST)["card"]["fingerprint"]
+    assert (
+        tokenize(STORE, "pay-2", card_holder="Someone else", expiry_date="01/31")["card"]["fingerprint"]
+        == known_fingerprint
+    )
+    assert tokenize(REQUEST, card_number=DECLINED_PAN)["card"]["fingerprint"] != known_fingerprint
 
 
 def test_a_token_belongs_to_one_stored_card_and_nobody_sees_that_two_have_one_number() -> None:
-    mine, again, yours = (tokenize(STORE, payment_id)["card"]["token"] for payment_id in ("pay-1", "pay-1", "pay-2"))
-    assert mine == again
-    assert mine != yours
-    assert tokenize(STORE, "pay-1", card_number=DECLINED_PAN)["card"]["token"] not in (mine, yours)
+    token, again, other_token = (
+        tokenize(STORE, payment_id)["card"]["token"] for payment_id in ("pay-1", "pay-1", "pay-2")
+    )
+    assert token == again
+    assert token != other_token
+    assert tokenize(STORE, "pay-1", card_number=DECLINED_PAN)["card"]["token"] not in (token, other_token)
 
 
 @pytest.mark.parametrize(
-    ("asked", "default", "kept"),
+    ("changes", "default", "stored"),
     [({}, False, False), ({}, True, True), ({"save_card": True}, False, True), ({"save_card": False}, True, False)],
 )
 def test_a_card_is_kept_where_the_request_or_else_the_deployment_asks_for_it(
-    asked: dict[str, bool], default: bool, kept: bool
+    changes: dict[str, bool], default: bool, stored: bool
 ) -> None:
-    assert (tokenize(REQUEST | asked, save_card=default)["card"]["token"] is not None) is kept
+    assert (tokenize(REQUEST | changes, save_card=default)["card"]["token"] is not None) is stored
 
 
 def test_a_card_to_be_stored_is_kept_whatever_the_deployment_says() -> None:
@@ -169,10 +174,10 @@ def test_a_card_to_be_stored_is_kept_whatever_the_deployment_says() -> None:
 
 @pytest.mark.parametrize("pan", TEST_CARDS)
 def test_a_cards_names_have_the_shapes_that_the_contracts_ask_for(pan: str) -> None:
-    shown = tokenize(STORE, card_number=pan)["card"]
-    assert re.fullmatch("tok_[a-z2-7]{52}", shown["token"])
-    assert re.fullmatch("fp_[a-z2-7]{52}", shown["fingerprint"])
-    assert shown["token"][4:] != shown["fingerprint"][3:]
+    card = tokenize(STORE, card_number=pan)["card"]
+    assert re.fullmatch("tok_[a-z2-7]{52}", card["token"])
+    assert re.fullmatch("fp_[a-z2-7]{52}", card["fingerprint"])
+    assert card["token"][4:] != card["fingerprint"][3:]
 
 
 @pytest.mark.parametrize(
@@ -241,8 +246,8 @@ def test_a_test_card_is_refused_where_none_is_accepted_and_a_number_beside_it_is
         tokenize(REQUEST, card_number=pan, accepted=real)
     assert pan[6:] not in str(refused.value)
     beside = sealed(pan[:7] + str((int(pan[7]) + 1) % 10), len(pan))
-    shown = checked(REQUEST, beside, accepted=real)
-    assert (shown["card"]["bin"], shown["test_card"]) == (pan[:6], False)
+    tokenized = checked(REQUEST, beside, accepted=real)
+    assert (tokenized["card"]["bin"], tokenized["test_card"]) == (pan[:6], False)
 
 
 def test_an_expired_card_can_be_stored() -> None:
@@ -258,8 +263,8 @@ def test_a_card_that_is_stored_and_one_that_a_payment_of_the_same_key_saves_are_
 
 @pytest.mark.parametrize("pan", TEST_CARDS)
 def test_of_every_test_card_the_published_brand_goes_on(pan: str) -> None:
-    shown = tokenize(REQUEST, card_number=pan)["card"]
-    assert (shown["brand"], shown["bin"], shown["last4"]) == (TEST_CARDS[pan]["brand"], pan[:6], pan[-4:])
+    card = tokenize(REQUEST, card_number=pan)["card"]
+    assert (card["brand"], card["bin"], card["last4"]) == (TEST_CARDS[pan]["brand"], pan[:6], pan[-4:])
 
 
 @pytest.mark.parametrize("currency", ["JPY", "KWD", "EUR"])
@@ -268,9 +273,9 @@ def test_a_currency_may_have_any_number_of_decimals(currency: str) -> None:
 
 
 def test_tokens_and_fingerprints_depend_on_the_key() -> None:
-    another = FakeMac()
-    assert card_token(CARD, "pay-1", another) != card_token(CARD, "pay-1", token_mac)
-    assert fingerprint(CARD, another) != fingerprint(CARD, token_mac)
+    other_mac = FakeMac()
+    assert card_token(CARD, "pay-1", other_mac) != card_token(CARD, "pay-1", token_mac)
+    assert fingerprint(CARD, other_mac) != fingerprint(CARD, token_mac)
 
 
 def test_a_key_that_does_not_answer_is_left_to_the_state_machine() -> None:
@@ -350,8 +355,8 @@ ALLOWING = replace(EVERYTHING, return_origins=(RETURN_ORIGIN,))
 
 
 def test_what_is_said_of_the_authentication_is_the_payments() -> None:
-    said = {"return_url": RETURN_URL, "three_d_secure": "required", "exemption": "low_value"}
-    assert tokenize(REQUEST | said, accepted=ALLOWING)["payment"].items() >= said.items()
+    options = {"return_url": RETURN_URL, "three_d_secure": "required", "exemption": "low_value"}
+    assert tokenize(REQUEST | options, accepted=ALLOWING)["payment"].items() >= options.items()
 
 
 def test_a_return_url_that_the_deployment_does_not_know_is_rejected(vault: FakeCardVault) -> None:

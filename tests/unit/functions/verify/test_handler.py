@@ -45,10 +45,10 @@ def event(world: World, pan: str = PAN, security_code: str | None = None) -> dic
 
 
 def test_a_good_card_goes_on_encrypted_with_the_networks_id_and_without_its_code(world: World, output: Output) -> None:
-    asked = event(world, security_code=SECURITY_CODE)
-    verified = handler(asked, None)
+    verify_event = event(world, security_code=SECURITY_CODE)
+    verified = handler(verify_event, None)
     assert verified.keys() == {"ciphertext", "network_transaction_id"}
-    assert verified["ciphertext"] == asked["encrypted"]["ciphertext"]
+    assert verified["ciphertext"] == verify_event["encrypted"]["ciphertext"]
     assert verified["network_transaction_id"]
     assert world.gateway.charges == {}
     assert PAN not in output.text
@@ -71,13 +71,13 @@ def test_a_declined_card_is_an_error_whose_message_says_why(
 
 
 def test_every_attempt_has_one_key_so_that_a_lost_answer_is_given_again(world: World) -> None:
-    asked = event(world)
+    verify_event = event(world)
     world.gateway.faults.arm("verify", UNKNOWN, done=True)
     with pytest.raises(GatewayOutcomeUnknown):
-        handler(asked, None)
-    first, second = handler(asked, None), handler(asked, None)
+        handler(verify_event, None)
+    first, second = handler(verify_event, None), handler(verify_event, None)
     assert first == second
-    ciphertext = b64decode(asked["encrypted"]["ciphertext"])
+    ciphertext = b64decode(verify_event["encrypted"]["ciphertext"])
     assert set(world.gateway.idempotency_keys) == {f"{KEY}-verification-{sha256(ciphertext).hexdigest()[:16]}"}
 
 
@@ -101,10 +101,10 @@ def test_the_answer_to_another_question_is_none(world: World, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("text", "kept"), [(NETWORK_TRANSACTION_ID, NETWORK_TRANSACTION_ID), (f"0{PAN}", None), (None, None)]
+    ("text", "network_id"), [(NETWORK_TRANSACTION_ID, NETWORK_TRANSACTION_ID), (f"0{PAN}", None), (None, None)]
 )
 def test_the_cards_own_number_is_no_networks_id(
-    world: World, monkeypatch: pytest.MonkeyPatch, text: str | None, kept: str | None
+    world: World, monkeypatch: pytest.MonkeyPatch, text: str | None, network_id: str | None
 ) -> None:
     monkeypatch.setattr(world.gateway, "verify", lambda *_: Verification(KEY, None, text))
-    assert handler(event(world), None)["network_transaction_id"] == kept
+    assert handler(event(world), None)["network_transaction_id"] == network_id

@@ -106,13 +106,13 @@ class KnownBooks:
         self, payment_id: str, amount_minor: int, currency: str, at: str, status: Status = "captured"
     ) -> Payment:
         """Record a captured payment, or one in doubt, with its entry."""
-        asked = PaymentRequest(amount_minor, currency, merchant_reference="order-1001")
+        request = PaymentRequest(amount_minor, currency, merchant_reference="order-1001")
         entry = (
             capture_entry("sparkle", amount_minor, currency)
             if status == "captured"
             else in_doubt_entry(amount_minor, currency)
         )
-        recorded, entries = payment(payment_id, status, asked, updated_at=at, created_at=at).post(entry)
+        recorded, entries = payment(payment_id, status, request, updated_at=at, created_at=at).post(entry)
         self.ledger.record(recorded, entries)
         return recorded
 
@@ -159,8 +159,8 @@ def payments(books: KnownBooks, tmp_path: Path) -> Callable[..., Run]:
     ).save(file)
 
     def run(*arguments: str) -> Run:
-        done = CliRunner().invoke(app, [*arguments, "--stack", str(file)])
-        assert done.exception is None or isinstance(done.exception, SystemExit), done.output
-        return Run(done.exit_code, done.output, done.stdout)
+        result = CliRunner().invoke(app, [*arguments, "--stack", str(file)])
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.output
+        return Run(result.exit_code, result.output, result.stdout)
 
     return run

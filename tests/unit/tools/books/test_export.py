@@ -83,10 +83,10 @@ def journal(dice: random.Random, amount: int, currency: str) -> list[list[Journa
         refund, number = refund_entry("sparkle", refunded, currency, "op-2"), sum(map(len, steps)) + 1
         steps += [[refund], [refund.reverse(number, "refund_failed")]]
     elif dice.random() < 0.7:
-        taken, number = dispute_entry("sparkle", amount, currency, "dp_1"), sum(map(len, steps)) + 1
+        disputed, number = dispute_entry("sparkle", amount, currency, "dp_1"), sum(map(len, steps)) + 1
         lost = dispute_lost_entry("sparkle", amount, currency, "dp_1")
-        steps += [[taken, settlement_entry("sparkle", -amount, 1500, currency, "dispute:dp_1@2026")]]
-        steps += [dice.choice(([lost], [taken.reverse(number, "dispute_won")]))]
+        steps += [[disputed, settlement_entry("sparkle", -amount, 1500, currency, "dispute:dp_1@2026")]]
+        steps += [dice.choice(([lost], [disputed.reverse(number, "dispute_won")]))]
     fee = dice.choice((0, amount // 30, amount))
     return [*steps, [settlement_entry("sparkle", amount, fee, currency, f'charge:ch_"{amount}"\\@2026')]]
 
@@ -153,8 +153,8 @@ class TestBeancount:
         doubt = in_doubt_entry(1234, "KWD")
         post(ledger, "pay-1", "KWD", f"{day}T09:00:00.000Z", doubt, doubt.reverse(1, source='"op\\1"'))
         books = BooksReader(ledger, FakeBooks(ledger), day, ACCOUNTS)
-        *_, found = parsed(opened(books) + exported(books, Format.BEANCOUNT))
-        assert {name: value for name, value in found.meta.items() if name in CSV_COLUMNS} == {
+        *_, transaction = parsed(opened(books) + exported(books, Format.BEANCOUNT))
+        assert {name: value for name, value in transaction.meta.items() if name in CSV_COLUMNS} == {
             "time": f"{day}T09:00:00.000Z",
             "entry": "pay-1/2",
             "payment": "pay-1",
@@ -166,8 +166,8 @@ class TestBeancount:
             "reverses": "pay-1/1",
             "hash": posted(books)[1].hash,
         }
-        assert (found.date.isoformat(), found.narration) == (day, "reversal")
-        assert [(each.account, str(each.units)) for each in found.postings] == [
+        assert (transaction.date.isoformat(), transaction.narration) == (day, "reversal")
+        assert [(each.account, str(each.units)) for each in transaction.postings] == [
             ("Assets:Suspense:InDoubt", "-1.234 KWD"),
             ("Liabilities:Merchant", "1.234 KWD"),
         ]
@@ -191,8 +191,8 @@ class TestBeancount:
             (tmp_path / f"{month}.beancount").write_bytes(written(generated, Format.BEANCOUNT, f"{month}-01", last))
         ledger = tmp_path / "ledger.beancount"
         ledger.write_text("".join(f'include "{file.name}"\n' for file in sorted(tmp_path.glob("*.beancount"))))
-        done = subprocess.run([BEAN_CHECK, ledger], capture_output=True, text=True, check=False)  # noqa: S603
-        assert (done.returncode, done.stdout + done.stderr) == (0, "")
+        process = subprocess.run([BEAN_CHECK, ledger], capture_output=True, text=True, check=False)  # noqa: S603
+        assert (process.returncode, process.stdout + process.stderr) == (0, "")
         transactions = [each for each in loader.load_file(str(ledger))[0] if isinstance(each, Transaction)]
         assert len(transactions) == len(posted(generated))
 
@@ -305,10 +305,10 @@ def test_formulas_are_exported_as_text(source: str, written: str, format: Format
     books = BooksReader(ledger, FakeBooks(ledger), day, ACCOUNTS)
     text = exported(books, format)
     if format is Format.CSV:
-        found: dict[str, Any] = list(csv.DictReader(StringIO(text, newline="")))[-1]
+        metadata: dict[str, Any] = list(csv.DictReader(StringIO(text, newline="")))[-1]
     else:
-        found = parsed(opened(books) + text)[-1].meta
-    assert {name: found[name] for name in ("entry", "payment", "source", "reverses")} == {
+        metadata = parsed(opened(books) + text)[-1].meta
+    assert {name: metadata[name] for name in ("entry", "payment", "source", "reverses")} == {
         "entry": f"'{payment_id}/2",
         "payment": f"'{payment_id}",
         "source": written,

@@ -29,8 +29,8 @@ def ends(books: KnownBooks, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ends]:
 
     def deploy(state: dict[str, str]) -> None:
         definition = json.dumps({"StartAt": "End", "States": {"End": state}})
-        made = states.create_state_machine(name="payments-test-reconcile", definition=definition, roleArn=ROLE_ARN)
-        arns.append(made["stateMachineArn"])
+        machine = states.create_state_machine(name="payments-test-reconcile", definition=definition, roleArn=ROLE_ARN)
+        arns.append(machine["stateMachineArn"])
 
     yield deploy
     for arn in arns:
@@ -71,9 +71,9 @@ def test_breaks_are_shown_with_their_age_and_fail(payments: Payments, ends: Ends
     ends(AGREES)
     breaks, day = DynamoDbBreaks(books.aws.dynamodb, TABLE), books.second
     differs = Break(day, "amount_differs", "pay-usd", "ch_1", "1999 USD, as in the ledger", "charge [ch_1] of 5 JPY")
-    gone = replace(differs, item="ch_2")
-    for found in (differs, gone):
-        breaks.record(found, "run-1", f"{books.third}T02:00:00.000Z")
+    resolved = replace(differs, item="ch_2")
+    for each in (differs, resolved):
+        breaks.record(each, "run-1", f"{books.third}T02:00:00.000Z")
     breaks.record(differs, "run-2", f"{books.third}T09:00:00.000Z")
     breaks.resolve_not_found(day, "run-2", f"{books.third}T09:00:01.000Z")
     run = payments("reconcile", day)
@@ -91,7 +91,7 @@ def test_breaks_are_shown_with_their_age_and_fail(payments: Payments, ends: Ends
 
 
 @pytest.mark.parametrize(
-    ("error", "cause", "shown", "what_to_do"),
+    ("error", "cause", "message", "what_to_do"),
     [
         (
             "ReportUnreadable",
@@ -104,12 +104,12 @@ def test_breaks_are_shown_with_their_age_and_fail(payments: Payments, ends: Ends
     ],
 )
 def test_a_run_that_fails_says_why_and_what_to_do(
-    payments: Payments, ends: Ends, books: KnownBooks, error: str, cause: str, shown: str, what_to_do: str
+    payments: Payments, ends: Ends, books: KnownBooks, error: str, cause: str, message: str, what_to_do: str
 ) -> None:
     ends({"Type": "Fail", "Error": error, "Cause": cause})
     run = payments("reconcile", books.first)
     assert run.status == 1
-    assert f"{error}: {shown}\n" in run.output
+    assert f"{error}: {message}\n" in run.output
     assert what_to_do in text(run)
     assert f"execution:payments-test-reconcile:{books.first}-by-hand-" in run.output
 

@@ -46,7 +46,7 @@ class Books:
 
     def __init__(self, aws: MockedAws) -> None:
         self.aws = aws
-        paid, entries = self._asked("pay-1").post(capture_entry("sparkle", 1999, "USD"))
+        paid, entries = self._requested("pay-1").post(capture_entry("sparkle", 1999, "USD"))
         self.aws.ledger(lambda: PAID_AT).record(paid, entries)
         self.first_version = self.take(PAID, "PAYMENT")
         reserved = paid.reserve(OperationRequest("op-1", "pay-1", "refund", 500, REFUNDED_AT), REFUNDED_AT)
@@ -56,17 +56,19 @@ class Books:
         for version, posted, previous in ((reserved, (), paid), (refunded, more, reserved)):
             self.aws.ledger(lambda: REFUNDED_AT).record(version, posted, previous=previous)
         apart = replace(operation(PAID_AT), kept_apart=1)
-        declined = replace(self._asked("pay-2"), status="declined", captured_minor=0, operations=(apart,))
+        declined = replace(self._requested("pay-2"), status="declined", captured_minor=0, operations=(apart,))
         self.aws.ledger(lambda: PAID_AT).record(declined)
-        self.aws.ledger(lambda: PAID_AT).record(replace(self._asked("pay-4"), status="authorized", captured_minor=0))
+        self.aws.ledger(lambda: PAID_AT).record(
+            replace(self._requested("pay-4"), status="authorized", captured_minor=0)
+        )
         self.journal = (*entries, *more)
         postings = [posting for posted in self.journal for posting in posted.entry.postings]
         DynamoDbBooks(aws.dynamodb, TABLE).close(DAY, turnover(postings), f"{days_ago(1)}T02:00:00.000Z")
 
     @staticmethod
-    def _asked(payment_id: str) -> Payment:
-        asked = PaymentRequest(1999, "USD", merchant_reference="order-1")
-        return payment(payment_id, "captured", asked, created_at=PAID_AT, updated_at=PAID_AT)
+    def _requested(payment_id: str) -> Payment:
+        request = PaymentRequest(1999, "USD", merchant_reference="order-1")
+        return payment(payment_id, "captured", request, created_at=PAID_AT, updated_at=PAID_AT)
 
     def take(self, pk: str, sk: str) -> Item:
         return unmarshal(self.aws.dynamodb.get_item(TableName=TABLE, Key=marshal({"pk": pk, "sk": sk}))["Item"])
@@ -96,7 +98,7 @@ class Books:
         """The newest event of the captured and refunded payment."""
         return self.take(PAID, "EVENT#000003")
 
-    def tell(self, event: Item, version: int = 3, **payment: Any) -> None:
+    def put_event(self, event: Item, version: int = 3, **payment: Any) -> None:
         """Put an event that shows the payment like this."""
         self.put(event | {"data": {"version": version, "payment": event["data"]["payment"] | payment}})
 
@@ -142,8 +144,8 @@ class Books:
 
     def forget_anchors(self) -> None:
         """Remove all anchors."""
-        there = self.aws.s3.list_object_versions(Bucket=ANCHORS_BUCKET)
-        for each in (*there.get("Versions", []), *there.get("DeleteMarkers", [])):
+        listing = self.aws.s3.list_object_versions(Bucket=ANCHORS_BUCKET)
+        for each in (*listing.get("Versions", []), *listing.get("DeleteMarkers", [])):
             self.aws.s3.delete_object(Bucket=ANCHORS_BUCKET, Key=each["Key"], VersionId=each["VersionId"])
 
     def anchor_key(self, prefix: str) -> str:
@@ -267,8 +269,8 @@ HOW |= {
     "an entry is deleted, with its postings": lambda books: books.delete(
         "ENTRY#0002", "POSTING#0002#1", "POSTING#0002#2"
     ),
-    "the newest event of a payment is changed": lambda books: books.tell(books.event, status="refunded"),
-    "an event is invented": lambda books: books.tell(
+    "the newest event of a payment is changed": lambda books: books.put_event(books.event, status="refunded"),
+    "an event is invented": lambda books: books.put_event(
         books.event | {"sk": "EVENT#000004", "type": "payment.updated"}, version=4
     ),
     "an event between others is deleted": lambda books: books.delete("EVENT#000002"),
@@ -406,16 +408,16 @@ def test_every_listed_rewriting_is_tested() -> None:
 )
 def test_the_verification_finds_every_rewriting_of_the_ledger(books: Books, what: str) -> None:
     HOW[what](books)
-    whole, said = verified(books)
-    assert not whole, said
+    intact, output = verified(books)
+    assert not intact, output
 
 
 @pytest.mark.parametrize("what", [each.what for each in REWRITINGS if "anchors" in " ".join(each.takes)])
 def test_the_verification_finds_every_rewriting_of_the_anchors(books: Books, what: str) -> None:
     HOW[what](books)
-    whole, said = verified(books)
-    assert not whole
-    assert "anchor 1 " in said or "anchor 2 " in said or PARTS in said
+    intact, output = verified(books)
+    assert not intact
+    assert "anchor 1 " in output or "anchor 2 " in output or PARTS in output
 
 
 def audited(books: Books) -> list[Finding]:
@@ -425,10 +427,10 @@ def audited(books: Books) -> list[Finding]:
     charge |= {"disputed_minor": 0, "disputes": []}
     refund = {"id": "re_1", "refund_reference": "op-1", "status": "succeeded", "amount_minor": 500}
     paid = {"status": "partially_refunded", "captured_minor": 1999, "refunded_minor": 500, "refunds": [refund]}
-    held = {"status": "authorized", "captured_minor": 0, "refunded_minor": 0, "refunds": []}
+    authorized = {"status": "authorized", "captured_minor": 0, "refunded_minor": 0, "refunds": []}
     evidence["pay-1"].charges.append(charge | paid)
     evidence["pay-1"].operation_executions["op-1"] = {"status": "SUCCEEDED"}
-    evidence["pay-4"].charges.append(charge | held)
+    evidence["pay-4"].charges.append(charge | authorized)
     for item in map(unmarshal, books.aws.dynamodb.scan(TableName=TABLE)["Items"]):
         if item["pk"].startswith("PAYMENT#"):
             payment_id = item["pk"].removeprefix("PAYMENT#")

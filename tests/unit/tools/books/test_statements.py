@@ -153,8 +153,10 @@ class TestAStatement:
 
     def test_its_closing_balance_is_the_next_ones_opening_balance(self, payments: Payments, books: KnownBooks) -> None:
         ended = rows(payments("ledger", "statement", "asset:bank", "--from", books.second, "--to", books.second).output)
-        begun = rows(payments("ledger", "statement", "asset:bank", "--from", books.third, "--to", books.third).output)
-        assert ended[-1][-1] == begun[0][-1] == "1,198.70"
+        following = rows(
+            payments("ledger", "statement", "asset:bank", "--from", books.third, "--to", books.third).output
+        )
+        assert ended[-1][-1] == following[0][-1] == "1,198.70"
 
     def test_the_default_period_is_today(self, payments: Payments) -> None:
         run = payments("ledger", "statement", "expense:fees")
@@ -215,7 +217,7 @@ class TestAPayment:
         assert "make verify-ledger" in run.output
 
     @pytest.mark.parametrize(
-        ("status", "operations", "told"),
+        ("status", "operations", "explanation"),
         [
             ("in_doubt", (), "whether the gateway holds or has taken money is not known yet"),
             ("authorized", (), "the gateway holds money, and none has moved"),
@@ -226,17 +228,22 @@ class TestAPayment:
         ],
     )
     def test_a_payment_without_entries_explains_where_its_money_is(
-        self, payments: Payments, books: KnownBooks, status: Status, operations: tuple[OperationStatus, ...], told: str
+        self,
+        payments: Payments,
+        books: KnownBooks,
+        status: Status,
+        operations: tuple[OperationStatus, ...],
+        explanation: str,
     ) -> None:
         payment_id = f"pay-{status}-{'-'.join(operations)}"
         request = PaymentRequest(1234, "USD", capture=False)
-        done = tuple(
+        recorded = tuple(
             Operation("op-1", "void", None, each, None, f"{books.first}T09:00:00.000Z", f"{books.first}T09:00:00.000Z")
             for each in operations
         )
-        books.ledger.record(payment(payment_id, status=status, request=request, operations=done), ())
+        books.ledger.record(payment(payment_id, status=status, request=request, operations=recorded), ())
         run = payments("ledger", "payment", payment_id)
-        assert (run.status, run.output.splitlines()[1]) == (0, f"It has no entries: {told}.")
+        assert (run.status, run.output.splitlines()[1]) == (0, f"It has no entries: {explanation}.")
 
 
 def test_every_list_is_also_available_as_json(payments: Payments, books: KnownBooks) -> None:
@@ -245,8 +252,8 @@ def test_every_list_is_also_available_as_json(payments: Payments, books: KnownBo
     period = ("--from", books.second, "--to", books.second)
     statement = json.loads(payments("ledger", "statement", "asset:bank", *period, "--json").stdout)
     assert [each["posting"]["amount_minor"] for each in statement["postings"]] == [119870]
-    shown = json.loads(payments("ledger", "payment", "pay-usd", "--json").stdout)
-    assert [each["entry"]["kind"] for each in shown["entries"]] == ["capture", "refund", "settlement"]
+    content = json.loads(payments("ledger", "payment", "pay-usd", "--json").stdout)
+    assert [each["entry"]["kind"] for each in content["entries"]] == ["capture", "refund", "settlement"]
     verified = json.loads(payments("ledger", "verify", "--json").stdout)
     assert verified["closed_days"] == 1
     assert verified["payments"] >= 3

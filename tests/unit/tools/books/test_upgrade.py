@@ -104,34 +104,34 @@ def test_newer_items_in_the_new_table_are_kept(aws: MockedAws) -> None:
 
 
 def test_before_the_upgrade_the_verification_names_misplaced_and_unsealed_items(aws: MockedAws) -> None:
-    whole, said = verified(aws)
-    assert not whole
-    assert "make upgrade-ledger moves it" in said
-    assert "its record has no MAC" in said
+    intact, output = verified(aws)
+    assert not intact
+    assert "make upgrade-ledger moves it" in output
+    assert "its record has no MAC" in output
 
 
 def test_an_unsealed_record_is_accepted_only_as_the_first_anchor_has_it(aws: MockedAws) -> None:
     upgraded(aws)
     assert not verified(aws)[0]
     anchored(aws, days_ago(0), f"{days_ago(0)}T00:00:00.000Z")
-    whole, said = verified(aws)
-    assert whole, said
-    assert "1 payment is from before seals were introduced." in said
+    intact, output = verified(aws)
+    assert intact, output
+    assert "1 payment is from before seals were introduced." in output
     put(aws, *unsealed("pay-2"))
     upgraded(aws)
     anchored(aws, days_ago(0), f"{days_ago(0)}T00:00:00.000Z")
-    whole, said = verified(aws)
-    assert not whole
-    assert "pay-2" in said
-    assert "its record has no MAC" in said
+    intact, output = verified(aws)
+    assert not intact
+    assert "pay-2" in output
+    assert "its record has no MAC" in output
 
 
 def test_the_next_version_of_such_a_record_has_a_seal(aws: MockedAws) -> None:
     upgraded(aws)
     anchored(aws, days_ago(0), f"{days_ago(0)}T00:00:00.000Z")
-    known = aws.ledger().find("pay-1")
-    assert known
-    aws.ledger().record(known.payment.next_version(f"{days_ago(0)}T00:00:00.000Z"), previous=known.payment)
-    whole, said = verified(aws)
-    assert whole, said
-    assert "from before there were seals" not in said
+    recorded = aws.ledger().find("pay-1")
+    assert recorded
+    aws.ledger().record(recorded.payment.next_version(f"{days_ago(0)}T00:00:00.000Z"), previous=recorded.payment)
+    intact, output = verified(aws)
+    assert intact, output
+    assert "from before there were seals" not in output

@@ -52,9 +52,9 @@ def items() -> Items:
 
 
 def paid() -> tuple[Payment, PostedEntry, PostedEntry]:
-    first, (captured,) = payment().post(CAPTURE)
-    then, (refunded,) = first.next_version("2026-11-23T10:00:00.000Z").post(REFUND)
-    return then, captured, refunded
+    before, (captured,) = payment().post(CAPTURE)
+    after, (refunded,) = before.next_version("2026-11-23T10:00:00.000Z").post(REFUND)
+    return after, captured, refunded
 
 
 def test_an_intact_journal_has_no_flaw(items: Items) -> None:
@@ -198,10 +198,10 @@ Tampering = Callable[[Items], object]
 @pytest.fixture
 def events(items: Items) -> Items:
     """The same payment with its events."""
-    first, _ = payment().post(CAPTURE)
-    then, *_ = paid()
-    told = (payment_event(first, None), payment_event(then, first))
-    return items | {item["sk"]: number(item) for item in map(event_item, told)}
+    before, _ = payment().post(CAPTURE)
+    after, *_ = paid()
+    payment_events = (payment_event(before, None), payment_event(after, before))
+    return items | {item["sk"]: number(item) for item in map(event_item, payment_events)}
 
 
 def shows(key: str, **changes: Any) -> Tampering:
@@ -295,8 +295,8 @@ class TestTheWholeLedger:
     def test_an_intact_ledger_is_counted(self, payments: Payments) -> None:
         run = payments("ledger", "verify")
         assert run.status == 0
-        said = "Verified: 3 payments with 7 entries, 0 stored cards, 1 closed day, and 0 anchors."
-        assert run.output.endswith(f"{said}\n")
+        summary = "Verified: 3 payments with 7 entries, 0 stored cards, 1 closed day, and 0 anchors."
+        assert run.output.endswith(f"{summary}\n")
         assert "from before events" not in run.output
 
     def test_payments_without_events_are_counted(self, payments: Payments, books: KnownBooks) -> None:
@@ -336,11 +336,11 @@ class TestTheWholeLedger:
         with self.changed(books, {"pk": f"CLOSE#{books.first[:4]}", "sk": books.first}, totals=totals):
             run = payments("ledger", "verify")
         assert run.status == 1
-        found = " ".join(run.output.split())
-        assert f"closed day {books.first}" in found
-        assert "asset:gateway:sparkle: its debits were closed as 0 JPY, and its postings add up to 1,234 JPY" in found
-        assert "asset:bank: its debits were closed as 0.05 USD, and its postings add up to 0.00 USD" in found
-        assert "5 flaws" in found
+        output = " ".join(run.output.split())
+        assert f"closed day {books.first}" in output
+        assert "asset:gateway:sparkle: its debits were closed as 0 JPY, and its postings add up to 1,234 JPY" in output
+        assert "asset:bank: its debits were closed as 0.05 USD, and its postings add up to 0.00 USD" in output
+        assert "5 flaws" in output
 
     def test_a_removed_payment_shows_in_the_closed_day(self, payments: Payments, books: KnownBooks) -> None:
         with ExitStack() as taken_away:

@@ -36,18 +36,18 @@ class FakeClient:
     10.00."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
         self.declined = False
         self.challenged = False
 
     def pay(self, **order: Any) -> Payment:
-        self.asked.append(("pay", (), order))
+        self.calls.append(("pay", (), order))
         number = order["card"] and order["card"].card_number
         self.declined, self.challenged = number == DECLINES, number == CHALLENGED
         return Payment(payment_id=order["idempotency_key"], status="processing")
 
     def store_card(self, card: Any, *, verify: bool | None, idempotency_key: str) -> Payment:
-        self.asked.append(("store_card", (card,), {"verify": verify}))
+        self.calls.append(("store_card", (card,), {"verify": verify}))
         return Payment(payment_id=idempotency_key, status="processing")
 
     def payment(self, payment_id: str) -> Payment:
@@ -75,12 +75,12 @@ class FakeClient:
     def wait(self, payment_id: str, *, for_customer: bool = False, timeout_seconds: float = 60) -> Payment:
         if not for_customer:
             return self.payment(payment_id)
-        self.asked.append(("wait", (payment_id,), {"timeout_seconds": timeout_seconds}))
+        self.calls.append(("wait", (payment_id,), {"timeout_seconds": timeout_seconds}))
         self.challenged = False
         return replace(self.payment(payment_id), authentication=Authentication("authenticated", "2.2.0", True))
 
     def _operate(self, type: str, payment_id: str, *amounts: int, idempotency_key: str) -> Operation:
-        self.asked.append((type, (payment_id, *amounts), {}))
+        self.calls.append((type, (payment_id, *amounts), {}))
         self.too_much = bool(amounts) and amounts[0] > 1000
         return Operation(operation_id=idempotency_key, type="refund", status="processing")
 
@@ -103,7 +103,7 @@ class FakeClient:
         return CARD
 
     def erase_card(self, token: str) -> None:
-        self.asked.append(("erase", (token,), {}))
+        self.calls.append(("erase", (token,), {}))
 
 
 @pytest.fixture
@@ -118,17 +118,17 @@ def run(*arguments: str) -> Result:
 
 
 def test_a_payment_is_paid_and_shown_as_people_read_it(client: FakeClient) -> None:
-    done = run("pay", "1,234.50", "USD", "--card", "4242 4242 4242 4242", "--reference", "order-1", "--key", "k" * 16)
-    assert done.exit_code == 0, done.output
-    [(_, _, order)] = client.asked
+    result = run("pay", "1,234.50", "USD", "--card", "4242 4242 4242 4242", "--reference", "order-1", "--key", "k" * 16)
+    assert result.exit_code == 0, result.output
+    [(_, _, order)] = client.calls
     assert (order["amount_minor"], order["currency"], order["merchant_reference"]) == (123450, "USD", "order-1")
     assert (order["card"].card_number, order["capture"], order["save_card"]) == ("4242424242424242", True, None)
-    assert done.stdout.splitlines() == [
+    assert result.stdout.splitlines() == [
         f"{'k' * 16}  partially_refunded  19.99 USD  visa •••• 4242 12/30",
         "captured 19.99 USD · refunded 5.00 USD",
         "op-1  refund  5.00 USD  succeeded",
     ]
-    assert done.stderr.split() == ["Idempotency-Key", "k" * 16]
+    assert result.stderr.split() == ["Idempotency-Key", "k" * 16]
 
 
 def test_a_disputed_payment_says_what_is_disputed_and_why(client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,8 +139,8 @@ def test_a_disputed_payment_says_what_is_disputed_and_why(client: FakeClient, mo
 
 
 def test_a_payment_in_json_is_what_the_api_shows(client: FakeClient) -> None:
-    shown = json.loads(run("get", "pay-1", "--json").stdout)
-    assert (shown["payment_id"], shown["captured_minor"], shown["operations"][0]["status"]) == (
+    body = json.loads(run("get", "pay-1", "--json").stdout)
+    assert (body["payment_id"], body["captured_minor"], body["operations"][0]["status"]) == (
         "pay-1",
         1999,
         "succeeded",
@@ -148,13 +148,13 @@ def test_a_payment_in_json_is_what_the_api_shows(client: FakeClient) -> None:
 
 
 def test_a_decline_is_shown_and_fails(client: FakeClient) -> None:
-    done = run("pay", "5", "USD", "--card", DECLINES)
-    assert done.exit_code == ExitCode.FOUND
-    assert "declined  insufficient_funds" in done.stdout
+    result = run("pay", "5", "USD", "--card", DECLINES)
+    assert result.exit_code == ExitCode.FOUND
+    assert "declined  insufficient_funds" in result.stdout
 
 
 @pytest.mark.parametrize(
-    ("amount", "currency", "told"),
+    ("amount", "currency", "message"),
     [
         ("1.999", "USD", "USD has 2 decimals"),
         ("1", "XXY", "not a currency"),
@@ -162,28 +162,28 @@ def test_a_decline_is_shown_and_fails(client: FakeClient) -> None:
         ("1.5", "JPY", "0"),
     ],
 )
-def test_an_invalid_amount_is_not_sent(client: FakeClient, amount: str, currency: str, told: str) -> None:
-    done = run("pay", "--card", "4242424242424242", "--", amount, currency)
-    assert done.exit_code == ExitCode.USAGE
-    assert told in " ".join(done.stderr.split())
-    assert client.asked == []
+def test_an_invalid_amount_is_not_sent(client: FakeClient, amount: str, currency: str, message: str) -> None:
+    result = run("pay", "--card", "4242424242424242", "--", amount, currency)
+    assert result.exit_code == ExitCode.USAGE
+    assert message in " ".join(result.stderr.split())
+    assert client.calls == []
 
 
 def test_a_payment_that_the_bank_asks_about_names_the_page_and_waits(client: FakeClient) -> None:
-    asked = ("--return-url", "http://localhost:8080/", "--three-d-secure", "required", "--exemption", "low_value")
-    done = run("pay", "19.99", "USD", "--card", CHALLENGED, *asked)
-    assert done.exit_code == 0, done.output
-    assert f"The bank asks the customer. Open {URL}\n" in done.stderr
-    assert "3-D Secure 2.2.0  authenticated  the issuer is liable for fraud" in done.stdout.splitlines()
-    (_, _, order), (call, _, options) = client.asked
+    flags = ("--return-url", "http://localhost:8080/", "--three-d-secure", "required", "--exemption", "low_value")
+    result = run("pay", "19.99", "USD", "--card", CHALLENGED, *flags)
+    assert result.exit_code == 0, result.output
+    assert f"The bank asks the customer. Open {URL}\n" in result.stderr
+    assert "3-D Secure 2.2.0  authenticated  the issuer is liable for fraud" in result.stdout.splitlines()
+    (_, _, order), (call, _, options) = client.calls
     sent = {name: order[name] for name in ("return_url", "three_d_secure", "exemption")}
     assert sent == {"return_url": "http://localhost:8080/", "three_d_secure": "required", "exemption": "low_value"}
     assert (call, options["timeout_seconds"] > 30 * 60) == ("wait", True)
 
 
 def test_nobody_is_waited_for_without_a_wait(client: FakeClient) -> None:
-    done = run("pay", "19.99", "USD", "--card", CHALLENGED, "--no-wait")
-    assert (done.exit_code, [call for call, _, _ in client.asked]) == (0, ["pay"])
+    result = run("pay", "19.99", "USD", "--card", CHALLENGED, "--no-wait")
+    assert (result.exit_code, [call for call, _, _ in client.calls]) == (0, ["pay"])
 
 
 def test_a_payment_that_waits_for_the_customer_shows_since_when_and_where(client: FakeClient) -> None:
@@ -195,20 +195,20 @@ def test_a_payment_that_waits_for_the_customer_shows_since_when_and_where(client
 @pytest.mark.parametrize("reason", ["recurring", None])
 def test_a_payment_with_a_reason_is_the_merchants(client: FakeClient, reason: str | None) -> None:
     assert run("pay", "5", "USD", "--token", TOKEN, *(("--reason", reason) if reason else ())).exit_code == 0
-    order = client.asked[0][2]
+    order = client.calls[0][2]
     assert (order["initiator"], order["reason"]) == ("merchant" if reason else None, reason)
 
 
 def test_a_number_that_is_no_published_test_card_is_refused_and_not_repeated(client: FakeClient) -> None:
-    done = run("pay", "5", "USD", "--card", "4000056655665556")
-    assert done.exit_code == ExitCode.FAILED
-    assert "not a published test card" in done.stderr
-    assert "4000056655665556" not in done.output
-    assert client.asked == []
+    result = run("pay", "5", "USD", "--card", "4000056655665556")
+    assert result.exit_code == ExitCode.FAILED
+    assert "not a published test card" in result.stderr
+    assert "4000056655665556" not in result.output
+    assert client.calls == []
 
 
 @pytest.mark.parametrize(
-    ("arguments", "asked"),
+    ("arguments", "call"),
     [
         (["refund", "pay-1", "5.00"], ("refund", ("pay-1", 500), {})),
         (["refund", "pay-1"], ("refund", ("pay-1",), {})),
@@ -217,15 +217,15 @@ def test_a_number_that_is_no_published_test_card_is_refused_and_not_repeated(cli
         (["cards", "erase", TOKEN], ("erase", (TOKEN,), {})),
     ],
 )
-def test_each_command_makes_its_call(client: FakeClient, arguments: list[str], asked: tuple[Any, ...]) -> None:
+def test_each_command_makes_its_call(client: FakeClient, arguments: list[str], call: tuple[Any, ...]) -> None:
     assert run(*arguments).exit_code == 0
-    assert client.asked == [asked]
+    assert client.calls == [call]
 
 
 def test_a_rejected_refund_says_why_and_fails(client: FakeClient) -> None:
-    done = run("refund", "pay-1", "15.00")
-    assert done.exit_code == ExitCode.FOUND
-    assert "rejected  amount_exceeds_captured" in done.stdout
+    result = run("refund", "pay-1", "15.00")
+    assert result.exit_code == ExitCode.FOUND
+    assert "rejected  amount_exceeds_captured" in result.stdout
 
 
 def test_a_stored_card_is_shown_without_its_number(client: FakeClient) -> None:
@@ -234,9 +234,9 @@ def test_a_stored_card_is_shown_without_its_number(client: FakeClient) -> None:
 
 
 def test_an_error_of_the_api_is_on_standard_error(client: FakeClient) -> None:
-    done = run("get", "pay-unknown")
-    assert (done.exit_code, done.stdout) == (ExitCode.FAILED, "")
-    assert done.stderr == "NotFound: 404 not_found: There is no such payment.\n"
+    result = run("get", "pay-unknown")
+    assert (result.exit_code, result.stdout) == (ExitCode.FAILED, "")
+    assert result.stderr == "NotFound: 404 not_found: There is no such payment.\n"
 
 
 class TestTheDeployment:
@@ -265,17 +265,17 @@ def test_a_security_code_is_prompted_for_only_when_asked_for(
 
     monkeypatch.setattr(payments, "getpass", answer)
     for options in ((), ("--security-code",)):
-        done = run(*command, "--card", "4242424242424242", *options)
-        assert not re.search(r"\b737\b", done.output)  # a payment's id may contain it
-    codes = [(order.get("card") or cards[0]).security_code for _, cards, order in client.asked]
+        result = run(*command, "--card", "4242424242424242", *options)
+        assert not re.search(r"\b737\b", result.output)  # a payment's id may contain it
+    codes = [(order.get("card") or cards[0]).security_code for _, cards, order in client.calls]
     assert codes == [None, "737"]
     assert prompts == ["Security code: "]
 
 
 def test_a_stored_card_is_asked_for_no_security_code(client: FakeClient) -> None:
-    done = run("pay", "5", "USD", "--token", TOKEN, "--security-code")
-    assert done.exit_code == ExitCode.USAGE
-    assert client.asked == []
+    result = run("pay", "5", "USD", "--token", TOKEN, "--security-code")
+    assert result.exit_code == ExitCode.USAGE
+    assert client.calls == []
 
 
 @pytest.mark.parametrize("code", ["737", None])
@@ -288,9 +288,9 @@ def test_a_card_is_sealed_with_the_payments_own_key(
     monkeypatch.setattr(Stack, "load", lambda _: Stack(api.url, "us-east-1", "", "", "", None, "AKIDEXAMPLE", "secret"))
     api.script((201, key))
     arguments = ["seal", "--payment-id", PAYMENT_ID, *(("--security-code",) if code else ())]
-    done = CliRunner().invoke(app, arguments, input=f"12/44\n{HOLDER}\n")
-    assert done.exit_code == 0, done.output
-    sealed = done.stdout.splitlines()[-1]
+    result = CliRunner().invoke(app, arguments, input=f"12/44\n{HOLDER}\n")
+    assert result.exit_code == 0, result.output
+    sealed = result.stdout.splitlines()[-1]
     assert (header_in(sealed)["payment_id"], header_in(sealed)["kid"]) == (PAYMENT_ID, key["kid"])
     registry = jwe.JWERegistry(algorithms=[key["alg"], key["enc"]])
     registry.strict_check_header = False  # it doesn't know `payment_id`

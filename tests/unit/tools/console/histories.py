@@ -9,7 +9,7 @@ from tools.console.history import History, Outcome, read
 
 START = datetime(2026, 11, 23, 9, 0, 0, tzinfo=UTC)
 
-Told = tuple[float, str] | tuple[float, str, Mapping[str, Any]]
+EventRow = tuple[float, str] | tuple[float, str, Mapping[str, Any]]
 
 
 def at(seconds: float) -> datetime:
@@ -23,7 +23,7 @@ def _details_of(type_: str) -> str:
     return type_[0].lower() + type_[1:]
 
 
-def events(*told: Told) -> list[dict[str, Any]]:
+def events(*event_rows: EventRow) -> list[dict[str, Any]]:
     """Events from (seconds after the start, type, details); input and output become JSON text."""
     return [
         {
@@ -35,14 +35,14 @@ def events(*told: Told) -> list[dict[str, Any]]:
                 for name, value in (each[2] if len(each) == 3 else {}).items()
             },
         }
-        for number, each in enumerate(told, start=1)
+        for number, each in enumerate(event_rows, start=1)
     ]
 
 
-def history(told: Sequence[Told], status: str = "SUCCEEDED", **execution: Any) -> History:
+def history(event_rows: Sequence[EventRow], status: str = "SUCCEEDED", **execution: Any) -> History:
     """The history of an execution that ended with its last event, unless it is running."""
-    ended = {} if status == "RUNNING" else {"stopDate": at(told[-1][0])}
-    return read(events(*told), {"status": status, "startDate": START} | ended | execution)
+    ended = {} if status == "RUNNING" else {"stopDate": at(event_rows[-1][0])}
+    return read(events(*event_rows), {"status": status, "startDate": START} | ended | execution)
 
 
 def outcomes(course: History) -> dict[str, Outcome]:
@@ -51,7 +51,7 @@ def outcomes(course: History) -> dict[str, Outcome]:
 
 
 # Charge is called by its ARN, as on AWS: the second call succeeds.
-RETRIED: list[Told] = [
+RETRIED: list[EventRow] = [
     (0, "ExecutionStarted", {"input": {"amount_minor": 1999}}),
     (0, "TaskStateEntered", {"name": "Charge", "input": {}}),
     (0, "LambdaFunctionScheduled", {"resource": "arn:aws:lambda:eu-west-1:123456789012:function:charge"}),
@@ -68,7 +68,7 @@ RETRIED: list[Told] = [
 ]
 
 # Charge gives up, and Compensate undoes; both by Task events, as in the emulator.
-CAUGHT: list[Told] = [
+CAUGHT: list[EventRow] = [
     (0, "ExecutionStarted", {}),
     (0, "TaskStateEntered", {"name": "Charge"}),
     (0, "TaskScheduled", {}),
@@ -96,7 +96,7 @@ ACTION = {
 }
 
 # The bank asks the customer, and nobody has answered yet.
-ASKED: list[Told] = [
+CHALLENGED: list[EventRow] = [
     (0, "ExecutionStarted", {"input": {"amount_minor": 1999}}),
     (0, "TaskStateEntered", {"name": "Charge", "input": {}}),
     (0, "LambdaFunctionScheduled", {}),
@@ -127,8 +127,8 @@ ASKED: list[Told] = [
 ]
 
 # The customer has answered after a minute.
-ANSWERED: list[Told] = [
-    *ASKED,
+ANSWERED: list[EventRow] = [
+    *CHALLENGED,
     (63, "TaskSucceeded", {"output": {}}),
     (63, "TaskStateExited", {"name": "AwaitCustomer", "output": {}}),
     (63, "TaskStateEntered", {"name": "Confirm", "input": {}}),

@@ -182,8 +182,10 @@ def test_an_execution_that_is_of_no_payment_has_a_page_too(
         definition=json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}),
         roleArn="arn:aws:iam::123456789012:role/states",
     )
-    asked = {"payment_id": payment_id, "operation_id": "refund-1"}
-    arn = states.start_execution(stateMachineArn=machine, name="by-hand", input=json.dumps(asked))["executionArn"]
+    execution_input = {"payment_id": payment_id, "operation_id": "refund-1"}
+    arn = states.start_execution(stateMachineArn=machine, name="by-hand", input=json.dumps(execution_input))[
+        "executionArn"
+    ]
     page = browser.get(f"/executions/{arn}", base_url=HOST)
     assert (page.status_code, "of operation <code>refund-1</code>" in page.text) == (200, True)
     assert ('href="/payments/pay-1"' in page.text) is (payment_id == "pay-1")
@@ -239,13 +241,13 @@ def test_a_search_is_kept_from_page_to_page(
     for number in range(5):
         at = f"{now - timedelta(seconds=number):%Y-%m-%dT%H:%M:%S.000Z}"
         bench.record(payment(f"pay-{number}", created_at=at))
-    links, seen, path = {}, [], "/?currency=usd&status=captured"
+    links, listed, path = {}, [], "/?currency=usd&status=captured"
     while path:
         text = browser.get(path, base_url=HOST).text
-        seen.append(re.findall('href="/payments/(pay-[0-9])"', text))
+        listed.append(re.findall('href="/payments/(pay-[0-9])"', text))
         links = {rel: unescape(href) for rel, href in re.findall('rel="(prev|next)" href="([^"]*)"', text)}
         path = links.get("next", "")
-    assert seen == [["pay-0", "pay-1"], ["pay-2", "pay-3"], ["pay-4"]]
+    assert listed == [["pay-0", "pay-1"], ["pay-2", "pay-3"], ["pay-4"]]
     assert "currency=usd" in links["prev"]
     before = browser.get(links["prev"], base_url=HOST).text
     assert re.findall('href="/payments/(pay-[0-9])"', before) == ["pay-2", "pay-3"]

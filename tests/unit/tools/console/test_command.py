@@ -29,9 +29,9 @@ def stack_file(bench: Bench, tmp_path: Path) -> Path:
 def test_inspect_shows_a_payment_in_the_terminal(bench: Bench, stack_file: Path) -> None:
     payment_id = bench.run()
     bench.record(payment(payment_id))
-    shown = CliRunner().invoke(command.app, ["inspect", payment_id, "--stack", str(stack_file)])
-    assert shown.exit_code == 0
-    assert all(word in shown.output for word in (payment_id, "captured", "HowToEnd", "Nothing was posted."))
+    result = CliRunner().invoke(command.app, ["inspect", payment_id, "--stack", str(stack_file)])
+    assert result.exit_code == 0
+    assert all(word in result.output for word in (payment_id, "captured", "HowToEnd", "Nothing was posted."))
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -42,30 +42,30 @@ def test_inspect_writes_a_page_and_says_where(
     payment_id = bench.run()
     file = tmp_path / "page.html" if named else tmp_path / "build" / f"inspect-{payment_id}.html"
     where = [str(file)] if named else []
-    shown = CliRunner().invoke(command.app, ["inspect", payment_id, "--html", *where, "--stack", str(stack_file)])
-    assert shown.output == f"Wrote {file}\n"
+    result = CliRunner().invoke(command.app, ["inspect", payment_id, "--html", *where, "--stack", str(stack_file)])
+    assert result.output == f"Wrote {file}\n"
     assert payment_id in file.read_text()
 
 
 def test_inspect_says_that_there_is_no_such_payment(stack_file: Path) -> None:
-    shown = CliRunner().invoke(command.app, ["inspect", "pay-unknown", "--stack", str(stack_file)])
-    assert shown.exit_code == ExitCode.FAILED
-    assert "no payment and no execution pay-unknown" in shown.output
+    result = CliRunner().invoke(command.app, ["inspect", "pay-unknown", "--stack", str(stack_file)])
+    assert result.exit_code == ExitCode.FAILED
+    assert "no payment and no execution pay-unknown" in result.output
 
 
 def test_inspect_in_json_has_the_states_and_the_entries(bench: Bench, stack_file: Path) -> None:
     payment_id = bench.run()
     bench.record(payment(payment_id), capture_entry("sparkle", 1999, "USD"))
-    shown = json.loads(CliRunner().invoke(command.app, ["inspect", payment_id, "--json", *stack(stack_file)]).stdout)
-    assert shown["summary"]["status"] == shown["record"]["status"] == "captured"
-    assert [visit["state"] for visit in shown["history"]["visits"]] == ["HowToEnd", "Done"]
-    assert shown["entries"][0]["postings"][0]["amount_minor"] == 1999
-    assert (shown["operations"], shown["resolution"]) == ({}, None)
+    content = json.loads(CliRunner().invoke(command.app, ["inspect", payment_id, "--json", *stack(stack_file)]).stdout)
+    assert content["summary"]["status"] == content["record"]["status"] == "captured"
+    assert [visit["state"] for visit in content["history"]["visits"]] == ["HowToEnd", "Done"]
+    assert content["entries"][0]["postings"][0]["amount_minor"] == 1999
+    assert (content["operations"], content["resolution"]) == ({}, None)
 
 
 def test_inspect_writes_either_json_or_a_page(bench: Bench, stack_file: Path) -> None:
-    done = CliRunner().invoke(command.app, ["inspect", bench.run(), "--json", "--html", *stack(stack_file)])
-    assert done.exit_code == ExitCode.USAGE
+    result = CliRunner().invoke(command.app, ["inspect", bench.run(), "--json", "--html", *stack(stack_file)])
+    assert result.exit_code == ExitCode.USAGE
 
 
 class TestList:
@@ -87,17 +87,17 @@ class TestList:
         return "".join(each["payment_id"][0] for each in json.loads(result.stdout)["payments"])
 
     def test_shows_the_payments_of_a_day_newest_first(self, listed: Callable[..., Result]) -> None:
-        shown = listed("--day", "2026-11-23").stdout
-        assert re.findall("([a-e])\\1{19}", shown) == ["b", "c", "a", "d"]
-        assert re.search("14:00:00 +│ captured +│ order-1001 +│ visa •••• 4242 +│ b+ +│ +19.99 USD", shown)
+        output = listed("--day", "2026-11-23").stdout
+        assert re.findall("([a-e])\\1{19}", output) == ["b", "c", "a", "d"]
+        assert re.search("14:00:00 +│ captured +│ order-1001 +│ visa •••• 4242 +│ b+ +│ +19.99 USD", output)
 
     def test_in_json_has_the_same(self, listed: Callable[..., Result]) -> None:
         result = listed("--day", "2026-11-23", "--json")
         assert self.ids(result) == "bcad"
         answer = json.loads(result.stdout)
         assert (answer["day"], answer["has_more"]) == ("2026-11-23", False)
-        first = answer["payments"][0]
-        assert (first["status"], first["amount_minor"], first["started_at"]) == (
+        newest = answer["payments"][0]
+        assert (newest["status"], newest["amount_minor"], newest["started_at"]) == (
             *("captured", 1999),
             "2026-11-23T14:00:00.000Z",
         )

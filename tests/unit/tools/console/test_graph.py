@@ -49,7 +49,7 @@ def test_a_state_machine_that_has_not_run_has_a_picture_too() -> None:
     assert drawing.description == "6 states. Nothing has run."
 
 
-def test_the_way_is_told_in_words() -> None:
+def test_the_path_is_described_in_words() -> None:
     drawing = draw(MACHINE, history(CAUGHT, "FAILED"))
     assert (drawing.started, drawing.ended) == (True, True)
     assert drawing.description == (

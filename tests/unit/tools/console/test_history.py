@@ -3,11 +3,11 @@ import pytest
 from tests.samples import PAN
 from tests.unit.tools.console.histories import (
     ANSWERED,
-    ASKED,
     CAUGHT,
+    CHALLENGED,
     RETRIED,
     TASK_TOKEN,
-    Told,
+    EventRow,
     at,
     history,
     outcomes,
@@ -65,20 +65,22 @@ def test_what_went_in_and_out_is_read_as_json() -> None:
     assert read.visits[0].events[5].details == {"output": {"outcome": "captured"}}
 
 
-def test_who_is_waited_for_is_told_with_since_when_until_when_and_where() -> None:
-    assert history(ASKED, "RUNNING").customer_wait == CustomerWait(at(1), at(902), "sparkle", "ch_1", "visa", "3155")
+def test_a_wait_says_for_whom_since_when_until_when_and_where() -> None:
+    assert history(CHALLENGED, "RUNNING").customer_wait == CustomerWait(
+        at(1), at(902), "sparkle", "ch_1", "visa", "3155"
+    )
 
 
 def test_nobody_is_waited_for_once_the_customer_has_answered_or_the_execution_was_stopped() -> None:
     assert history(ANSWERED, "RUNNING").customer_wait is None
-    assert history(ASKED, "ABORTED").customer_wait is None
+    assert history(CHALLENGED, "ABORTED").customer_wait is None
     assert history([], "RUNNING").customer_wait is None
 
 
 @pytest.mark.parametrize("state", [None, "redacted", [], {"action": {"Cause": "no JSON"}}, {"action": "x", "card": []}])
-def test_a_wait_is_told_whatever_the_state_holds(state: object) -> None:
-    told = [*ASKED[:5], (1, "TaskStateEntered", {"name": "AwaitCustomer", "input": state})]
-    assert history(told, "RUNNING").customer_wait == CustomerWait(at(1))
+def test_a_wait_is_shown_whatever_the_state_holds(state: object) -> None:
+    event_rows = [*CHALLENGED[:5], (1, "TaskStateEntered", {"name": "AwaitCustomer", "input": state})]
+    assert history(event_rows, "RUNNING").customer_wait == CustomerWait(at(1))
 
 
 def test_the_time_until_the_customer_answers_is_a_wait_and_not_a_call() -> None:
@@ -90,13 +92,13 @@ def test_the_time_until_the_customer_answers_is_a_wait_and_not_a_call() -> None:
 
 
 def test_a_task_token_is_shown_nowhere() -> None:
-    read = history(ASKED, "RUNNING")
+    read = history(CHALLENGED, "RUNNING")
     assert "Payload" in str(read)
     assert TASK_TOKEN not in str(read)
 
 
 def test_a_card_number_is_masked_wherever_it_is() -> None:
-    told: list[Told] = [
+    event_rows: list[EventRow] = [
         (
             0,
             "ExecutionStarted",
@@ -105,11 +107,11 @@ def test_a_card_number_is_masked_wherever_it_is() -> None:
         (0, "TaskStateEntered", {"name": "Charge"}),
         (0, "TaskFailed", {"error": "E", "cause": f"for {PAN}"}),
     ]
-    read = history(told, "RUNNING")
+    read = history(event_rows, "RUNNING")
     assert read.events[0].details["input"]["card_data"] == {"card_number": "424242******4242"}
-    shown = str([read.events, read.visits])
-    assert PAN not in shown
-    assert "4242 4242" not in shown
+    text = str([read.events, read.visits])
+    assert PAN not in text
+    assert "4242 4242" not in text
 
 
 def test_half_a_character_is_replaced_as_no_page_can_hold_it() -> None:

@@ -53,13 +53,13 @@ def test_a_page_says_how_to_start_the_stack_and_goes_on_once_it_is_there(
         was_open = browser.new_page()
         was_open.goto(url)
         expect(was_open.get_by_role("heading", level=1)).to_have_text("Payments")
-    told = was_open.locator("#live-state")
-    expect(told).to_have_text("The stack is not running: make up", timeout=WITHIN_MS)
+    live_state = was_open.locator("#live-state")
+    expect(live_state).to_have_text("The stack is not running: make up", timeout=WITHIN_MS)
     opened_now = browser.new_page()
     opened_now.goto(url)
     expect(opened_now.locator(".command")).to_have_text("make up")
     with listening(port):
-        expect(told).to_have_text("live", timeout=WITHIN_MS)
+        expect(live_state).to_have_text("live", timeout=WITHIN_MS)
         expect(opened_now.get_by_role("heading", level=1)).to_have_text("Payments", timeout=WITHIN_MS)
     for page in (was_open, opened_now):
         page.close()

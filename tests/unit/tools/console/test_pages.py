@@ -8,7 +8,7 @@ import pytest
 
 from functions.shared.domain.ledger import Posting
 from tests.samples import PAN
-from tests.unit.tools.console.histories import ASKED, CAUGHT, RETRIED, at, history
+from tests.unit.tools.console.histories import CAUGHT, CHALLENGED, RETRIED, at, history
 from tests.unit.tools.console.machines import ASL, MACHINE
 from tools.console import pages
 from tools.console.definition import Definition
@@ -145,8 +145,8 @@ def test_an_entry_is_posted_by_the_event_that_ended_its_call_or_by_another_execu
 
 @pytest.mark.parametrize(("seconds", "event"), [(0.5, 4), (1.5, 8), (3.4, 8), (4.1, None)])
 def test_clocks_may_differ_a_little(seconds: float, event: int | None) -> None:
-    found = pages.posted_by(Entry(1, "capture", iso(seconds), ()), history(CAUGHT, "FAILED"))
-    assert (found.id if found else None) == event
+    posted_event = pages.posted_by(Entry(1, "capture", iso(seconds), ()), history(CAUGHT, "FAILED"))
+    assert (posted_event.id if posted_event else None) == event
 
 
 def test_accounts_have_their_debits_and_credits_side_by_side() -> None:
@@ -164,7 +164,7 @@ def test_an_account_has_its_balance_on_its_side() -> None:
 
 
 @pytest.mark.parametrize(
-    ("resolution", "told"),
+    ("resolution", "sentence"),
     [
         (Resolution("arn", 0, None, at(300)), "Last attempt: none yet"),
         (Resolution("arn", 2, at(300), at(3900)), "asked 2 times"),
@@ -172,28 +172,28 @@ def test_an_account_has_its_balance_on_its_side() -> None:
         (None, "No running execution was found that looks after it"),
     ],
 )
-def test_a_doubt_says_when_it_was_asked_for_and_when_it_will_be(resolution: Resolution | None, told: str) -> None:
+def test_a_doubt_says_when_it_was_asked_for_and_when_it_will_be(resolution: Resolution | None, sentence: str) -> None:
     read = details(history(CAUGHT))
     assert read.summary
     doubtful = replace(read, summary=replace(read.summary, status="in_doubt"), resolution=resolution)
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", pages.single_page(doubtful)))
-    assert told in text
+    assert sentence in text
     assert "docs/runbook.md#payments-in-doubt" in text
 
 
 def test_what_others_wrote_is_text() -> None:
     evil = "</script><script>alert(1)</script>"
     summary = Summary("pay-1", "captured", 1, "USD", None, None, None, None, evil, evil, evil, at(0))
-    told = [(0, "ExecutionStarted", {"input": {"card_holder": evil}}), *CAUGHT[1:]]
-    text = pages.single_page(details(history(told), summary=summary, name=evil, record={"description": evil}))
+    event_rows = [(0, "ExecutionStarted", {"input": {"card_holder": evil}}), *CAUGHT[1:]]
+    text = pages.single_page(details(history(event_rows), summary=summary, name=evil, record={"description": evil}))
     assert evil not in text
     assert text.count("&lt;/script&gt;&lt;script&gt;alert(1)&lt;/script&gt;") >= 4
     assert text.count("<script") == 1
 
 
 def test_no_card_number_is_on_the_page() -> None:
-    told = [(0, "ExecutionStarted", {"input": {"card_data": {"card_number": PAN}}}), *CAUGHT[1:]]
-    text = pages.single_page(details(history(told)))
+    event_rows = [(0, "ExecutionStarted", {"input": {"card_data": {"card_number": PAN}}}), *CAUGHT[1:]]
+    text = pages.single_page(details(history(event_rows)))
     assert PAN not in text
     assert "424242******4242" in text
 
@@ -225,10 +225,10 @@ def test_operations_are_listed() -> None:
 def test_disputes_are_listed_and_no_part_of_what_is_left() -> None:
     dispute = {"dispute_id": "dp_1", "status": "open", "amount_minor": 700, "reason": "product_not_received"}
     dispute |= {"opened_at": iso(10), "ended_at": None}
-    shown = details(history(CAUGHT), record={"disputes": [dispute]})
-    assert shown.summary
-    summary = replace(shown.summary, captured_minor=1999, refunded_minor=500, disputed_minor=700)
-    text = pages.single_page(replace(shown, summary=summary))
+    disputed = details(history(CAUGHT), record={"disputes": [dispute]})
+    assert disputed.summary
+    summary = replace(disputed.summary, captured_minor=1999, refunded_minor=500, disputed_minor=700)
+    text = pages.single_page(replace(disputed, summary=summary))
     assert "product not received" in text
     for what, amount in (("Disputed", "7.00"), ("Net", "7.99 USD")):
         assert f"<dt>{what}</dt><dd>{amount}</dd>" in text
@@ -243,17 +243,17 @@ def test_an_unknown_state_in_a_history_spoils_nothing() -> None:
 def test_times_are_utc() -> None:
     assert datetime.fromisoformat("2026-11-23T09:00:00.000Z") == datetime(2026, 11, 23, 9, tzinfo=UTC)
     time = pages.environment.filters["time"]
-    shown = '<time datetime="2026-11-23T09:00:00Z" data-local="seconds">2026-11-23 09:00:00 UTC</time>'
-    assert time("2026-11-23T10:00:00+01:00") == shown
+    expected = '<time datetime="2026-11-23T09:00:00Z" data-local="seconds">2026-11-23 09:00:00 UTC</time>'
+    assert time("2026-11-23T10:00:00+01:00") == expected
     assert "09:00:00.123 UTC" in time("2026-11-23T09:00:00.123Z", "milliseconds")
     assert pages.environment.filters["age"](at(0), at(61)) == "1 min 1 s"
 
 
 def test_a_page_says_who_is_waited_for_and_since_when() -> None:
-    read = history(ASKED, "RUNNING")
-    asked = details(read, "RUNNING", entries=[], record=None)
-    assert asked.summary
-    page = pages.single_page(replace(asked, summary=replace(asked.summary, wait=read.customer_wait)))
+    read = history(CHALLENGED, "RUNNING")
+    challenged = details(read, "RUNNING", entries=[], record=None)
+    assert challenged.summary
+    page = pages.single_page(replace(challenged, summary=replace(challenged.summary, wait=read.customer_wait)))
     note = page.partition('class="customer"')[2].partition("</div>")[0]
     assert "The bank asks the customer." in note
     for moment in ("2026-11-23 09:00:01", "2026-11-23 09:15:02", "ch_1"):

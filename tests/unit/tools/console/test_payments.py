@@ -19,15 +19,15 @@ from tools.deployment.stack import StackError
 
 
 @pytest.fixture
-def known(bench: Bench) -> Payments:
+def payments(bench: Bench) -> Payments:
     return bench.payments
 
 
-def statuses(found: list[Summary]) -> dict[str, str]:
-    return {each.payment_id: each.status for each in found}
+def statuses(summaries: list[Summary]) -> dict[str, str]:
+    return {each.payment_id: each.status for each in summaries}
 
 
-def test_a_payment_is_as_the_ledger_has_it_or_else_as_its_execution_ended(bench: Bench, known: Payments) -> None:
+def test_a_payment_is_as_the_ledger_has_it_or_else_as_its_execution_ended(bench: Bench, payments: Payments) -> None:
     captured, rejected, lost, running = (
         bench.run(),
         bench.run(end="rejected"),
@@ -35,7 +35,7 @@ def test_a_payment_is_as_the_ledger_has_it_or_else_as_its_execution_ended(bench:
         bench.run(end="running"),
     )
     bench.record(payment(captured), capture_entry("sparkle", 1999, "USD"))
-    page = known.page(Search())
+    page = payments.page(Search())
     assert statuses(page.payments) == {
         captured: "captured",
         rejected: "rejected",
@@ -52,29 +52,29 @@ def test_a_payment_is_as_the_ledger_has_it_or_else_as_its_execution_ended(bench:
     assert page.money == [Money("USD", 1999, 0, 0)]
 
 
-def test_a_payment_whose_bank_asks_the_customer_is_shown_with_card_and_time(bench: Bench, known: Payments) -> None:
-    asked = bench.run(end="asked", action=ACTION, card={"brand": "visa", "last4": "3155"})
+def test_a_payment_whose_bank_asks_the_customer_is_shown_with_card_and_time(bench: Bench, payments: Payments) -> None:
+    challenged = bench.run(end="asked", action=ACTION, card={"brand": "visa", "last4": "3155"})
     running = bench.run(end="running")
     by_id = wait_for(
-        lambda: {each.payment_id: each for each in known.page(Search()).payments},
+        lambda: {each.payment_id: each for each in payments.page(Search()).payments},
         10,
-        until=lambda found: found[asked].status == "action_required",
+        until=lambda summaries: summaries[challenged].status == "action_required",
     )
-    assert (by_id[asked].status, by_id[running].status) == ("action_required", "processing")
-    assert (by_id[asked].brand, by_id[asked].last4) == ("visa", "3155")
-    assert statuses(known.page(Search(status="action_required")).payments) == {asked: "action_required"}
-    assert statuses(known.summaries([asked, running])) == {asked: "action_required", running: "processing"}
-    summary = known.details(asked).summary
+    assert (by_id[challenged].status, by_id[running].status) == ("action_required", "processing")
+    assert (by_id[challenged].brand, by_id[challenged].last4) == ("visa", "3155")
+    assert statuses(payments.page(Search(status="action_required")).payments) == {challenged: "action_required"}
+    assert statuses(payments.summaries([challenged, running])) == {challenged: "action_required", running: "processing"}
+    summary = payments.details(challenged).summary
     assert summary
     assert summary.wait
     assert (summary.status, summary.wait.gateway, summary.wait.charge_id) == ("action_required", "sparkle", "ch_1")
     assert summary.wait.since >= summary.started_at
 
 
-def test_a_doubt_that_is_still_being_compensated_is_processing(bench: Bench, known: Payments) -> None:
+def test_a_doubt_that_is_still_being_compensated_is_processing(bench: Bench, payments: Payments) -> None:
     payment_id = bench.run(end="running")
     bench.record(payment(payment_id, "in_doubt", error="GatewayOutcomeUnknown"))
-    assert statuses(known.page(Search()).payments) == {payment_id: "processing"}
+    assert statuses(payments.page(Search()).payments) == {payment_id: "processing"}
 
 
 def recorded(bench: Bench, *ids: str, status: Status = "captured", day: str | None = None) -> None:
@@ -86,113 +86,113 @@ def recorded(bench: Bench, *ids: str, status: Status = "captured", day: str | No
 
 
 def test_pages_follow_each_other_without_gap_forth_and_back(
-    bench: Bench, known: Payments, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, payments: Payments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PAGE_SIZE", 2)
     executions = {bench.run(end="rejected") for _ in range(2)}
     recorded(bench, "pay-a", "pay-b", "pay-c")
-    pages = [known.page(Search())]
+    pages = [payments.page(Search())]
     while pages[-1].older:
-        pages.append(known.page(Search(), before=pages[-1].older))
+        pages.append(payments.page(Search(), before=pages[-1].older))
     ids = [[each.payment_id for each in page.payments] for page in pages]
     assert [len(each) for each in ids] == [2, 2, 1]
     assert sorted(chain.from_iterable(ids)) == sorted([*executions, "pay-a", "pay-b", "pay-c"])
     assert pages[0].newer is None
-    back = known.page(Search(), after=pages[2].newer)
+    back = payments.page(Search(), after=pages[2].newer)
     assert [each.payment_id for each in back.payments] == ids[1]
-    assert known.page(Search(), after=back.newer).payments == pages[0].payments
+    assert payments.page(Search(), after=back.newer).payments == pages[0].payments
 
 
 def test_a_page_of_which_there_is_too_little_newer_is_the_newest(
-    bench: Bench, known: Payments, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, payments: Payments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PAGE_SIZE", 2)
     recorded(bench, "pay-a", "pay-b", "pay-c")
-    place = known.page(Search()).payments[1].position
-    newest = known.page(Search(), after=place)
+    place = payments.page(Search()).payments[1].position
+    newest = payments.page(Search(), after=place)
     assert [each.payment_id for each in newest.payments] == ["pay-a", "pay-b"]
     assert newest.newer is None
 
 
 def test_a_search_looks_at_some_payments_and_says_how_far_it_got(
-    bench: Bench, known: Payments, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, payments: Payments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_EXAMINED", 2)
     recorded(bench, "pay-a", "pay-b", "pay-c")
-    everything = known.page(Search())
+    everything = payments.page(Search())
     assert everything.older
     assert (everything.counts, everything.back_to) == ({"captured": 2}, everything.older.created_at)
-    page = known.page(Search(status="declined"))
+    page = payments.page(Search(status="declined"))
     assert (page.payments, page.older) == ([], None)
     assert (page.counts, page.back_to) == (everything.counts, everything.back_to)
 
 
 def test_a_rare_status_and_a_reference_are_found_behind_any_number_of_others(
-    bench: Bench, known: Payments, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, payments: Payments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_EXAMINED", 2)
-    vars(known.ledger)["first_day"] = date(2026, 11, 20)
+    vars(payments.ledger)["first_day"] = date(2026, 11, 20)
     at = "2026-11-20T09:00:00.000Z"
     bench.record(payment("pay-rare", "voided", created_at=at, merchant_reference="order-7"))
     recorded(bench, "pay-a", "pay-b", "pay-c")
     for search in (Search(status="voided"), Search(text="order-7"), Search(reference="order-7")):
-        page = known.page(search)
+        page = payments.page(search)
         assert ([each.payment_id for each in page.payments], page.older) == (["pay-rare"], None)
-    assert known.page(Search(text="order-7", status="captured")).payments == []
-    assert known.page(Search(text="order-7", status="captured")).counts == {"voided": 1}
+    assert payments.page(Search(text="order-7", status="captured")).payments == []
+    assert payments.page(Search(text="order-7", status="captured")).counts == {"voided": 1}
 
 
-def test_a_payment_of_long_ago_is_listed_though_its_execution_is_forgotten(bench: Bench, known: Payments) -> None:
+def test_a_payment_of_long_ago_is_listed_though_its_execution_is_forgotten(bench: Bench, payments: Payments) -> None:
     recorded(bench, "pay-old", status="declined", day="2026-01-31")
-    vars(known.ledger)["first_day"] = date(2026, 1, 1)
+    vars(payments.ledger)["first_day"] = date(2026, 1, 1)
     day = date(2026, 1, 31)
-    assert statuses(known.page(Search(first=day, last=day)).payments) == {"pay-old": "declined"}
-    assert known.page(Search(first=date(2026, 2, 1), last=date(2026, 2, 3))).payments == []
+    assert statuses(payments.page(Search(first=day, last=day)).payments) == {"pay-old": "declined"}
+    assert payments.page(Search(first=date(2026, 2, 1), last=date(2026, 2, 3))).payments == []
 
 
 def test_days_without_payments_are_passed_some_at_a_time(
-    bench: Bench, known: Payments, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, payments: Payments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_DAYS", 2)
     recorded(bench, "pay-old", day="2026-01-02")
-    vars(known.ledger)["first_day"] = date(2026, 1, 1)
+    vars(payments.ledger)["first_day"] = date(2026, 1, 1)
     search, pages = Search(last=date(2026, 1, 6)), 1
-    page = known.page(search)
+    page = payments.page(search)
     while page.older and not page.payments:
-        page, pages = known.page(search, before=page.older), pages + 1
+        page, pages = payments.page(search, before=page.older), pages + 1
     assert statuses(page.payments) == {"pay-old": "captured"}
     assert pages == 2
     recorded(bench, "pay-new", day="2026-01-06")
-    newer = known.page(search, after=page.newer)
+    newer = payments.page(search, after=page.newer)
     assert statuses(newer.payments) == {"pay-new": "captured"}
 
 
 def test_the_beginning_of_an_id_finds_it_among_more_than_are_looked_at(
-    bench: Bench, known: Payments, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, payments: Payments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_EXAMINED", 1)
     recorded(bench, "order-a", "order-b", "0f8fad5b-d9cb", "0f8fad5b-aaaa")
-    found = known.page(Search(text="0F8FAD5B-d"))
-    assert [each.payment_id for each in found.payments] == ["0f8fad5b-d9cb"]
+    page = payments.page(Search(text="0F8FAD5B-d"))
+    assert [each.payment_id for each in page.payments] == ["0f8fad5b-d9cb"]
 
 
-def test_doubts_are_counted_once_in_a_while(bench: Bench, known: Payments) -> None:
+def test_doubts_are_counted_once_in_a_while(bench: Bench, payments: Payments) -> None:
     recorded(bench, "pay-a", status="in_doubt")
-    assert known.doubt_count() == 1
+    assert payments.doubt_count() == 1
     recorded(bench, "pay-b", status="in_doubt")
-    assert known.doubt_count() == 1
+    assert payments.doubt_count() == 1
 
 
-def test_a_doubt_has_the_execution_that_looks_after_it(bench: Bench, known: Payments) -> None:
+def test_a_doubt_has_the_execution_that_looks_after_it(bench: Bench, payments: Payments) -> None:
     payment_id = bench.run(end="failed")
-    assert known.details(payment_id).resolution is None
-    for asked in ("another", payment_id):
-        told = json.dumps({"payment_id": asked, "operation_id": None})
+    assert payments.details(payment_id).resolution is None
+    for subject in ("another", payment_id):
+        execution_input = json.dumps({"payment_id": subject, "operation_id": None})
         bench.aws.stepfunctions.start_execution(
-            stateMachineArn=bench.stack.machine_arn("resolve"), name=f"look-{asked}", input=told
+            stateMachineArn=bench.stack.machine_arn("resolve"), name=f"look-{subject}", input=execution_input
         )
     resolution = wait_for(
-        lambda: known.details(payment_id).resolution, 10, until=lambda each: each and each.next_attempt
+        lambda: payments.details(payment_id).resolution, 10, until=lambda each: each and each.next_attempt
     )
     assert resolution
     assert resolution.attempts == 1
@@ -202,7 +202,7 @@ def test_a_doubt_has_the_execution_that_looks_after_it(bench: Bench, known: Paym
 
 
 @pytest.mark.parametrize(
-    ("search", "found"),
+    ("search", "expected"),
     [
         (Search(), ["pay-a", "pay-b"]),
         (Search(status="captured"), ["pay-a"]),
@@ -221,8 +221,8 @@ def test_a_doubt_has_the_execution_that_looks_after_it(bench: Bench, known: Paym
         (Search(gateway="stripe"), ["pay-a"]),
     ],
 )
-def test_payments_are_found_by_status_id_reference_and_card(search: Search, found: list[str]) -> None:
-    one = Summary.of(
+def test_payments_are_found_by_status_id_reference_and_card(search: Search, expected: list[str]) -> None:
+    summary = Summary.of(
         "pay-a",
         {
             "status": "captured",
@@ -237,7 +237,7 @@ def test_payments_are_found_by_status_id_reference_and_card(search: Search, foun
         None,
     )
     other = replace(
-        one,
+        summary,
         gateway="sparkle",
         payment_id="pay-b",
         amount_minor=1999,
@@ -248,20 +248,20 @@ def test_payments_are_found_by_status_id_reference_and_card(search: Search, foun
         fingerprint="fp_b",
         merchant_reference="order-1002",
     )
-    assert [each.payment_id for each in (one, other) if each.matches(search)] == found
+    assert [each.payment_id for each in (summary, other) if each.matches(search)] == expected
 
 
-def test_an_id_is_found_at_once_however_old_its_payment_is(bench: Bench, known: Payments) -> None:
+def test_an_id_is_found_at_once_however_old_its_payment_is(bench: Bench, payments: Payments) -> None:
     payment_id = "pay-0123456789abcdef"
     bench.record(payment(payment_id))
-    assert statuses(known.page(Search(text=payment_id)).payments) == {payment_id: "captured"}
-    assert known.page(Search("declined", payment_id)).payments == []
+    assert statuses(payments.page(Search(text=payment_id)).payments) == {payment_id: "captured"}
+    assert payments.page(Search("declined", payment_id)).payments == []
 
 
-def test_a_look_has_definition_history_record_and_entries(bench: Bench, known: Payments) -> None:
+def test_a_look_has_definition_history_record_and_entries(bench: Bench, payments: Payments) -> None:
     payment_id = bench.run(card_data={"card_number": PAN})
     bench.record(payment(payment_id), capture_entry("sparkle", 1999, "USD"))
-    details = known.details(payment_id)
+    details = payments.details(payment_id)
     assert details.definition is not None
     assert details.history is not None
     assert set(details.definition.states) > set(outcomes(details.history))
@@ -272,24 +272,24 @@ def test_a_look_has_definition_history_record_and_entries(bench: Bench, known: P
     assert PAN not in str(details)
 
 
-def test_a_payment_whose_execution_is_forgotten_has_its_record_still(bench: Bench, known: Payments) -> None:
+def test_a_payment_whose_execution_is_forgotten_has_its_record_still(bench: Bench, payments: Payments) -> None:
     bench.record(payment("pay-1"))
-    details = known.details("pay-1")
+    details = payments.details("pay-1")
     assert (details.execution, details.history, details.is_running) == (None, None, False)
     assert details.summary is not None
     assert details.summary.status == "captured"
 
 
-def test_an_execution_of_another_state_machine_is_looked_at_by_its_arn(bench: Bench, known: Payments) -> None:
+def test_an_execution_of_another_state_machine_is_looked_at_by_its_arn(bench: Bench, payments: Payments) -> None:
     resolve = bench.stack.machine_arn("resolve")
     arn = bench.aws.stepfunctions.start_execution(stateMachineArn=resolve, name="one")["executionArn"]
-    details = known.details(arn)
+    details = payments.details(arn)
     assert (details.name, details.summary, details.record) == (arn, None, None)
-    (machine,) = known.other_machines()
+    (machine,) = payments.other_machines()
     assert (machine.name, [each["name"] for each in machine.executions]) == ("payments-test-resolve", ["one"])
 
 
 @pytest.mark.parametrize("name", ["pay-unknown", "arn:aws:states:eu-west-1:123456789012:execution:no:such"])
-def test_what_nobody_knows_is_said_so(known: Payments, name: str) -> None:
+def test_what_nobody_knows_is_said_so(payments: Payments, name: str) -> None:
     with pytest.raises(StackError, match=f"no payment and no execution {name}"):
-        known.details(name)
+        payments.details(name)

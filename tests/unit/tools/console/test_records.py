@@ -94,10 +94,10 @@ def test_what_was_added_up_of_a_day_is_not_read_again(
         bench.record(payment(payment_id, updated_at=at), captured)
     # Two days, if midnight lies in between.
     days = {old.date(), new.date()}
-    first = [ledger.totals(day) for day in days]
+    first_totals = [ledger.totals(day) for day in days]
     assert set(read) == {"PAYMENT#pay-old", "PAYMENT#pay-new"}
     read.clear()
-    assert [ledger.totals(day) for day in days] == first
+    assert [ledger.totals(day) for day in days] == first_totals
     assert set(read) == {"PAYMENT#pay-new"}
 
 

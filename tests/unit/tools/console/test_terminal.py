@@ -4,16 +4,16 @@ from io import StringIO
 
 from rich.console import Console
 
-from tests.unit.tools.console.histories import ASKED, CAUGHT, RETRIED, history
+from tests.unit.tools.console.histories import CAUGHT, CHALLENGED, RETRIED, history
 from tests.unit.tools.console.test_pages import details
 from tools.console.history import History
 from tools.console.payments import PaymentDetails
 from tools.console.terminal import show
 
 
-def shown(what: PaymentDetails, width: int = 140, operations: dict[str, History] | None = None) -> str:
+def printed(payment_details: PaymentDetails, width: int = 140, operations: dict[str, History] | None = None) -> str:
     file = StringIO()
-    show(what, operations or {}, Console(file=file, width=width))
+    show(payment_details, operations or {}, Console(file=file, width=width))
     return file.getvalue()
 
 
@@ -22,7 +22,7 @@ def row(text: str, state: str) -> str:
 
 
 def test_the_way_is_drawn_over_time_with_retries_and_errors() -> None:
-    text = shown(details(history(RETRIED), "SUCCEEDED"))
+    text = printed(details(history(RETRIED), "SUCCEEDED"))
     bar = row(text, "Charge").split("│")[3].strip()
     assert re.fullmatch("━{15}·{21}━{8}", bar)  # two seconds, three, and one
     assert "GatewayOutcomeUnknown, then succeeded" in row(text, "Charge")
@@ -30,44 +30,46 @@ def test_the_way_is_drawn_over_time_with_retries_and_errors() -> None:
 
 
 def test_what_gave_up_and_what_failed_is_marked() -> None:
-    text = shown(details(history(CAUGHT, "FAILED")))
+    text = printed(details(history(CAUGHT, "FAILED")))
     assert row(text, "Charge").startswith("│ !")
     assert "States.Timeout, caught" in row(text, "Charge")
     assert row(text, "Reversed").startswith("│ ✕")
 
 
 def test_entries_are_listed_with_debit_and_credit() -> None:
-    lines = [line for line in shown(details(history(CAUGHT))).splitlines() if "suspense:in_doubt" in line]
+    lines = [line for line in printed(details(history(CAUGHT))).splitlines() if "suspense:in_doubt" in line]
     debit, credit = (line.split("│") for line in lines)
     assert (debit[1].strip(), debit[4].strip(), debit[5].strip()) == ("1 in_doubt", "19.99 USD", "")
     assert (credit[1].strip(), credit[4].strip(), credit[5].strip()) == ("2 reversal of 1", "", "19.99 USD")
 
 
 def test_it_says_how_the_payment_is_doing() -> None:
-    first = shown(details(history(CAUGHT))).splitlines()[0]
-    assert first == "pay-1  reversed  states_timeout  19.99 USD  visa •••• 4242  order-1001  sparkle"
+    first_line = printed(details(history(CAUGHT))).splitlines()[0]
+    assert first_line == "pay-1  reversed  states_timeout  19.99 USD  visa •••• 4242  order-1001  sparkle"
 
 
 def test_a_payment_that_waits_for_the_customer_says_since_when_until_when_and_where() -> None:
-    read = history(ASKED, "RUNNING")
-    asked = details(read, "RUNNING", entries=[], record=None)
-    assert asked.summary
-    waiting = replace(asked, summary=replace(asked.summary, status="action_required", wait=read.customer_wait))
+    read = history(CHALLENGED, "RUNNING")
+    challenged = details(read, "RUNNING", entries=[], record=None)
+    assert challenged.summary
+    waiting = replace(
+        challenged, summary=replace(challenged.summary, status="action_required", wait=read.customer_wait)
+    )
     assert (
         "waits for the customer since 2026-11-23 09:00:01, until 2026-11-23 09:15:02 UTC: charge ch_1 at sparkle"
-        in shown(waiting).splitlines()
+        in printed(waiting).splitlines()
     )
-    assert row(shown(waiting), "AwaitCustomer").startswith("│ …")
+    assert row(printed(waiting), "AwaitCustomer").startswith("│ …")
 
 
 def test_a_payment_that_runs_and_one_that_moved_no_money_are_shown_too() -> None:
-    assert "so far" in shown(details(history(RETRIED[:4], "RUNNING"), "RUNNING"))
-    assert "Nothing was posted." in shown(details(history(CAUGHT), entries=[]))
-    assert "The ledger has no record of this payment." in shown(details(history(CAUGHT), entries=[], record=None))
+    assert "so far" in printed(details(history(RETRIED[:4], "RUNNING"), "RUNNING"))
+    assert "Nothing was posted." in printed(details(history(CAUGHT), entries=[]))
+    assert "The ledger has no record of this payment." in printed(details(history(CAUGHT), entries=[], record=None))
 
 
 def test_a_narrow_terminal_has_shorter_bars() -> None:
-    bar = row(shown(details(history(RETRIED)), width=80), "Charge").split("│")[3].strip()
+    bar = row(printed(details(history(RETRIED)), width=80), "Charge").split("│")[3].strip()
     assert re.fullmatch("━+·+━+", bar)
     assert len(bar) == 12
 
@@ -81,7 +83,7 @@ def test_it_says_who_asked_for_the_payment_and_for_what_was_done_to_it() -> None
         "operations": [refund | {"caller": "arn:aws:iam::123456789012:user/support"}, by_hand],
         "disputes": [{"dispute_id": "dp_1", "status": "lost", "amount_minor": 700, "reason": "fraudulent"}],
     }
-    lines = shown(details(history(CAUGHT), record=record)).splitlines()
+    lines = printed(details(history(CAUGHT), record=record)).splitlines()
     assert "asked for by arn:aws:sts::123456789012:assumed-role/shop" in lines
     assert "refund 5.00 USD · succeeded · asked for by arn:aws:iam::123456789012:user/support" in lines
     assert "refund 5.00 USD · succeeded" in lines
@@ -89,6 +91,6 @@ def test_it_says_who_asked_for_the_payment_and_for_what_was_done_to_it() -> None
 
 
 def test_the_way_of_each_refund_capture_and_void_is_drawn_too() -> None:
-    text = shown(details(history(CAUGHT)), operations={"Refund op-1": history(RETRIED)})
+    text = printed(details(history(CAUGHT)), operations={"Refund op-1": history(RETRIED)})
     assert "States, " in text
     assert "Refund op-1, " in text

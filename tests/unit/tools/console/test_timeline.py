@@ -1,6 +1,6 @@
 import pytest
 
-from tests.unit.tools.console.histories import CAUGHT, RETRIED, Told, at, history
+from tests.unit.tools.console.histories import CAUGHT, RETRIED, EventRow, at, history
 from tools.console.timeline import rows
 
 
@@ -14,8 +14,8 @@ def test_a_retried_call_has_two_bars_and_the_pause_between_them() -> None:
 
 
 def test_a_wait_is_one_bar_that_grows_until_it_is_over() -> None:
-    told: list[Told] = [(0, "ExecutionStarted"), (10, "WaitStateEntered", {"name": "Wait"})]
-    (row,) = rows(history(told, "RUNNING"), at(40))
+    event_rows: list[EventRow] = [(0, "ExecutionStarted"), (10, "WaitStateEntered", {"name": "Wait"})]
+    (row,) = rows(history(event_rows, "RUNNING"), at(40))
     assert [(bar.kind, bar.start, bar.length, bar.seconds) for bar in row.bars] == [("wait", 0.25, 0.75, 30)]
 
 
@@ -34,12 +34,12 @@ def test_nothing_reaches_beyond_the_end_of_an_execution_that_was_stopped() -> No
 
 
 def test_an_execution_that_took_no_time_has_bars_all_the_same() -> None:
-    told: list[Told] = [
+    event_rows: list[EventRow] = [
         (0, "ExecutionStarted"),
         (0, "PassStateEntered", {"name": "Pass"}),
         (0, "PassStateExited", {"name": "Pass"}),
     ]
-    assert [(bar.start, bar.length) for row in rows(history(told), at(9)) for bar in row.bars] == [(0, 0)]
+    assert [(bar.start, bar.length) for row in rows(history(event_rows), at(9)) for bar in row.bars] == [(0, 0)]
 
 
 def test_rows_follow_the_visits() -> None:

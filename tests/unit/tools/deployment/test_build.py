@@ -71,17 +71,19 @@ def test_the_layer_has_the_locked_versions_and_botocore_data_for_our_services_al
 def test_the_layer_has_the_endpoints_of_our_services_as_botocore_has_them(tmp_path: Path) -> None:
     layer = zipfile.ZipFile(build.build(Target.host()) / "layer.zip")
     [partition, *_] = json.loads(layer.read("python/botocore/data/endpoints.json"))["partitions"]
-    [whole, *_] = json.loads(Path(botocore.__file__).with_name("data").joinpath("endpoints.json").read_text())[
+    [full_partition, *_] = json.loads(Path(botocore.__file__).with_name("data").joinpath("endpoints.json").read_text())[
         "partitions"
     ]
     prefixes = {get_session().get_service_model(service).endpoint_prefix for service in build.AWS_SERVICES}
-    assert partition == whole | {"services": {prefix: whole["services"][prefix] for prefix in prefixes}}
+    assert partition == full_partition | {
+        "services": {prefix: full_partition["services"][prefix] for prefix in prefixes}
+    }
 
 
 def test_the_layer_has_data_for_every_service_that_the_runtime_asks_for() -> None:
     runtime = (ROOT / "functions" / "shared" / "runtime" / "factories.py").read_text()
-    asked = {part.split('"')[1] for part in runtime.split("_client(")[1:] if part.startswith('"')}
-    assert asked == set(build.AWS_SERVICES)
+    services = {part.split('"')[1] for part in runtime.split("_client(")[1:] if part.startswith('"')}
+    assert services == set(build.AWS_SERVICES)
 
 
 def test_each_functions_contract_is_packed_as_a_compiled_check_that_the_function_takes(tmp_path: Path) -> None:
@@ -100,8 +102,10 @@ for contract in {sorted(packed)}:
         print(contract, error)
 """
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", check], cwd=tmp_path, env=environment, capture_output=True, text=True)  # noqa: S603
-    assert {line.split()[0] for line in done.stdout.splitlines()} == packed, done.stderr
+    process = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", check], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert {line.split()[0] for line in process.stdout.splitlines()} == packed, process.stderr
 
 
 def test_the_functions_zip_is_the_same_each_time() -> None:
@@ -144,8 +148,8 @@ def test_the_layer_has_the_rule_parsers_tables_and_they_are_taken(tmp_path: Path
     # Entries of a loaded table have this type; those of a newly generated one do not.
     look = "from rule_engine import Rule; print({type(each).__name__ for each in Rule.parser._parser.productions})"
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "python"), "PYTHONHASHSEED": hash_seed}
-    done = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=True)  # noqa: S603
-    assert done.stdout.strip() == "{'MiniProduction'}"
+    process = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=True)  # noqa: S603
+    assert process.stdout.strip() == "{'MiniProduction'}"
 
 
 def test_with_a_mistake_in_the_rules_nothing_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,10 +157,10 @@ def test_with_a_mistake_in_the_rules_nothing_is_built(tmp_path: Path, monkeypatc
     broken.write_text(RULES_FILE.read_text().replace("bin in bins_blocked", "bin in bins_bocked"))
     monkeypatch.setattr(build, "RULES_FILE", broken)
     monkeypatch.setattr(build, "BUILD", tmp_path / "build")
-    done = CliRunner().invoke(app, ["build"])
-    assert done.exit_code == ExitCode.FAILED
-    assert done.output.startswith("RulesError: ")
-    assert "rule bin_blocked: unknown symbol: 'bins_bocked'. Is it bins_blocked?" in " ".join(done.output.split())
+    result = CliRunner().invoke(app, ["build"])
+    assert result.exit_code == ExitCode.FAILED
+    assert result.output.startswith("RulesError: ")
+    assert "rule bin_blocked: unknown symbol: 'bins_bocked'. Is it bins_blocked?" in " ".join(result.output.split())
     assert not (tmp_path / "build").exists()
 
 

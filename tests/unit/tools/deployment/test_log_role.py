@@ -10,7 +10,7 @@ import pytest
 from tools.deployment.log_role import ADDRESS, keep_other_log_role
 from tools.deployment.stack import StackError
 
-OURS = "payments-test-api-logs"
+OWN_ROLE = "payments-test-api-logs"
 
 
 @dataclass
@@ -31,7 +31,7 @@ class FakeTerraform:
 
     def evaluate(self, expression: str) -> Any:
         assert "var.manage_api_gateway_account" in expression
-        return [self.manages, OURS, "eu-west-1"]
+        return [self.manages, OWN_ROLE, "eu-west-1"]
 
     def client(self, service: str, region: str) -> Any:
         return Gateway(self.role) if service == "apigateway" else boto3.client(service, region_name=region)  # type: ignore[call-overload]
@@ -42,9 +42,9 @@ class FakeTerraform:
 
     def respect(self, *, destroying: bool = False) -> list[str]:
         """The progress messages."""
-        said: list[str] = []
-        keep_other_log_role(self, said.append, destroying=destroying)  # type: ignore[arg-type]
-        return said
+        messages: list[str] = []
+        keep_other_log_role(self, messages.append, destroying=destroying)  # type: ignore[arg-type]
+        return messages
 
 
 @pytest.fixture(autouse=True)
@@ -52,13 +52,13 @@ def roles(monkeypatch: pytest.MonkeyPatch) -> Any:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     with moto.mock_aws():
-        for name in (OURS, "another"):
+        for name in (OWN_ROLE, "another"):
             boto3.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument="{}")
         yield
 
 
 @pytest.mark.parametrize("destroying", [False, True])
-@pytest.mark.parametrize("role", [None, OURS, "gone"])
+@pytest.mark.parametrize("role", [None, OWN_ROLE, "gone"])
 def test_no_role_our_own_and_one_that_is_gone_are_terraforms_business(role: str | None, destroying: bool) -> None:
     terraform = FakeTerraform(role)
     assert terraform.respect(destroying=destroying) == []
@@ -75,6 +75,6 @@ def test_a_deployment_that_would_displace_another_s_role_is_refused() -> None:
 @pytest.mark.parametrize(("manages", "destroying"), [(False, False), (False, True), (True, True)])
 def test_another_s_role_stays_when_ours_goes(manages: bool, destroying: bool) -> None:
     terraform = FakeTerraform("another", manages=manages)
-    (said,) = terraform.respect(destroying=destroying)
-    assert "goes on writing logs with arn:aws:iam::123456789012:role/another" in said
+    (message,) = terraform.respect(destroying=destroying)
+    assert "goes on writing logs with arn:aws:iam::123456789012:role/another" in message
     assert terraform.forgotten == [ADDRESS]

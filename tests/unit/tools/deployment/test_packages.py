@@ -16,7 +16,7 @@ colorama==0.4.6 ; sys_platform == 'win32' \\
 uv==0.13.9 \\
     --hash=sha256:02
 """
-SAYS = (
+OUTPUT = (
     "Ignoring colorama: markers don't match your environment",
     "Collecting boto3==1.43.106",
     "  Downloading boto3.whl",
@@ -33,19 +33,19 @@ def lock(tmp_path: Path) -> Path:
 
 def fake_pip(lock: Path, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
     python = lock.with_name("python")
-    python.write_text("#!/bin/sh\n" + "".join(f'echo "{line}"\n' for line in SAYS) + f"exit {status}\n")
+    python.write_text("#!/bin/sh\n" + "".join(f'echo "{line}"\n' for line in OUTPUT) + f"exit {status}\n")
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
 
 
 def test_each_package_is_counted_but_those_for_other_systems(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_pip(lock, monkeypatch, 0)
-    said: list[str] = []
-    packages.install(lock, say=said.append)
-    assert said == ["Fetching packages: 1 of 2", "Fetching packages: 2 of 2", "Installing 2 packages"]
+    messages: list[str] = []
+    packages.install(lock, say=messages.append)
+    assert messages == ["Fetching packages: 1 of 2", "Fetching packages: 2 of 2", "Installing 2 packages"]
 
 
-def test_a_failure_of_pip_s_is_told(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_of_pip_s_is_reported(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_pip(lock, monkeypatch, 1)
     with pytest.raises(packages.PackagesError, match=r"The packages of dev\.txt could not be installed"):
         packages.install(lock)

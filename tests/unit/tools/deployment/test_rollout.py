@@ -59,7 +59,7 @@ class FunctionVersions:
 
 
 class Silence:
-    def paginate(self, **asked: Any) -> Any:
+    def paginate(self, **arguments: Any) -> Any:
         return [{"MetricAlarms": []}]
 
 
@@ -108,9 +108,9 @@ class LaggingTerraform:
 
     def deploy(self) -> list[str]:
         """The progress messages."""
-        said: list[str] = []
-        apply_until_live(self, said.append)  # type: ignore[arg-type]
-        return said
+        messages: list[str] = []
+        apply_until_live(self, messages.append)  # type: ignore[arg-type]
+        return messages
 
 
 NEWEST = [{"version": "10", "percent": 100}]
@@ -132,7 +132,7 @@ def test_where_nothing_lags_it_is_applied_once() -> None:
         (f"{STATUS}:live", "payments-test-status"),
     ],
 )
-def test_what_lags_is_told_and_applied_again(late: str, name: str) -> None:
+def test_what_lags_is_reported_and_applied_again(late: str, name: str) -> None:
     terraform = LaggingTerraform(frozenset({late}), lag=1)
     terraform.aws.shares = {arn: [{"version": "9", "percent": 100}] for arn in ALIASES.values()}
     assert terraform.deploy() == [f"Applying again, as {name} lagged behind the newest version."]
@@ -162,7 +162,7 @@ def test_a_roll_out_shares_as_it_was_asked_to_before_it_watches(late: set[str]) 
     shared: list[Shares] = []
 
     class Watched(Silence):
-        def paginate(self, **asked: Any) -> Any:
+        def paginate(self, **arguments: Any) -> Any:
             shared.append(terraform.aws.shares[ALIASES["payment"]])
             return super().paginate()
 

@@ -95,12 +95,12 @@ def test_an_apply_that_shows_nothing_says_how_far_it_is(tmp_path: Path, monkeypa
         "aws_sns_topic.it: Modifications complete after 0s [id=2]",
     )
     fake_terraform(tmp_path, monkeypatch, "\n".join(f"echo '{line}'" for line in lines))
-    said: list[str] = []
-    Terraform("local", state=tmp_path / "terraform.tfstate", say=said.append).apply()
-    assert said == [f"Deploying with Terraform: {done} of 3 resources" for done in (1, 2)]
+    messages: list[str] = []
+    Terraform("local", state=tmp_path / "terraform.tfstate", say=messages.append).apply()
+    assert messages == [f"Deploying with Terraform: {count} of 3 resources" for count in (1, 2)]
 
 
-def test_a_terraform_that_answers_nothing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terraform_that_answers_nothing_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_terraform(tmp_path, monkeypatch, "true")
     with pytest.raises(TerraformError, match="gave no answer"):
         Terraform("local", state=tmp_path / "terraform.tfstate").evaluate("var.region")
@@ -108,8 +108,8 @@ def test_a_terraform_that_answers_nothing_is_told(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("show", [True, False])
 def test_ctrl_c_lets_terraform_write_its_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, show: bool) -> None:
-    begun, written = tmp_path / "begun", tmp_path / "written"
-    ending = f"trap 'sleep 1; touch {written}; exit 1' INT; touch {begun}; while true; do sleep 0.1; done"
+    started, written = tmp_path / "begun", tmp_path / "written"
+    ending = f"trap 'sleep 1; touch {written}; exit 1' INT; touch {started}; while true; do sleep 0.1; done"
     fake_terraform(tmp_path, monkeypatch, ending)
     apply = f"""
 from pathlib import Path
@@ -117,7 +117,7 @@ from tools.deployment.terraform import Terraform
 Terraform("local", state=Path({str(tmp_path / "terraform.tfstate")!r})).apply(show={show})
 """
     command = subprocess.Popen([sys.executable, "-c", apply], start_new_session=True, stderr=subprocess.DEVNULL)  # noqa: S603
-    while not begun.exists():
+    while not started.exists():
         assert command.poll() is None
     os.killpg(command.pid, signal.SIGINT)
     assert command.wait(timeout=20) != 0
@@ -131,7 +131,7 @@ def test_without_good_credentials_nothing_is_planned(tmp_path: Path, monkeypatch
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     fake_terraform(tmp_path, monkeypatch, "echo 'You can apply this plan'")
-    done = CliRunner().invoke(app, ["plan", "dev"])
-    assert done.exit_code == ExitCode.FAILED
-    assert done.stdout == ""
-    assert "AWS credentials are missing or not valid" in done.stderr
+    result = CliRunner().invoke(app, ["plan", "dev"])
+    assert result.exit_code == ExitCode.FAILED
+    assert result.stdout == ""
+    assert "AWS credentials are missing or not valid" in result.stderr

@@ -141,20 +141,20 @@ def test_what_could_be_saved_is_part_of_what_is_paid() -> None:
 def test_the_tables_add_up_and_the_file_says_the_same(tmp_path: Path) -> None:
     output = StringIO()
     returned = show(500_000, 2, tmp_path / "cost.json", Console(file=output, width=200))
-    told = json.loads((tmp_path / "cost.json").read_text())
-    assert json.loads(json.dumps(returned)) == told
-    standard = told["ways"][0]
+    content = json.loads((tmp_path / "cost.json").read_text())
+    assert json.loads(json.dumps(returned)) == content
+    standard = content["ways"][0]
     assert standard["usd_per_million"] == pytest.approx(per_million(this_design(2, 500_000)))
     assert f"{standard['usd_per_million']:,.2f}" in output.getvalue()
     assert f"{standard['usd_per_million'] / 2:,.2f}" in output.getvalue()
-    assert f"{told['base']['usd_per_month']:,.2f}" in output.getvalue()
-    assert f"{told['webhook']['usd_per_month']:,.2f}" in output.getvalue()
-    for events in told["payment_events"].values():
+    assert f"{content['base']['usd_per_month']:,.2f}" in output.getvalue()
+    assert f"{content['webhook']['usd_per_month']:,.2f}" in output.getvalue()
+    for events in content["payment_events"].values():
         prices = load_prices()
         by_line = [MILLION * line["units"] * prices[line["price"]].each for line in events["lines"]]
         assert events["usd_per_million"] == pytest.approx(sum(by_line))
         assert f"{events['usd_per_million']:,.2f}" in output.getvalue()
-    assert [design["name"] for design in told["ways"][1:]] == [
+    assert [design["name"] for design in content["ways"][1:]] == [
         "nine transitions, static key",
         "a static sealing key",
         "as Express",

@@ -83,9 +83,9 @@ def test_the_events_of_a_payment_are_its_two_versions_and_no_part_of_its_own_wri
 
 def test_the_payment_is_kept_once_however_often_it_was_written() -> None:
     in_table, in_index = stored_bytes()
-    kept = {write.sk: write for write in payment_writes() if "PAYMENT#" in write.pk}
-    assert in_table == sum(write.size + 100 for write in kept.values())
-    by_account = sum(write.size + 100 for key, write in kept.items() if key.startswith("POSTING#"))
+    last_writes = {write.sk: write for write in payment_writes() if "PAYMENT#" in write.pk}
+    assert in_table == sum(write.size + 100 for write in last_writes.values())
+    by_account = sum(write.size + 100 for key, write in last_writes.items() if key.startswith("POSTING#"))
     time_and_id = "2026-11-23T09:00:00.000Z" + 36 * "-"
     by_day = len(f"pkPAYMENT#skPAYMENTday_shard2026-11-23#00statuscapturedcreated_at{time_and_id}")
     by_reference = len(f"pkPAYMENT#skPAYMENTmerchant_referenceorder-1001created_at{time_and_id}")
@@ -125,11 +125,11 @@ def test_an_event_is_published_and_delivered_by_the_priced_calls() -> None:
     bus.put_events.return_value = {"Entries": [{}]}
 
     def calls() -> Counter[str]:
-        made = Counter(name for client in (dynamodb, bus, sqs) for name, *_ in client.method_calls)
-        made.update(name for name, *_ in dynamodb.get_paginator.return_value.method_calls)
+        counts = Counter(name for client in (dynamodb, bus, sqs) for name, *_ in client.method_calls)
+        counts.update(name for name, *_ in dynamodb.get_paginator.return_value.method_calls)
         for client in (dynamodb, bus, sqs):
             client.reset_mock()
-        return made
+        return counts
 
     events, deliveries = DynamoDbEvents(dynamodb, "ledger"), DynamoDbDeliveries(dynamodb, "counters")
     EventBridgeBus(bus, "events").publish(events.read([(items[1]["pk"]["S"], items[1]["sk"]["S"])]))
@@ -140,10 +140,10 @@ def test_an_event_is_published_and_delivered_by_the_priced_calls() -> None:
     dynamodb.get_item.return_value = {"Item": accepted}
     SqsDeliveryQueue(sqs, "queue", "dead-letters").postpone("receipt", 60)
     webhook = FakeWebhook()
-    told: Any = {"endpoint": "shop", "types": EVENT_TYPES, "webhook": webhook, "now": event.at}
-    assert deliver_event(event, events=events, deliveries=deliveries, **told) == 1
+    ports: Any = {"endpoint": "shop", "types": EVENT_TYPES, "webhook": webhook, "now": event.at}
+    assert deliver_event(event, events=events, deliveries=deliveries, **ports) == 1
     assert webhook.accepted == [event]
-    made = calls()
-    assert made.pop("paginate") == made.pop("get_paginator") == CALLS["deliver"]["dynamodb:Query"]
-    assert made == {"change_message_visibility": 1, "get_item": 1, "update_item": 1}
-    assert sum(CALLS["deliver"].values()) == made.total() + CALLS["deliver"]["dynamodb:Query"]
+    counts = calls()
+    assert counts.pop("paginate") == counts.pop("get_paginator") == CALLS["deliver"]["dynamodb:Query"]
+    assert counts == {"change_message_visibility": 1, "get_item": 1, "update_item": 1}
+    assert sum(CALLS["deliver"].values()) == counts.total() + CALLS["deliver"]["dynamodb:Query"]

@@ -100,18 +100,18 @@ def test_the_document_says_what_a_payment_takes() -> None:
         "log, MB": footprint.logged_bytes(1).total() / 1e6,
     }
     rows = {cells[0]: cells[1:] for cells in map(_cells, (DOCS / "scale.md").read_text().splitlines()) if cells}
-    known = facts("step_functions_quotas")
+    documented = facts("step_functions_quotas")
     quotas = {
-        "StartExecution": known["StartExecution"]["per_second"],
-        "DescribeExecution, one payment in twenty rejected or slow": known["DescribeExecution"]["per_second"],
-        "state transitions": known["StateTransition"]["per_second"],
-        "KMS, RSA": known["kms_rsa"]["per_second"],
-        "Lambda, concurrent": known["lambda_concurrent"],
+        "StartExecution": documented["StartExecution"]["per_second"],
+        "DescribeExecution, one payment in twenty rejected or slow": documented["DescribeExecution"]["per_second"],
+        "state transitions": documented["StateTransition"]["per_second"],
+        "KMS, RSA": documented["kms_rsa"]["per_second"],
+        "Lambda, concurrent": documented["lambda_concurrent"],
     }
     assert {name: float(rows[name][0]) for name in quotas} == quotas
     for name, units in takes.items():
-        told = [float(cell) for cell in rows[name][1:]]
-        assert told == pytest.approx([10 * units, 1000 * units, 10_000 * units], rel=0.1), name
+        stated = [float(cell) for cell in rows[name][1:]]
+        assert stated == pytest.approx([10 * units, 1000 * units, 10_000 * units], rel=0.1), name
 
 
 def _cells(line: str) -> list[str]:

@@ -52,10 +52,10 @@ def receiver() -> Iterator[Receiver]:
 
 def test_an_event_is_sent_until_it_arrives(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "PAUSES_SECONDS", (0.05,))
-    sender, told = EventSender("Sparkle-Signature"), dict[str, Any]()
+    sender, reported = EventSender("Sparkle-Signature"), dict[str, Any]()
 
     def report(event: Any) -> None:
-        told.update(event)
+        reported.update(event)
         sender.send(event)
 
     book = ChargeBook(report=report)
@@ -65,7 +65,13 @@ def test_an_event_is_sent_until_it_arrives(receiver: Receiver, monkeypatch: pyte
     assert wait_for(lambda: len(receiver.attempts) == 2, 10)
     assert receiver.attempts[0] == receiver.attempts[1]
     expected = GatewayEvent(
-        told["id"], "charge.captured", charge.id, told["created_at"], "payment-of-ours-1", "captured", charge.created_at
+        reported["id"],
+        "charge.captured",
+        charge.id,
+        reported["created_at"],
+        "payment-of-ours-1",
+        "captured",
+        charge.created_at,
     )
     assert receiver.attempts[0] == expected
     sender.send_to(None)
@@ -74,21 +80,21 @@ def test_an_event_is_sent_until_it_arrives(receiver: Receiver, monkeypatch: pyte
 
 
 def test_each_movement_is_reported_once() -> None:
-    told: list[dict[str, Any]] = []
-    book = ChargeBook(report=told.append)
+    reported: list[dict[str, Any]] = []
+    book = ChargeBook(report=reported.append)
     good, bad = Card("visa", "4242", None), Card("visa", "9995", "insufficient_funds")
     book.charge("payment-of-ours-1", 1999, "USD", good)
     book.charge("payment-of-ours-2", 1999, "USD", bad)
-    held = [book.charge(f"payment-of-ours-{n}", 1999, "USD", good, capture=False) for n in range(3, 6)]
-    book.capture(held[0].id, 1000)
-    book.void(held[1].id)
-    book.expire(held[2].id)
-    refund = book.refund(held[0].id, 400, status="pending")
+    authorized = [book.charge(f"payment-of-ours-{n}", 1999, "USD", good, capture=False) for n in range(3, 6)]
+    book.capture(authorized[0].id, 1000)
+    book.void(authorized[1].id)
+    book.expire(authorized[2].id)
+    refund = book.refund(authorized[0].id, 400, status="pending")
     book.succeed_refund(refund.id)
     book.fail_refund(refund.id)
     book.reverse("payment-of-ours-1")
     book.reverse("payment-of-ours-1")
-    assert [event["type"] for event in told] == [
+    assert [event["type"] for event in reported] == [
         "charge.captured",
         "charge.declined",
         *["charge.authorized"] * 3,
@@ -99,6 +105,6 @@ def test_each_movement_is_reported_once() -> None:
         "refund.failed",
         "charge.voided",
     ]
-    assert [event["refund_id"] for event in told if event["type"].startswith("refund.")] == [refund.id] * 2
-    for event in told:
+    assert [event["refund_id"] for event in reported if event["type"].startswith("refund.")] == [refund.id] * 2
+    for event in reported:
         validator("Event").validate(json.loads(json.dumps(event)))

@@ -34,13 +34,13 @@ def test_a_first_deployment_that_fails_is_repeated_on_a_new_emulator_and_its_log
         return Stack("http://api", "us-east-1", "arn", "ledger", "/aws/lambda/payments-local-")
 
     monkeypatch.setattr(Machine, "_deploy", deploy)
-    said: list[str] = []
+    messages: list[str] = []
     try:
-        assert machine.up(said.append).api_url == "http://api"
+        assert machine.up(messages.append).api_url == "http://api"
     finally:
         machine.down()
     failed, final = machine.home / "emulator.failed.log", machine.home / "emulator.log"
-    assert ["EntityAlreadyExists" in said[-3], str(failed) in said[-2]] == [True, True]
+    assert ["EntityAlreadyExists" in messages[-3], str(failed) in messages[-2]] == [True, True]
     assert [url in failed.read_text() for url in deployed_to] == [True, False]
     assert [url in final.read_text() for url in deployed_to] == [False, True]
 
@@ -65,10 +65,10 @@ def test_what_was_started_when_somebody_gave_up_waiting_is_known_and_can_be_stop
 
 def test_without_terraform_nothing_is_started(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    said: list[str] = []
+    messages: list[str] = []
     with pytest.raises(TerraformError, match="Install Terraform"):
-        machine.up(said.append)
-    assert said == []
+        machine.up(messages.append)
+    assert messages == []
 
 
 def test_the_gateways_and_the_ports_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

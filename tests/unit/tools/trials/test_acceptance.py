@@ -66,11 +66,11 @@ class TestTheGuard:
         assert variables["gateway_urls"] == {"sparkle": "https://sandbox.sparkle.example"}
 
     def test_one_gateway_takes_all_payments(self) -> None:
-        one, two = ({"gateway_urls": dict.fromkeys(names, "https://…")} for names in (["a"], ["b", "a"]))
-        assert (chosen_gateway(one, None), chosen_gateway(two, "b")) == ("a", "b")
-        for variables, wanted in ((two, None), (one, "b")):
+        single, several = ({"gateway_urls": dict.fromkeys(names, "https://…")} for names in (["a"], ["b", "a"]))
+        assert (chosen_gateway(single, None), chosen_gateway(several, "b")) == ("a", "b")
+        for variables, name in ((several, None), (single, "b")):
             with pytest.raises(StackError, match="Choose one of the environment's gateways with GATEWAY="):
-                chosen_gateway(variables, wanted)
+                chosen_gateway(variables, name)
 
     def test_a_yes_is_to_an_account(self, monkeypatch: pytest.MonkeyPatch) -> None:
         confirm("dev", ACCOUNT, ACCOUNT, QUIET)
@@ -122,10 +122,10 @@ class TestTheGuard:
     ) -> None:
         (tmp_path / "dev.tfvars").write_text('environment = "dev"\n')
         monkeypatch.setattr(deployment, "ENVIRONMENTS", tmp_path)
-        made = Deployment("dev", "accept1", {"environment": "accept1"}, {}, "sparkle", None, Terraform)
-        assert not made.is_written
-        made.write(log_level="WARNING")
-        assert made.is_written
+        created = Deployment("dev", "accept1", {"environment": "accept1"}, {}, "sparkle", None, Terraform)
+        assert not created.is_written
+        created.write(log_level="WARNING")
+        assert created.is_written
         assert (tmp_path / "accept1.tfvars").read_text() == (tmp_path / "dev.tfvars").read_text()
         written = json.loads((tmp_path / "accept1.acceptance.tfvars.json").read_text())
         assert written == {"environment": "accept1", "log_level": "WARNING"}
@@ -139,7 +139,7 @@ class TestAsking:
 
         return Step("group", name, check, always)
 
-    def test_what_fails_stops_nothing_and_is_told(self, run: Run) -> None:
+    def test_what_fails_stops_nothing_and_is_reported(self, run: Run) -> None:
         console = Console(file=io.StringIO())
         steps = [
             self.step("wrong", Unexpected("it is 1, not 2")),
@@ -193,7 +193,7 @@ class TestAsking:
 
 
 class TestRecorder:
-    def kept(self, recorder: Recorder, **response: Any) -> str:
+    def saved_text(self, recorder: Recorder, **response: Any) -> str:
         request = {"method": "GET", "headers": {"Authorization": "AWS4-HMAC-SHA256 …", "x-amz-security-token": "t"}}
         return recorder.save("GET/keys?x=1", request, {"status": 200, "headers": {}, **response}).read_text()
 
@@ -212,18 +212,18 @@ class TestRecorder:
     def test_secrets_are_taken_out_wherever_they_are(self, tmp_path: Path, body: str) -> None:
         recorder = Recorder(tmp_path)
         recorder.hide("known hush", "<secret>")
-        kept = self.kept(recorder, body=body)
-        assert "hush" not in kept.lower()
-        assert b"hush".hex() * 8 not in kept
-        assert json.loads(kept)["response"]["status"] == 200
+        text = self.saved_text(recorder, body=body)
+        assert "hush" not in text.lower()
+        assert b"hush".hex() * 8 not in text
+        assert json.loads(text)["response"]["status"] == 200
 
     def test_what_signs_a_request_is_left_out(self, tmp_path: Path) -> None:
-        assert json.loads(self.kept(Recorder(tmp_path), body=""))["request"] == {"method": "GET", "headers": {}}
+        assert json.loads(self.saved_text(Recorder(tmp_path), body=""))["request"] == {"method": "GET", "headers": {}}
 
     def test_files_are_named_by_step_number_and_title(self, tmp_path: Path) -> None:
         recorder = Recorder(tmp_path)
         recorder.step = "payments/a card, über HTTP/2"
-        self.kept(recorder, body="")
+        self.saved_text(recorder, body="")
         file = recorder.save("../../etc/passwd", {}, {})
         assert file.relative_to(tmp_path).as_posix() == "payments-a-card-ber-HTTP-2/0002-..-..-etc-passwd.json"
 
@@ -299,5 +299,5 @@ class TestBadInput:
         ],
     )
     def test_what_is_not_as_its_row_says_is_found(self, outcome: HostileOutcome, complaint: str | None) -> None:
-        found = outcome.differences(Row("a row", {}))
-        assert complaint in found[0] if complaint else found == []
+        differences = outcome.differences(Row("a row", {}))
+        assert complaint in differences[0] if complaint else differences == []

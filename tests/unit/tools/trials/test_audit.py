@@ -57,11 +57,11 @@ def payment(
     refunded: int = 0,
     operations: tuple[dict[str, Any], ...] = (),
     in_index: bool | None = None,
-    theirs: bool = False,
+    by_gateway: bool = False,
 ) -> Evidence:
     """A payment of 19.99 USD on which all three sources agree. `charged` is its charge's status at the gateway.
 
-    Operations that the gateway made itself (`theirs`) have no executions.
+    Operations that the gateway made itself (`by_gateway`) have no executions.
     """
     if captured is None:
         captured = 1999 if status in ("captured", "partially_refunded", "refunded") else 0
@@ -86,7 +86,7 @@ def payment(
         evidence.in_index = in_index
     if charged:
         evidence.charges.append(charge(charged, captured, refunded))
-    for each in () if theirs else operations:
+    for each in () if by_gateway else operations:
         ending = {"succeeded": "SUCCEEDED", "processing": "RUNNING"}.get(each["status"], "FAILED")
         evidence.operation_executions[each["operation_id"]] = {"status": ending}
     return evidence
@@ -137,9 +137,15 @@ def in_doubt() -> Evidence:
 
 
 def refunded() -> Evidence:
-    done = (operation("refund", 500), operation("refund", 2000, "rejected", 2))
+    operations = (operation("refund", 500), operation("refund", 2000, "rejected", 2))
     return payment(
-        "partially_refunded", CAPTURE, REFUND, charged="partially_refunded", refunded=500, version=4, operations=done
+        "partially_refunded",
+        CAPTURE,
+        REFUND,
+        charged="partially_refunded",
+        refunded=500,
+        version=4,
+        operations=operations,
     )
 
 
@@ -152,9 +158,9 @@ def refund_in_doubt() -> Evidence:
     """A refund in doubt, which the gateway has in fact carried out."""
     doubt = refund_in_doubt_entry(500, "USD", "op-1")
     doubtful = (operation("refund", 500, "in_doubt"),)
-    known = payment("captured", CAPTURE, doubt, charged="captured", version=3, operations=doubtful, in_index=True)
-    known.charges[0] = charge("partially_refunded", 1999, 500)
-    return known
+    evidence = payment("captured", CAPTURE, doubt, charged="captured", version=3, operations=doubtful, in_index=True)
+    evidence.charges[0] = charge("partially_refunded", 1999, 500)
+    return evidence
 
 
 THEIR_REFUND = operation("refund", 500) | {"operation_id": adopted_id("refund", "re_1"), "source": "gateway"}
@@ -164,7 +170,7 @@ THEIR_VOID = operation("void", 1999) | {"operation_id": adopted_id("void", "ch_1
 def adopted() -> Evidence:
     """Somebody refunded at the gateway, and the books have adopted it."""
     entry = refund_entry("sparkle", 500, "USD", THEIR_REFUND["operation_id"])
-    known = payment(
+    evidence = payment(
         "partially_refunded",
         CAPTURE,
         entry,
@@ -172,34 +178,34 @@ def adopted() -> Evidence:
         refunded=500,
         version=2,
         operations=(THEIR_REFUND,),
-        theirs=True,
+        by_gateway=True,
     )
-    known.charges[0] = {**known.charges[0], "refunds": [refund_shown(reference=None)]}
-    return known
+    evidence.charges[0] = {**evidence.charges[0], "refunds": [refund_shown(reference=None)]}
+    return evidence
 
 
 def pending() -> Evidence:
     """A refund of ours that is pending at the gateway; its execution has ended."""
     reserved = operation("refund", 500, "processing") | {"pending": True}
-    known = payment("captured", CAPTURE, charged="captured", version=3, operations=(reserved,))
-    known.charges[0] = {**known.charges[0], "refunds": [refund_shown("pending")]}
-    known.operation_executions["op-1"] = {"status": "FAILED", "error": "OperationPending"}
-    return known
+    evidence = payment("captured", CAPTURE, charged="captured", version=3, operations=(reserved,))
+    evidence.charges[0] = {**evidence.charges[0], "refunds": [refund_shown("pending")]}
+    evidence.operation_executions["op-1"] = {"status": "FAILED", "error": "OperationPending"}
+    return evidence
 
 
 def charged_again() -> Evidence:
     """A second charge was made, and fully refunded."""
     entries = CAPTURE, capture_entry("sparkle", 1999, "USD", "ch_2"), refund_entry("sparkle", 1999, "USD", "ch_2")
     undone = operation("refund", 1999) | {"operation_id": "ch_2", "charge_id": "ch_2"}
-    known = payment("captured", *entries, charged="captured", version=3, operations=(undone,))
-    known.charges.insert(0, charge("refunded", 1999, 1999) | {"id": "ch_2"})
-    return known
+    evidence = payment("captured", *entries, charged="captured", version=3, operations=(undone,))
+    evidence.charges.insert(0, charge("refunded", 1999, 1999) | {"id": "ch_2"})
+    return evidence
 
 
 def captured_later(amount_minor: int = 1500) -> Evidence:
     capture = capture_entry("sparkle", amount_minor, "USD", "op-1")
-    done = (operation("capture", amount_minor),)
-    return payment("captured", capture, charged="captured", captured=amount_minor, version=3, operations=done)
+    operations = (operation("capture", amount_minor),)
+    return payment("captured", capture, charged="captured", captured=amount_minor, version=3, operations=operations)
 
 
 def settled() -> Evidence:
@@ -210,15 +216,15 @@ def disputed(status: str) -> Evidence:
     """A part of the payment is disputed; the gateway's fee is none of the charge's amounts."""
     opened, lost = dispute_entry("sparkle", 700, "USD", "dp_1"), dispute_lost_entry("sparkle", 700, "USD", "dp_1")
     ends = {"open": (), "lost": (lost,), "won": (opened.reverse(2, "dispute_won"),)}[status]
-    known = payment("captured", CAPTURE, opened, *ends, charged="captured", version=2)
+    evidence = payment("captured", CAPTURE, opened, *ends, charged="captured", version=2)
     dispute: dict[str, Any] = {"status": status, "amount_minor": 700}
-    known.items["PAYMENT"] = {**known.items["PAYMENT"], "disputes": [dispute | {"dispute_id": "dp_1"}]}
+    evidence.items["PAYMENT"] = {**evidence.items["PAYMENT"], "disputes": [dispute | {"dispute_id": "dp_1"}]}
     at_gateway = {"disputes": [dispute | {"id": "dp_1"}], "disputed_minor": 700 * (status != "won")}
-    known.charges[0] = {**known.charges[0], **at_gateway}
-    return known
+    evidence.charges[0] = {**evidence.charges[0], **at_gateway}
+    return evidence
 
 
-def found(evidence: Evidence) -> list[Finding]:
+def payment_findings(evidence: Evidence) -> list[Finding]:
     """The findings about the payment itself."""
     return [finding for finding in findings({"p-1": evidence}, with_gateway=True) if finding.payment_id]
 
@@ -253,7 +259,13 @@ def found(evidence: Evidence) -> list[Finding]:
         pending(),
         *map(disputed, ("open", "won", "lost")),
         payment(
-            "voided", CAPTURE, CAPTURE.reverse(1), charged="voided", version=2, operations=(THEIR_VOID,), theirs=True
+            "voided",
+            CAPTURE,
+            CAPTURE.reverse(1),
+            charged="voided",
+            version=2,
+            operations=(THEIR_VOID,),
+            by_gateway=True,
         ),
         payment(
             "captured",
@@ -398,12 +410,12 @@ def undo_again(evidence: Evidence) -> None:
     ],
 )
 def test_what_is_wrong_is_found(kind: Kind, evidence: Evidence) -> None:
-    assert kind in {finding.kind for finding in found(evidence)}
+    assert kind in {finding.kind for finding in payment_findings(evidence)}
 
 
 def test_an_operation_that_runs_or_was_rejected_before_it_was_recorded_is_not_missed() -> None:
     for execution in ({"status": "RUNNING"}, {"status": "FAILED", "error": "OperationRejected"}):
-        assert found(broken(captured, set_operation(1, **execution))) == []
+        assert payment_findings(broken(captured, set_operation(1, **execution))) == []
 
 
 def test_every_kind_has_a_broken_example() -> None:
@@ -412,7 +424,7 @@ def test_every_kind_has_a_broken_example() -> None:
 
 
 def test_a_finding_says_what_was_expected_and_what_was_found() -> None:
-    assert found(broken(captured, set_charge(captured_minor=1998))) == [
+    assert payment_findings(broken(captured, set_charge(captured_minor=1998))) == [
         Finding("p-1", Kind.MONEY, "gateway 19.98 USD", "ledger 19.99 USD")
     ]
 
@@ -421,9 +433,12 @@ def test_payments_whose_differences_cancel_out_are_found_all_the_same() -> None:
     more = broken(captured, set_charge(captured_minor=2000, amount_minor=2000))
     less = broken(captured, set_charge(captured_minor=1998, amount_minor=1998))
     more.payment_id, less.payment_id = "more", "less"
-    found = list(findings({"more": more, "less": less}, with_gateway=True))
-    assert {(finding.payment_id, finding.kind) for finding in found} >= {("more", Kind.MONEY), ("less", Kind.MONEY)}
-    assert not [finding for finding in found if finding.payment_id is None]
+    all_findings = list(findings({"more": more, "less": less}, with_gateway=True))
+    assert {(finding.payment_id, finding.kind) for finding in all_findings} >= {
+        ("more", Kind.MONEY),
+        ("less", Kind.MONEY),
+    }
+    assert not [finding for finding in all_findings if finding.payment_id is None]
 
 
 def test_the_totals_are_compared_by_currency() -> None:
@@ -464,16 +479,16 @@ def test_the_report_counts_the_payments_and_says_what_is_wrong() -> None:
     assert "1 finding in 3 payments" in output.getvalue()
 
 
-@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("is_known", [True, False])
 def test_a_payment_that_no_source_knows_is_not_there_rather_than_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_known: bool
 ) -> None:
     Stack("http://127.0.0.1:1", "us-east-1", "arn", "ledger", "/aws/", None, "key", "secret").save(tmp_path / "s.json")
-    evidence = captured() if known else Evidence("p-1")
+    evidence = captured() if is_known else Evidence("p-1")
     monkeypatch.setattr("tools.cli.trials.audit_payments", lambda stack, payments: Audit({"p-1": evidence}, []))
-    done = CliRunner().invoke(app, ["audit", "p-1", "--json", "--stack", str(tmp_path / "s.json")])
-    if known:
-        assert (done.exit_code, json.loads(done.stdout)) == (0, {"payments": 1, "findings": []})
+    result = CliRunner().invoke(app, ["audit", "p-1", "--json", "--stack", str(tmp_path / "s.json")])
+    if is_known:
+        assert (result.exit_code, json.loads(result.stdout)) == (0, {"payments": 1, "findings": []})
     else:
-        assert (done.exit_code, done.stdout) == (ExitCode.FAILED, "")
-        assert "This stack has no payment p-1." in done.stderr
+        assert (result.exit_code, result.stdout) == (ExitCode.FAILED, "")
+        assert "This stack has no payment p-1." in result.stderr

@@ -26,7 +26,7 @@ OTHER_FIELD = (
 )
 
 
-def told(changes: dict[str, Any], call: Call = Call.PAYMENTS) -> list[str]:
+def mistakes(changes: dict[str, Any], call: Call = Call.PAYMENTS) -> list[str]:
     """The payment's body with these fields changed; None omits a field."""
     body = {name: value for name, value in (BODY | changes).items() if value is not None}
     return explain(json.dumps(body).encode(), call, NOW)
@@ -79,9 +79,9 @@ def told(changes: dict[str, Any], call: Call = Call.PAYMENTS) -> list[str]:
     ],
     ids=repr,
 )
-def test_each_rule_that_is_broken_is_told_with_its_field(changes: dict[str, Any], broken: list[str]) -> None:
-    assert sorted(told(changes)) == sorted(broken)
-    assert UNLISTED_PAN not in "".join(told(changes))
+def test_each_broken_rule_is_named_with_its_field(changes: dict[str, Any], broken: list[str]) -> None:
+    assert sorted(mistakes(changes)) == sorted(broken)
+    assert UNLISTED_PAN not in "".join(mistakes(changes))
 
 
 GOOD = [
@@ -94,8 +94,8 @@ GOOD = [
 
 
 @pytest.mark.parametrize("changes", GOOD, ids=repr)
-def test_of_a_good_body_nothing_is_told(changes: dict[str, Any]) -> None:
-    assert told(changes) == []
+def test_a_good_body_has_no_mistakes(changes: dict[str, Any]) -> None:
+    assert mistakes(changes) == []
 
 
 @pytest.mark.parametrize(
@@ -115,14 +115,14 @@ def test_each_call_has_its_own_body(call: Call, body: bytes, broken: list[str]) 
 
 
 @pytest.mark.parametrize("file", sorted(API_EVENTS.glob("refused_*.json")), ids=lambda file: file.stem)
-def test_of_every_sample_that_the_api_refuses_it_is_told_why(file: Path) -> None:
+def test_every_sample_that_the_api_refuses_is_explained(file: Path) -> None:
     request = ApiEvent.load(file).request
     call = Call(request.path.rpartition("/")[2])
     assert explain(json.dumps(request.body).encode(), call, NOW)
 
 
-def called(*arguments: str, given: bytes = b"") -> Result:
-    return CliRunner().invoke(app, ["explain", *arguments], input=given, env={"COLUMNS": "200"})
+def called(*arguments: str, stdin: bytes = b"") -> Result:
+    return CliRunner().invoke(app, ["explain", *arguments], input=stdin, env={"COLUMNS": "200"})
 
 
 def test_the_command_reads_a_file_and_fails_where_a_rule_is_broken(tmp_path: Path) -> None:
@@ -135,6 +135,6 @@ def test_the_command_reads_a_file_and_fails_where_a_rule_is_broken(tmp_path: Pat
     assert (run.exit_code, run.output.strip()) == (1, SEAL)
     run = called(str(file), "--json")
     assert (run.exit_code, json.loads(run.output)) == (1, {"call": "payments", "broken_rules": [SEAL]})
-    assert called("--call", "voids", given=b"{}").exit_code == 0
-    assert json.loads(called("--call", "voids", "--json", given=b"{}").output)["broken_rules"] == []
+    assert called("--call", "voids", stdin=b"{}").exit_code == 0
+    assert json.loads(called("--call", "voids", "--json", stdin=b"{}").output)["broken_rules"] == []
     assert "No such file or directory" in called(str(tmp_path / "none")).output

@@ -25,8 +25,8 @@ class FakeLambda:
     def invoke(self, FunctionName: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803
         name, event = FunctionName.removeprefix("payments-test-"), json.loads(Payload)
         self.calls.append((name, event))
-        given = ("payment", "card", "ciphertext", "flags", "test_card", "gateway", "three_d_secure")
-        whatever = {name: f"{name}.{name}" for name in given}
+        fields = ("payment", "card", "ciphertext", "flags", "test_card", "gateway", "three_d_secure")
+        whatever = {name: f"{name}.{name}" for name in fields}
         ids = ("payment_id", "operation_id", "type", "amount_minor", "currency", "charge_id", "transaction_id")
         answer = whatever | {each: event.get(each, f"{name}.{each}") for each in ids}
         if name == self.failing:

@@ -47,9 +47,9 @@ def deliver(listener: Listener, *numbers: int, secret: str | None = None, at: da
 class TestListener:
     def test_it_keeps_what_is_signed_as_it_arrived(self, listener: Listener) -> None:
         deliver(listener, 0, 1)
-        kept = listener.events(0)
-        assert [event["body"] for event in kept["events"]] == [event.to_cloud_event() for event in EVENTS[:2]]
-        assert kept["last"] == 2
+        page = listener.events(0)
+        assert [event["body"] for event in page["events"]] == [event.to_cloud_event() for event in EVENTS[:2]]
+        assert page["last"] == 2
         assert [event["number"] for event in listener.events(1)["events"]] == [2]
 
     def test_it_refuses_what_another_has_signed_or_what_is_old(self, listener: Listener) -> None:
@@ -90,9 +90,9 @@ class TestListen:
         deliver(listener, 0)
         received = listen(stack)
         Timer(0.3, deliver, [listener, 1, 2]).start()
-        told = list(islice(received, 2))
-        assert [event.cloud_event["sequence"] for event in told] == ["000002", "000003"]
-        assert told[0].cloud_event == json.loads(EVENTS[1].to_cloud_event())
+        events = list(islice(received, 2))
+        assert [event.cloud_event["sequence"] for event in events] == ["000002", "000003"]
+        assert events[0].cloud_event == json.loads(EVENTS[1].to_cloud_event())
 
     def test_a_stack_without_a_listener_says_what_to_do(self, stack: Stack) -> None:
         with pytest.raises(StackError, match=r"Only a local stack has a listener.*docs/webhooks\.md"):
@@ -102,7 +102,7 @@ class TestListen:
 class TestForward:
     def test_what_is_forwarded_can_be_verified_again(self, listener: Listener) -> None:
         deliver(listener, 0)
-        [kept] = listener.events(0)["events"]
+        [event] = listener.events(0)["events"]
         received: list[Any] = []
         shop = Flask("shop")
 
@@ -112,7 +112,7 @@ class TestForward:
             return "", 202
 
         with serving(shop) as url:
-            assert forward(ReceivedEvent(kept["headers"], kept["body"]), f"{url}/webhooks") == 202
+            assert forward(ReceivedEvent(event["headers"], event["body"]), f"{url}/webhooks") == 202
         assert received == [json.loads(EVENTS[0].to_cloud_event())]
 
     def test_nobody_there_is_no_status(self) -> None:

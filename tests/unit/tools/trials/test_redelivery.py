@@ -29,9 +29,9 @@ class Sqs:
         self.loses = False
 
     def receive_message(self, *, QueueUrl: str, MaxNumberOfMessages: int, **_: Any) -> dict[str, Any]:  # noqa: N803
-        shown = [body for body in self.queues[QueueUrl] if body not in self.hidden][:MaxNumberOfMessages]
-        self.hidden += shown
-        return {"Messages": [{"Body": body, "ReceiptHandle": body} for body in shown]} if shown else {}
+        visible = [body for body in self.queues[QueueUrl] if body not in self.hidden][:MaxNumberOfMessages]
+        self.hidden += visible
+        return {"Messages": [{"Body": body, "ReceiptHandle": body} for body in visible]} if visible else {}
 
     def send_message(self, *, QueueUrl: str, MessageBody: str) -> None:  # noqa: N803
         self.queues[QueueUrl].append(MessageBody)

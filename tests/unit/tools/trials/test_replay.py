@@ -61,7 +61,7 @@ class FakeStack:
     def __init__(self, **answers: Callable[[], tuple[int, Any]]) -> None:
         self._answers = answers
         self._lock = threading.Lock()
-        self._shown: dict[str, Any] = {}
+        self._bodies: dict[str, Any] = {}
         self._busy = 0
         self.calls: list[tuple[str, Any, str]] = []
         self.most_at_once = 0
@@ -73,22 +73,22 @@ class FakeStack:
             self._busy += 1
             self.most_at_once = max(self.most_at_once, self._busy)
         try:
-            status, shown = self._answers[path.rsplit("/", 1)[1]]()
+            status, content = self._answers[path.rsplit("/", 1)[1]]()
         finally:
             with self._lock:
                 self._busy -= 1
         answer = requests.Response()
         answer.status_code = status
-        answer._content = json.dumps({"payment_id": headers["Idempotency-Key"], **shown}).encode()
-        self._shown[headers["Idempotency-Key"]] = shown
+        answer._content = json.dumps({"payment_id": headers["Idempotency-Key"], **content}).encode()
+        self._bodies[headers["Idempotency-Key"]] = content
         return answer
 
     def follow(
         self, payment_id: str, operation_id: str | None = None, *, timeout_seconds: float, **options: Any
     ) -> Any:
         self.followed.append(options)
-        shown = captured()[1] if "pending" in options else self._shown[payment_id]
-        return {"payment_id": payment_id, **shown}
+        content = captured()[1] if "pending" in options else self._bodies[payment_id]
+        return {"payment_id": payment_id, **content}
 
 
 def replayed(stack: FakeStack, *events: ApiEvent, **options: int) -> tuple[list[ReplayResult], str]:
@@ -137,7 +137,7 @@ def test_what_is_not_as_expected_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "shown", "told"),
+    ("status", "body", "text"),
     [
         (202, {"status": "captured", "decline_code": None, "error": None, "operations": []}, "202 captured"),
         (202, {"status": "declined", "decline_code": "lost_card"}, "202 declined · lost_card"),
@@ -151,15 +151,15 @@ def test_what_is_not_as_expected_is_named() -> None:
         (204, {}, "204"),
     ],
 )
-def test_an_outcome_is_told_in_a_few_words(status: int, shown: dict[str, Any], told: str) -> None:
-    assert outcome(status, shown) == told
+def test_an_outcome_is_described_in_a_few_words(status: int, body: dict[str, Any], text: str) -> None:
+    assert outcome(status, body) == text
 
 
 def test_what_is_given_comes_first_under_a_key_of_its_own_and_names_the_payment() -> None:
     stack = FakeStack(payments=captured, refunds=lambda: (202, {"operation_id": "o-1", "operations": [REFUND]}))
     [refunded], _ = replayed(stack, REFUNDED)
-    (first, _, payment_id), (then, body, operation_id) = stack.calls
-    assert (first, then, body) == ("/payments", f"/payments/{payment_id}/refunds", {"amount_minor": 500})
+    (first_path, _, payment_id), (path, body, operation_id) = stack.calls
+    assert (first_path, path, body) == ("/payments", f"/payments/{payment_id}/refunds", {"amount_minor": 500})
     assert payment_id != operation_id
     assert (refunded.payment_id, refunded.as_expected) == (payment_id, True)
 
@@ -175,9 +175,9 @@ def test_the_token_of_what_is_given_stands_in_the_body() -> None:
 def test_an_event_whose_given_request_comes_to_nothing_is_not_as_expected_whatever_it_expects() -> None:
     refused = {"error": {"code": "invalid_request", "message": "Missing card data."}}
     event = replace(REFUSED, given=CAPTURED.request)
-    [hindered], shown = replayed(FakeStack(payments=lambda: (400, refused)), event)
+    [hindered], output = replayed(FakeStack(payments=lambda: (400, refused)), event)
     assert not hindered.as_expected
-    assert "given request failed: 400 refused · invalid_request" in " ".join(shown.split())
+    assert "given request failed: 400 refused · invalid_request" in " ".join(output.split())
 
 
 def test_events_are_replayed_so_often_and_so_many_at_a_time() -> None:
@@ -188,12 +188,12 @@ def test_events_are_replayed_so_often_and_so_many_at_a_time() -> None:
         return captured()
 
     stack = FakeStack(payments=together)
-    replays, shown = replayed(stack, CAPTURED, replace(CAPTURED, file=Path("other.json")), repeat=3, concurrency=3)
+    replays, output = replayed(stack, CAPTURED, replace(CAPTURED, file=Path("other.json")), repeat=3, concurrency=3)
     assert stack.most_at_once == 3
     assert len({key for _, _, key in stack.calls}) == 6
     assert all(each.as_expected for each in replays)
-    assert shown.count("3 of 3") == 2
-    assert "6 replays in" in shown
+    assert output.count("3 of 3") == 2
+    assert "6 replays in" in output
 
 
 def test_a_lost_answer_does_not_end_the_replays() -> None:
@@ -204,25 +204,25 @@ def test_a_lost_answer_does_not_end_the_replays() -> None:
             raise StackError("No answer")
         return following
 
-    replays, shown = replayed(FakeStack(payments=answer), CAPTURED, repeat=4)
+    replays, output = replayed(FakeStack(payments=answer), CAPTURED, repeat=4)
     assert [each.as_expected for each in replays] == [True, False, False, True]
-    assert "2 of 4 replays did not go as expected." in shown
-    assert "1 × unknown" in shown
-    assert "No answer" in shown
-    assert "1 × 202 reversed" in shown
-    assert str(replays[2].payment_id) in shown
+    assert "2 of 4 replays did not go as expected." in output
+    assert "1 × unknown" in output
+    assert "No answer" in output
+    assert "1 × 202 reversed" in output
+    assert str(replays[2].payment_id) in output
 
 
 class Bank(ThreadingHTTPServer):
     """The page on which a sandbox's bank asks, which answers each customer with this status."""
 
     def __init__(self, status: int) -> None:
-        self.asked: list[str] = []
-        asked = self.asked
+        self.paths: list[str] = []
+        paths = self.paths
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                asked.append(self.path)
+                paths.append(self.path)
                 self.send_response(status)
                 self.send_header("Location", "http://shop.invalid/")
                 self.end_headers()
@@ -240,12 +240,12 @@ def test_where_the_bank_asks_the_events_customer_answers_and_the_payment_is_foll
 ) -> None:
     with Bank(status) as bank:
         url = f"http://127.0.0.1:{bank.server_port}/challenge/ch_1"
-        asked = {"status": "action_required", "next_action": {"type": "redirect", "url": url}}
-        stack = FakeStack(payments=lambda: (202, asked))
+        challenged = {"status": "action_required", "next_action": {"type": "redirect", "url": url}}
+        stack = FakeStack(payments=lambda: (202, challenged))
         stack.has_only_sandboxes = True
         [result], _ = replayed(stack, CHALLENGED)
         bank.shutdown()
-    assert bank.asked == ["/challenge/ch_1/approve"]
+    assert bank.paths == ["/challenge/ch_1/approve"]
     assert result.as_expected is as_expected
     assert as_expected or result.problem == "The bank's page answered 409 to approve."
     assert [options.get("pending") for options in stack.followed] == (
@@ -254,16 +254,16 @@ def test_where_the_bank_asks_the_events_customer_answers_and_the_payment_is_foll
 
 
 def test_an_event_whose_customer_answers_is_left_out_where_there_is_no_sandbox() -> None:
-    results, shown = replayed(FakeStack(payments=captured), CHALLENGED)
+    results, output = replayed(FakeStack(payments=captured), CHALLENGED)
     assert results == []
-    assert "challenged is skipped" in shown
+    assert "challenged is skipped" in output
 
 
 def test_an_event_with_a_fault_is_left_out_where_there_is_no_sandbox() -> None:
     stack = FakeStack(payments=captured)
-    replays, shown = replayed(stack, FAULTY, CAPTURED)
+    replays, output = replayed(stack, FAULTY, CAPTURED)
     assert [each.event for each in replays] == [CAPTURED]
-    assert "faulty is skipped" in shown
+    assert "faulty is skipped" in output
 
 
 def test_the_reports_say_what_was_and_what_was_not_as_expected(tmp_path: Path) -> None:
@@ -316,7 +316,7 @@ def test_events_are_named_by_files_folders_and_globs_each_once(tmp_path: Path) -
         event_files([one, tmp_path / "x*.json"])
 
 
-def test_files_that_change_or_appear_are_told_again_and_no_others(tmp_path: Path) -> None:
+def test_files_that_change_or_appear_are_returned_again_and_no_others(tmp_path: Path) -> None:
     one, two, three = (tmp_path / f"{name}.json" for name in ("one", "two", "three"))
     one.write_text("1")
     two.write_text("2")

@@ -43,8 +43,8 @@ STACK = Stack(
     ],
 )
 def test_a_test_card_takes_the_place_of_every_other_card(card: dict[str, Any], was: str) -> None:
-    request, told = with_test_card(PAYMENT | card, CHOSEN)
-    assert told == f"…4444 for {was}"
+    request, card_text = with_test_card(PAYMENT | card, CHOSEN)
+    assert card_text == f"…4444 for {was}"
     assert request.pop("card_data")["card_number"] == CHOSEN
     assert request == PAYMENT
 
@@ -74,14 +74,14 @@ def test_nothing_that_is_not_known_is_taken_over() -> None:
 
 
 def test_all_that_a_payment_with_a_card_may_be_given_is_taken_over() -> None:
-    known = load("definitions")["request"]["properties"]
-    request, _ = with_test_card(dict.fromkeys(known, "x"), CHOSEN)
+    properties = load("definitions")["request"]["properties"]
+    request, _ = with_test_card(dict.fromkeys(properties, "x"), CHOSEN)
     nobody_to_ask = {"return_url", "three_d_secure", "exemption"}
-    assert known.keys() - {"token", "initiator", "reason", "caller"} - nobody_to_ask == request.keys()
+    assert properties.keys() - {"token", "initiator", "reason", "caller"} - nobody_to_ask == request.keys()
 
 
 @pytest.mark.parametrize(
-    ("execution", "told"),
+    ("execution", "text"),
     [
         ({"status": "RUNNING"}, "RUNNING"),
         ({"status": "SUCCEEDED", "output": json.dumps({"status": "captured"})}, "SUCCEEDED · captured"),
@@ -101,17 +101,17 @@ def test_all_that_a_payment_with_a_card_may_be_given_is_taken_over() -> None:
         ({"status": "ABORTED", "error": "by hand", "cause": "see 4000056655665556"}, "ABORTED"),
     ],
 )
-def test_how_an_execution_ended_is_told_in_a_few_words(execution: dict[str, Any], told: str) -> None:
-    assert outcome_text(execution) == told
+def test_how_an_execution_ended_is_described_in_a_few_words(execution: dict[str, Any], text: str) -> None:
+    assert outcome_text(execution) == text
 
 
-def test_a_cause_that_quotes_the_input_is_not_told() -> None:
+def test_a_cause_that_quotes_the_input_is_not_shown() -> None:
     cause = f"The JSONPath '$.card' could not be found in the input '{json.dumps(NOT_OURS)}'"
     assert outcome_text({"status": "FAILED", "error": "States.Runtime", "cause": cause}) == "FAILED · States.Runtime"
 
 
 @pytest.mark.parametrize(
-    ("arn", "told"),
+    ("arn", "message"),
     [
         ("arn:aws:states:us-east-1:000000000000:execution:payments-local-operation:o-1", "refund, a capture or a void"),
         ("arn:aws:states:us-east-1:000000000000:execution:payments-prod-operation:o-1", "refund, a capture or a void"),
@@ -119,13 +119,15 @@ def test_a_cause_that_quotes_the_input_is_not_told() -> None:
         ("arn:aws:states:us-east-1:000000000000:execution:payments-prod-payment:p-1", "Name the stack that it is of"),
     ],
 )
-def test_an_execution_that_is_no_payments_of_this_stack_is_refused_before_anybody_is_asked(arn: str, told: str) -> None:
-    with pytest.raises(StackError, match=told):
+def test_an_execution_that_is_no_payments_of_this_stack_is_refused_before_anybody_is_asked(
+    arn: str, message: str
+) -> None:
+    with pytest.raises(StackError, match=message):
         executions_by_name(STACK, [arn])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--execution", "p-1", "--status", "failed"], "either by --execution"),
         (["--status", "failed", "--watch"], "Past executions can't be combined"),
@@ -134,7 +136,7 @@ def test_an_execution_that_is_no_payments_of_this_stack_is_refused_before_anybod
         (["--since", "yesterday"], "not an ISO 8601 time"),
     ],
 )
-def test_options_that_do_not_go_together_are_told(arguments: list[str], told: str) -> None:
-    done = CliRunner().invoke(app, ["replay", *arguments])
-    assert done.exit_code == 2
-    assert told in " ".join(done.output.replace("│", "").split())
+def test_options_that_do_not_go_together_are_refused(arguments: list[str], message: str) -> None:
+    result = CliRunner().invoke(app, ["replay", *arguments])
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.replace("│", "").split())

@@ -31,8 +31,8 @@ def rules_file(tmp_path: Path) -> Callable[[Change], str]:
 
 
 def rules_test(*arguments: str) -> tuple[int, str]:
-    done = CliRunner().invoke(app, ["rules-test", *arguments])
-    return done.exit_code, done.output
+    result = CliRunner().invoke(app, ["rules-test", *arguments])
+    return result.exit_code, result.output
 
 
 def test_the_rules_in_the_repository_do_what_their_samples_say_and_no_rule_is_without() -> None:
@@ -68,7 +68,7 @@ def test_the_samples_in_json_say_what_each_expected_and_what_happened(rules_file
     assert (status, len(unexpected), unexpected[0]["happened"]["rule"]) == (1, 2, None)
 
 
-def test_a_mistake_is_told_and_nothing_else(rules_file: Callable[[Change], str]) -> None:
+def test_a_mistake_is_reported_and_nothing_else(rules_file: Callable[[Change], str]) -> None:
     status, output = rules_test(rules_file(lambda document: document["rules"][2].update(when="amount > 1")))
     assert status == ExitCode.FAILED
     assert "rule amount_cap: unknown symbol: 'amount'. Is it amount_minor?" in " ".join(output.split())

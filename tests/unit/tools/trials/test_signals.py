@@ -15,7 +15,7 @@ class CountedRun:
     """A run on AWS in which each payment counts this many state transitions."""
 
     def __init__(self, each: int) -> None:
-        self.each, self.total, self.asked = each, 7.0, dict[str, Any]()
+        self.each, self.total, self.arguments = each, 7.0, dict[str, Any]()
 
     def require_aws(self, why: str) -> None:
         """Accept, since this stands for AWS."""
@@ -23,8 +23,8 @@ class CountedRun:
     def client(self, service: str) -> Any:
         return self
 
-    def get_metric_statistics(self, **asked: Any) -> dict[str, Any]:
-        self.asked = asked
+    def get_metric_statistics(self, **arguments: Any) -> dict[str, Any]:
+        self.arguments = arguments
         return {"Datapoints": [{"Sum": self.total - 3.0}, {"Sum": 3.0}]}
 
 
@@ -46,12 +46,12 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_payment_that_counts_as_it_is_priced_passes_and_is_looked_up_where_aws_counts_it(counted: Any) -> None:
     run = counted(len(footprint.happy_path()))
     signals.transitions_are_counted(run)
-    told = facts("state_transitions")
-    assert (run.asked["Namespace"], run.asked["MetricName"]) == (told["namespace"], told["metric"])
-    assert signals.as_dict(run.asked["Dimensions"]) == told["dimensions"]
-    assert isinstance(run.asked["StartTime"], datetime)
+    documented = facts("state_transitions")
+    assert (run.arguments["Namespace"], run.arguments["MetricName"]) == (documented["namespace"], documented["metric"])
+    assert signals.as_dict(run.arguments["Dimensions"]) == documented["dimensions"]
+    assert isinstance(run.arguments["StartTime"], datetime)
 
 
-def test_a_start_and_an_end_that_count_too_are_told(counted: Any) -> None:
+def test_a_start_and_an_end_that_count_too_are_reported(counted: Any) -> None:
     with pytest.raises(Unexpected, match="the state transitions of a payment is 7, not 5"):
         signals.transitions_are_counted(counted(len(footprint.happy_path()) + 2))

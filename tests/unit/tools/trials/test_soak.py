@@ -20,7 +20,7 @@ from tools.trials.soak import CURRENCIES, FAULTS, Operation, PlannedPayment, dis
 PAID = PlannedPayment("/payments", {}, "captured", payment_id="p-1")
 FAULT = {"operation": "charge", "fault": "reset", "times": 6}
 DISTURBED = replace(PAID, faults=(FAULT,))
-HELD = replace(PAID, status="authorized", operations=(Operation("capture"), Operation("void")))
+AUTHORIZED = replace(PAID, status="authorized", operations=(Operation("capture"), Operation("void")))
 
 
 def without_ids(planned: list[PlannedPayment]) -> list[PlannedPayment]:
@@ -78,7 +78,7 @@ def test_the_faults_are_all_by_which_the_sandbox_does_not_answer_or_does_nothing
 
 
 @pytest.mark.parametrize(
-    ("payment", "shown", "status", "problem"),
+    ("payment", "api_status", "status", "problem"),
     [
         (PAID, "captured", "captured", None),
         (DISTURBED, "captured", "captured", None),
@@ -91,13 +91,13 @@ def test_the_faults_are_all_by_which_the_sandbox_does_not_answer_or_does_nothing
     ],
 )
 def test_a_payment_must_end_as_its_card_or_its_faults_explain(
-    payment: PlannedPayment, shown: str, status: str, problem: str | None
+    payment: PlannedPayment, api_status: str, status: str, problem: str | None
 ) -> None:
     evidence = Evidence("p-1", items={"PAYMENT": {"status": status}})
-    found = list(
-        disagreements({"p-1": payment}, {"p-1": {"status": shown, "operations": []}}, Audit({"p-1": evidence}, []))
+    problems = list(
+        disagreements({"p-1": payment}, {"p-1": {"status": api_status, "operations": []}}, Audit({"p-1": evidence}, []))
     )
-    assert (problem in found) if problem else not found
+    assert (problem in problems) if problem else not problems
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_of_two_operations_on_one_payment_one_must_have_succeeded(
     status: str, capture: str, void: str, faults: tuple[dict[str, object], ...], is_explained: bool
 ) -> None:
     ended = [{"type": "capture", "status": capture}, {"type": "void", "status": void}]
-    assert replace(HELD, faults=faults).allows(status, ended) is is_explained
+    assert replace(AUTHORIZED, faults=faults).allows(status, ended) is is_explained
 
 
 def test_ctrl_c_audits_what_had_ended_by_then(monkeypatch: pytest.MonkeyPatch) -> None:

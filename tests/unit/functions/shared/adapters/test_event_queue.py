@@ -12,7 +12,7 @@ from moto import mock_aws
 from functions.shared.adapters.event_queue import SqsEventQueue
 from functions.shared.domain.errors import QueueUnavailable
 from functions.shared.domain.gateway_event import FRESH, GatewayEvent
-from tests.repository.test_limits import QUEUE, found
+from tests.repository.test_limits import QUEUE, extract
 
 EVENT = GatewayEvent("ev_1", "charge.captured", "ch_1", "2026-11-23T09:00:05.000Z", "payment-of-ours-1", "captured")
 
@@ -25,7 +25,7 @@ def sqs() -> Iterator[Any]:
 
 @pytest.fixture
 def url(sqs: Any) -> str:
-    delay_seconds = found(r"delay_seconds = (\d+)", QUEUE)
+    delay_seconds = extract(r"delay_seconds = (\d+)", QUEUE)
     return str(sqs.create_queue(QueueName="events", Attributes={"DelaySeconds": delay_seconds})["QueueUrl"])
 
 
@@ -52,7 +52,7 @@ def test_an_event_is_delayed_unless_its_charge_is_old(
 
 
 def test_the_queue_delays_as_long_as_a_charge_is_fresh() -> None:
-    assert found(r"delay_seconds = (\d+)", QUEUE) == str(FRESH.seconds)
+    assert extract(r"delay_seconds = (\d+)", QUEUE) == str(FRESH.seconds)
 
 
 def test_a_queue_that_is_not_there_is_unavailable(sqs: Any, url: str) -> None:

@@ -40,10 +40,10 @@ def test_an_execution_is_found_by_its_payments_id_without_its_card(
     aws.stepfunctions.start_execution(
         stateMachineArn=STATE_MACHINE_ARN, name=(payment_id := new_id()), input=json.dumps(REQUEST)
     )
-    found = executions.find(payment_id)
-    assert found is not None
-    assert found.payment == PaymentRequest(1999, "USD", merchant_reference="order-1001")
-    assert CARD_DATA["card_number"] not in repr(found)
+    execution = executions.find(payment_id)
+    assert execution is not None
+    assert execution.payment == PaymentRequest(1999, "USD", merchant_reference="order-1001")
+    assert CARD_DATA["card_number"] not in repr(execution)
 
 
 def test_a_payment_without_an_execution_is_none(executions: StepFunctionsExecutions) -> None:
@@ -53,8 +53,8 @@ def test_a_payment_without_an_execution_is_none(executions: StepFunctionsExecuti
 def test_who_made_a_running_payment_with_a_stored_card_is_known() -> None:
     request = {"amount_minor": 1999, "currency": "USD", "token": TOKEN}
     by_merchant = {"initiator": "merchant", "reason": "recurring"}
-    found = [find(described(input=json.dumps(request | each))) for each in ({}, by_merchant)]
-    assert [each and each.payment for each in found] == [
+    executions = [find(described(input=json.dumps(request | each))) for each in ({}, by_merchant)]
+    assert [each and each.payment for each in executions] == [
         PaymentRequest(1999, "USD", card_on_file=True, initiator="customer"),
         PaymentRequest(1999, "USD", card_on_file=True, initiator="merchant", reason="recurring"),
     ]
@@ -87,8 +87,8 @@ def find(answer: dict[str, Any] | None = None, error: str = "") -> Execution | N
 
 @pytest.mark.parametrize("status", ["RUNNING", "PENDING_REDRIVE"])
 def test_an_execution_that_may_go_on_is_running(status: str) -> None:
-    found = find(described(status=status))
-    assert found == Execution(
+    execution = find(described(status=status))
+    assert execution == Execution(
         running=True,
         error=None,
         cause=None,
@@ -101,26 +101,26 @@ def test_an_execution_that_may_go_on_is_running(status: str) -> None:
 @pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"])
 def test_an_execution_that_has_ended_tells_when_and_why(status: str) -> None:
     ended = {"stopDate": datetime(2026, 11, 23, 9, 1, tzinfo=UTC), "error": "PaymentRejected", "cause": "ExpiredCard"}
-    found = find(described(status=status, **ended))
-    assert found is not None
-    assert (found.running, found.error, found.cause) == (False, "PaymentRejected", "ExpiredCard")
-    assert found.stopped_at == "2026-11-23T09:01:00.000Z"
+    execution = find(described(status=status, **ended))
+    assert execution is not None
+    assert (execution.running, execution.error, execution.cause) == (False, "PaymentRejected", "ExpiredCard")
+    assert execution.stopped_at == "2026-11-23T09:01:00.000Z"
 
 
 @pytest.mark.parametrize("text", ["[]", "1", "null", '"4242424242424242"', '{"amount_minor": "1", "currency": 2}'])
 def test_an_input_that_no_api_sent_asks_for_no_money(text: str) -> None:
-    found = find(described(input=text))
-    assert found is not None
-    assert found.payment is None
+    execution = find(described(input=text))
+    assert execution is not None
+    assert execution.payment is None
 
 
 @pytest.mark.parametrize("written", ["1999", "1999.0", "1.999E3"])
 def test_an_amount_is_an_integer_however_it_was_written(written: str) -> None:
-    found = find(described(input=f'{{"amount_minor": {written}, "currency": "USD", "capture": null}}'))
-    assert found is not None
-    assert found.payment
-    assert repr(found.payment.amount_minor) == "1999"
-    assert found.payment == PaymentRequest(1999, "USD")
+    execution = find(described(input=f'{{"amount_minor": {written}, "currency": "USD", "capture": null}}'))
+    assert execution is not None
+    assert execution.payment
+    assert repr(execution.payment.amount_minor) == "1999"
+    assert execution.payment == PaymentRequest(1999, "USD")
 
 
 @pytest.mark.parametrize("error", ["ExecutionDoesNotExist", "InvalidArn"])
@@ -161,24 +161,24 @@ def test_when_step_functions_cannot_be_reached_nothing_is_known() -> None:
     ],
 )
 def test_what_is_not_what_it_must_be_is_not_read(name: str, value: object) -> None:
-    found = find(described(input=json.dumps(REQUEST | {name: value})))
-    assert found is not None
-    assert name not in found.request
+    execution = find(described(input=json.dumps(REQUEST | {name: value})))
+    assert execution is not None
+    assert name not in execution.request
 
 
 @pytest.mark.parametrize("depth", [1_100, 100_000])
 def test_an_input_that_is_nested_too_deeply_asks_for_no_money(depth: int) -> None:
-    found = find(described(input="[" * depth + "]" * depth))
-    assert found is not None
-    assert found.payment is None
+    execution = find(described(input="[" * depth + "]" * depth))
+    assert execution is not None
+    assert execution.payment is None
 
 
 @pytest.mark.parametrize("words", [UNLISTED_PAN, f"Stopped{UNLISTED_PAN}", "by hand, for 4000-0566-5566-5556", ""])
-def test_the_words_in_which_somebody_stopped_it_are_not_told_on(words: str) -> None:
+def test_the_words_in_which_somebody_stopped_it_are_not_passed_on(words: str) -> None:
     ended = {"stopDate": datetime(2026, 11, 23, 9, 1, tzinfo=UTC), "error": words, "cause": words}
-    found = find(described(status="ABORTED", **ended))
-    assert found is not None
-    assert (found.error, found.cause) == (None, None)
+    execution = find(described(status="ABORTED", **ended))
+    assert execution is not None
+    assert (execution.error, execution.cause) == (None, None)
 
 
 def test_a_list_of_one_status_goes_on_where_its_token_says() -> None:
@@ -191,15 +191,17 @@ def test_a_list_of_one_status_goes_on_where_its_token_says() -> None:
         "startDate": datetime(2026, 11, 23, 9, tzinfo=UTC),
         "stopDate": datetime(2026, 11, 23, 9, 1, tzinfo=UTC),
     }
-    asked = {"stateMachineArn": STATE_MACHINE_ARN, "maxResults": facts("executions_seen_late")["page_size_limit"]}
+    request = {"stateMachineArn": STATE_MACHINE_ARN, "maxResults": facts("executions_seen_late")["page_size_limit"]}
     with Stubber(client) as stub:
-        stub.add_response("list_executions", {"executions": [listed], "nextToken": "more"}, asked)
+        stub.add_response("list_executions", {"executions": [listed], "nextToken": "more"}, request)
         stub.add_response(
-            "list_executions", {"executions": []}, asked | {"nextToken": "more", "statusFilter": "ABORTED"}
+            "list_executions", {"executions": []}, request | {"nextToken": "more", "statusFilter": "ABORTED"}
         )
         executions = StepFunctionsExecutions(client, STATE_MACHINE_ARN)
-        found = ExecutionSummary("payment-of-ours-1", "ABORTED", "2026-11-23T09:00:00.000Z", "2026-11-23T09:01:00.000Z")
-        assert executions.page(None) == ([found], "more")
+        summary = ExecutionSummary(
+            "payment-of-ours-1", "ABORTED", "2026-11-23T09:00:00.000Z", "2026-11-23T09:01:00.000Z"
+        )
+        assert executions.page(None) == ([summary], "more")
         assert executions.page("more", "ABORTED") == ([], None)
 
 
@@ -210,8 +212,8 @@ def test_an_execution_is_started_under_its_name_once(error: str, is_new: bool) -
         if error:
             stub.add_client_error("start_execution", error)
         else:
-            asked = {"stateMachineArn": "arn:live", "name": "payment-1", "input": '{"payment_id": "1"}'}
-            stub.add_response("start_execution", {"executionArn": "arn", "startDate": datetime.now(UTC)}, asked)
+            request = {"stateMachineArn": "arn:live", "name": "payment-1", "input": '{"payment_id": "1"}'}
+            stub.add_response("start_execution", {"executionArn": "arn", "startDate": datetime.now(UTC)}, request)
         assert StepFunctionsStateMachine(client, "arn:live").start("payment-1", {"payment_id": "1"}) is is_new
 
 
@@ -223,19 +225,19 @@ def test_what_could_not_be_started_is_not_taken_for_started() -> None:
             StepFunctionsStateMachine(client, "arn:live").start("payment-1", {})
 
 
-@pytest.mark.parametrize("gone", ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"])
-def test_resuming_what_does_not_wait_any_more_is_harmless(gone: str) -> None:
-    with stubbed("send_task_success", gone) as executions:
+@pytest.mark.parametrize("error", ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"])
+def test_resuming_what_does_not_wait_any_more_is_harmless(error: str) -> None:
+    with stubbed("send_task_success", error) as executions:
         executions.resume("AQB4")
 
 
 def test_an_execution_that_could_not_be_resumed_is_resumed_later() -> None:
     with (
         stubbed("send_task_success", "ThrottlingException") as executions,
-        pytest.raises(ExecutionsUnavailable) as told,
+        pytest.raises(ExecutionsUnavailable) as unavailable,
     ):
         executions.resume("AQB4-task-token")
-    assert "AQB4" not in str(told.value)
+    assert "AQB4" not in str(unavailable.value)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from functions.shared.adapters.json_schema import validate
 from functions.shared.adapters.json_schema_errors import validator
 from functions.shared.domain.errors import InvalidInput
-from tests.samples import CARD_DATA, REQUEST, STARTED_AT, SUMMARY, TOKEN, TRANSACTION_ID, payment, shown
+from tests.samples import CARD_DATA, REQUEST, STARTED_AT, SUMMARY, TOKEN, TRANSACTION_ID, charge_of, payment
 
 PAYMENT: dict[str, Any] = {"payment_id": "payment-of-ours-1", "payment": REQUEST.to_dict()}
 
@@ -59,7 +59,7 @@ VALID: dict[str, dict[str, Any]] = {
             "gateway": "sparkle",
             "charge_id": "ch_1",
             "decline_code": None,
-            "shown": shown(payment("payment-of-ours-1")).to_dict(),
+            "shown": charge_of(payment("payment-of-ours-1")).to_dict(),
         },
         "flags": ["large_amount"],
     },
@@ -89,7 +89,7 @@ VALID: dict[str, dict[str, Any]] = {
     "settle": {
         "payment_id": "payment-of-ours-1",
         "operation_id": "operation-of-ours-1",
-        "performed": {"charge": shown(payment("payment-of-ours-1")).to_dict(), "reason": None},
+        "performed": {"charge": charge_of(payment("payment-of-ours-1")).to_dict(), "reason": None},
     },
     "resolve": {"payment_id": "payment-of-ours-1", "operation_id": None, "ask_gateway": True},
     "status": {"pathParameters": {"payment_id": "payment-of-ours-1"}},
@@ -141,7 +141,7 @@ def test_what_keeps_the_contract_passes(contract: str) -> None:
 
 @pytest.mark.parametrize("contract", VALID)
 @given(data=st.data())
-def test_what_breaks_the_contract_is_told_without_a_value_of_it(contract: str, data: st.DataObject) -> None:
+def test_what_breaks_the_contract_is_named_without_its_value(contract: str, data: st.DataObject) -> None:
     instance = VALID[contract]
     path = data.draw(st.sampled_from(list(places(instance))))
     broken = spoilt(instance, path, data.draw(st.sampled_from(CANARIES)), added=data.draw(st.booleans()))

@@ -89,9 +89,9 @@ def test_a_card_sealed_by_our_client_opens_for_its_payment(client: Client, holde
     assert json.loads(opener().open(client(card_data, "pay-1", KEY), "pay-1").content) == card_data
 
 
-@pytest.mark.parametrize("said", [{}, {"typ": "JWE"}, {"typ": "JOSE", "cty": "json"}, {"cty": "application/json"}])
-def test_a_card_sealed_by_another_library_opens_for_its_payment(said: dict[str, str]) -> None:
-    assert json.loads(opener().open(by_joserfc(HEADER | said), "pay-1").content) == CARD_DATA
+@pytest.mark.parametrize("header", [{}, {"typ": "JWE"}, {"typ": "JOSE", "cty": "json"}, {"cty": "application/json"}])
+def test_a_card_sealed_by_another_library_opens_for_its_payment(header: dict[str, str]) -> None:
+    assert json.loads(opener().open(by_joserfc(HEADER | header), "pay-1").content) == CARD_DATA
 
 
 UUID = "c56a4180-65aa-42ec-a945-5fd21dec0538"
@@ -108,7 +108,7 @@ def test_a_card_sealed_for_a_uuid_opens_for_the_payment_of_any_of_its_spellings(
 @our_clients
 def test_the_same_card_sealed_twice_shares_nothing_but_the_header(client: Client) -> None:
     first, second = (client(CARD_DATA, "pay-1", KEY).split(".") for _ in range(2))
-    assert [one == other for one, other in zip(first, second, strict=True)] == [True, False, False, False, False]
+    assert [part == other for part, other in zip(first, second, strict=True)] == [True, False, False, False, False]
 
 
 NO_KEY = "Error: The sealing key must be for ECDH-ES or RSA-OAEP-256, and A256GCM."
@@ -138,7 +138,7 @@ def test_the_browser_s_client_says_what_it_cannot_seal_with(
     assert str(raised.value) == message
 
 
-def test_a_page_that_did_not_come_over_https_is_told_so() -> None:
+def test_a_page_that_did_not_come_over_https_gets_an_error_that_says_so() -> None:
     without_crypto = tuple(name for name in BROWSER if name != "crypto")
     with pytest.raises(JavaScriptError, match="Serve it over https"):
         seal_in_browser(CARD_DATA, "pay-1", KEY, without_crypto)

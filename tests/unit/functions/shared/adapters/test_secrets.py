@@ -8,7 +8,7 @@ from tests.mocked_aws import API_KEY, SECRET_ID, MockedAws, new_id
 
 
 @pytest.fixture
-def asked(aws: MockedAws) -> Iterator[list[str]]:
+def requests(aws: MockedAws) -> Iterator[list[str]]:
     """One entry for each request to Secrets Manager."""
     calls: list[str] = []
 
@@ -20,10 +20,10 @@ def asked(aws: MockedAws) -> Iterator[list[str]]:
     aws.secretsmanager.meta.events.unregister("before-call.secrets-manager", note)
 
 
-def test_the_secret_is_read_once_and_kept(aws: MockedAws, asked: list[str]) -> None:
+def test_the_secret_is_read_once_and_kept(aws: MockedAws, requests: list[str]) -> None:
     secret = SecretsManagerSecret(aws.secretsmanager, SECRET_ID)
     assert [secret(), secret()] == [API_KEY, API_KEY]
-    assert asked == ["GetSecretValue"]
+    assert requests == ["GetSecretValue"]
 
 
 def test_a_secret_that_is_not_there_is_unavailable(aws: MockedAws) -> None:

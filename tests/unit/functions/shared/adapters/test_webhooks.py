@@ -158,14 +158,19 @@ def test_the_receiver_of_the_page_keeps_the_latest(endpoint: Endpoint) -> None:
     receiver, new_secret = (block.text for block in document("webhooks").blocks if block.language == "python")
     secret = eval(new_secret, {"base64": base64, "secrets": secrets})  # noqa: S307
     authorized = payment("pay-1", "authorized")
-    second = payment_event(replace(payment("pay-1"), version=2), authorized)
+    second_event = payment_event(replace(payment("pay-1"), version=2), authorized)
     shop: dict[str, Any] = {"SECRET": secret}
     exec(receiver, shop)  # noqa: S102
-    for event in (payment_event(authorized, None), second, payment_event(authorized, None), card_erased("tok_1", NOW)):
+    for event in (
+        payment_event(authorized, None),
+        second_event,
+        payment_event(authorized, None),
+        card_erased("tok_1", NOW),
+    ):
         endpoint.post(event, secrets=(secret,))
         headers, body = endpoint.received[-1]
         shop["receive"](body, headers)
-    assert shop["orders"] == {"pay-1": ("000002", json.loads(second.to_cloud_event())["data"]["payment"])}
+    assert shop["orders"] == {"pay-1": ("000002", json.loads(second_event.to_cloud_event())["data"]["payment"])}
     with pytest.raises(standardwebhooks.WebhookVerificationError):
         shop["receive"](body.replace("tok_1", "tok_2"), headers)
 
@@ -248,13 +253,13 @@ class TestAddresses:
             StandardWebhook("https://shop.example/webhooks", lambda: [SECRET]).post(EVENT, iso(datetime.now(UTC)))
 
     def test_the_address_that_was_checked_is_the_one_that_is_called(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        asked: list[str] = []
+        hosts: list[str] = []
         called: list[Any] = []
 
         def resolve(host: str, *_: Any, **__: Any) -> list[Any]:
-            asked.append(host)
-            first = "203.0.114.7" if len(asked) == 1 else "169.254.169.254"
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host if host[0].isdigit() else first, 443))]
+            hosts.append(host)
+            ip = "203.0.114.7" if len(hosts) == 1 else "169.254.169.254"
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host if host[0].isdigit() else ip, 443))]
 
         def connect(connection: Any, address: Any) -> None:
             called.append(address)
@@ -273,7 +278,7 @@ class TestAddresses:
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_not base64!", "whsec_ä"])
-def test_a_secret_that_is_none_is_unavailable_and_not_told(endpoint: Endpoint, secret: str) -> None:
+def test_an_invalid_secret_is_unavailable_and_not_shown(endpoint: Endpoint, secret: str) -> None:
     with pytest.raises(SecretUnavailable) as raised:
         endpoint.post(secrets=(secret,))
     assert not secret or secret not in str(raised.value)

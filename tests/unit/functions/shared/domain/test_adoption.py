@@ -27,14 +27,14 @@ from functions.shared.domain.shapes import is_id
 from tests.balances import balances
 from tests.samples import EXPIRES_AT, LATER, NOW, operation_request, payment
 
-HELD = Charge("sparkle", "ch_1", "pay-1", "authorized", 1999, "USD", 0, expires_at=EXPIRES_AT)
-TAKEN = replace(HELD, status="captured", captured_minor=1999, captured_at=NOW, expires_at=None)
-VOIDED = replace(HELD, status="voided")
+AUTHORIZED = Charge("sparkle", "ch_1", "pay-1", "authorized", 1999, "USD", 0, expires_at=EXPIRES_AT)
+CAPTURED = replace(AUTHORIZED, status="captured", captured_minor=1999, captured_at=NOW, expires_at=None)
+VOIDED = replace(AUTHORIZED, status="voided")
 EXPIRED = replace(VOIDED, void_reason="expired")
 CAPTURE = capture_entry("sparkle", 1999, "USD")
 
 
-def shown(refunds: Sequence[Refund], charge: Charge = TAKEN) -> Charge:
+def with_refunds(refunds: Sequence[Refund], charge: Charge = CAPTURED) -> Charge:
     refunded = sum(refund.amount_minor for refund in refunds if refund.status == "succeeded")
     status = {0: "captured", charge.captured_minor: "refunded"}.get(refunded, "partially_refunded")
     return replace(charge, refunds=tuple(refunds), status=status)  # type: ignore[arg-type]
@@ -46,7 +46,7 @@ def refund(
     return Refund(refund_id, reference, status, amount_minor, NOW)
 
 
-def disputed(*disputes: Dispute, charge: Charge = TAKEN) -> Charge:
+def disputed(*disputes: Dispute, charge: Charge = CAPTURED) -> Charge:
     return replace(charge, disputes=disputes)
 
 
@@ -71,7 +71,7 @@ class Recorded:
     def authorized(cls) -> "Recorded":
         return cls(payment(status="authorized"))
 
-    def asked(self, type: OperationType, amount_minor: int | None = None, operation_id: str = "op-1") -> "Recorded":
+    def request(self, type: OperationType, amount_minor: int | None = None, operation_id: str = "op-1") -> "Recorded":
         self.payment = self.payment.reserve(operation_request(self.payment, type, amount_minor, operation_id), NOW)
         return self
 
@@ -115,7 +115,7 @@ class Recorded:
 class TestRefundsThere:
     @pytest.mark.parametrize(("amount", "status"), [(500, "partially_refunded"), (1999, "refunded")])
     def test_one_is_booked_as_an_operation_that_says_where_it_comes_from(self, amount: int, status: str) -> None:
-        adopted = Recorded.captured().adopt(shown([refund(amount)]))
+        adopted = Recorded.captured().adopt(with_refunds([refund(amount)]))
         assert adopted.status == (status, 1999, amount)
         assert adopted.operations == [("refund", amount, "succeeded", None, "gateway")]
         (operation,) = adopted.payment.operations
@@ -123,34 +123,38 @@ class TestRefundsThere:
         assert adopted.journal[1].entry == refund_entry("sparkle", amount, "USD", operation.operation_id)
 
     def test_several_are_several(self) -> None:
-        both = [refund(500), refund(500, refund_id="re_2")]
-        adopted = Recorded.captured().adopt(shown(both[:1])).adopt(shown(both))
+        refunds = [refund(500), refund(500, refund_id="re_2")]
+        adopted = Recorded.captured().adopt(with_refunds(refunds[:1])).adopt(with_refunds(refunds))
         assert (adopted.status, adopted.at_the_gateway) == (("partially_refunded", 1999, 1000), 999)
         assert len({operation.operation_id for operation in adopted.payment.operations}) == 2
 
     def test_one_under_a_reference_that_is_not_an_operations_of_ours_is_one_of_theirs(self) -> None:
-        adopted = Recorded.captured().adopt(shown([refund(500, reference="return-of-somebody")]))
+        adopted = Recorded.captured().adopt(with_refunds([refund(500, reference="return-of-somebody")]))
         assert adopted.operations == [("refund", 500, "succeeded", None, "gateway")]
 
     def test_one_that_is_pending_is_processing_until_it_has_ended_and_its_money_is_reserved(self) -> None:
-        adopted = Recorded.captured().adopt(shown([refund(500, "pending")]))
+        adopted = Recorded.captured().adopt(with_refunds([refund(500, "pending")]))
         assert adopted.status == ("captured", 1999, 0)
         assert adopted.operations == [("refund", 500, "processing", None, "gateway")]
         assert (adopted.payment.refundable_minor, adopted.payment.awaits_gateway) == (1499, True)
         assert len(adopted.journal) == 1
-        adopted.adopt(shown([refund(500)]))
+        adopted.adopt(with_refunds([refund(500)]))
         assert (adopted.status, adopted.at_the_gateway) == (("partially_refunded", 1999, 500), 1499)
         assert not adopted.payment.awaits_gateway
 
-    @pytest.mark.parametrize("first", ["pending", "succeeded"])
-    def test_one_that_fails_later_is_back(self, first: RefundStatus) -> None:
-        adopted = Recorded.captured().adopt(shown([refund(1999, first)])).adopt(shown([refund(1999, "failed")]))
+    @pytest.mark.parametrize("earlier", ["pending", "succeeded"])
+    def test_one_that_fails_later_is_back(self, earlier: RefundStatus) -> None:
+        adopted = (
+            Recorded.captured()
+            .adopt(with_refunds([refund(1999, earlier)]))
+            .adopt(with_refunds([refund(1999, "failed")]))
+        )
         assert (adopted.status, adopted.at_the_gateway) == (("captured", 1999, 0), 1999)
         assert adopted.operations == [("refund", 1999, "rejected", "refund_failed", "gateway")]
         assert adopted.payment.refundable_minor == 1999
 
-    def test_one_that_has_failed_before_anybody_saw_it_is_told_and_has_moved_nothing(self) -> None:
-        adopted = Recorded.captured().adopt(shown([refund(500, "failed")]))
+    def test_one_that_failed_before_anybody_saw_it_is_recorded_and_has_moved_nothing(self) -> None:
+        adopted = Recorded.captured().adopt(with_refunds([refund(500, "failed")]))
         assert adopted.operations == [("refund", 500, "rejected", "refund_failed", "gateway")]
         assert len(adopted.journal) == 1
 
@@ -168,77 +172,79 @@ class TestOurOwnRefunds:
     def test_what_is_shown_under_our_reference_is_what_became_of_it(
         self, doubted: bool, status: RefundStatus, ended: tuple[str, str | None], moved: int
     ) -> None:
-        known = Recorded.captured().asked("refund", 500)
+        recorded = Recorded.captured().request("refund", 500)
         if doubted:
-            known.doubted()
-        known.adopt(shown([refund(500, status, "op-1")]))
-        assert known.operations == [("refund", 500, *ended, None)]
-        assert known.at_the_gateway == 1999 - moved
-        assert known.payment.refundable_minor == 1999 - (0 if status == "failed" else 500)
+            recorded.doubted()
+        recorded.adopt(with_refunds([refund(500, status, "op-1")]))
+        assert recorded.operations == [("refund", 500, *ended, None)]
+        assert recorded.at_the_gateway == 1999 - moved
+        assert recorded.payment.refundable_minor == 1999 - (0 if status == "failed" else 500)
 
     def test_one_that_is_not_shown_stays_as_it_is(self) -> None:
-        known = Recorded.captured().asked("refund", 500)
-        assert known.adopt(TAKEN).operations == [("refund", 500, "processing", None, None)]
+        recorded = Recorded.captured().request("refund", 500)
+        assert recorded.adopt(CAPTURED).operations == [("refund", 500, "processing", None, None)]
 
     def test_one_of_theirs_of_the_same_amount_is_not_taken_for_ours(self) -> None:
-        known = Recorded.captured().asked("refund", 500).adopt(shown([refund(500)]))
-        assert known.operations == [
+        recorded = Recorded.captured().request("refund", 500).adopt(with_refunds([refund(500)]))
+        assert recorded.operations == [
             ("refund", 500, "processing", None, None),
             ("refund", 500, "succeeded", None, "gateway"),
         ]
 
     def test_one_that_fails_days_later_is_back(self) -> None:
-        known = Recorded.captured().asked("refund", 300).adopt(shown([refund(300, reference="op-1")]))
-        known.adopt(shown([refund(300, "failed", "op-1")]))
-        assert known.operations == [("refund", 300, "rejected", "refund_failed", None)]
-        assert (known.at_the_gateway, known.payment.refundable_minor) == (1999, 1999)
-        assert known.asked("refund", None, "op-2").payment.operations[-1].amount_minor == 1999
+        recorded = Recorded.captured().request("refund", 300).adopt(with_refunds([refund(300, reference="op-1")]))
+        recorded.adopt(with_refunds([refund(300, "failed", "op-1")]))
+        assert recorded.operations == [("refund", 300, "rejected", "refund_failed", None)]
+        assert (recorded.at_the_gateway, recorded.payment.refundable_minor) == (1999, 1999)
+        assert recorded.request("refund", None, "op-2").payment.operations[-1].amount_minor == 1999
 
     def test_one_that_was_refused_and_made_all_the_same_is_done(self) -> None:
-        known = Recorded.captured().asked("refund", 500)
-        known.payment = known.payment.end(known.payment.operations[0], "rejected", "invalid_state", NOW)
-        assert known.adopt(shown([refund(500, reference="op-1")])).operations == [
+        recorded = Recorded.captured().request("refund", 500)
+        recorded.payment = recorded.payment.end(recorded.payment.operations[0], "rejected", "invalid_state", NOW)
+        assert recorded.adopt(with_refunds([refund(500, reference="op-1")])).operations == [
             ("refund", 500, "succeeded", None, None)
         ]
 
     def test_another_amount_under_our_reference_is_nothing_that_we_asked_for(self) -> None:
-        known = Recorded.captured().asked("refund", 500).doubted().adopt(shown([refund(300, reference="op-1")]))
-        assert known.operations == [
+        recorded = (
+            Recorded.captured().request("refund", 500).doubted().adopt(with_refunds([refund(300, reference="op-1")]))
+        )
+        assert recorded.operations == [
             ("refund", 500, "rejected", "gateway_mismatch", None),
             ("refund", 300, "succeeded", None, "gateway"),
         ]
-        assert (known.status, known.at_the_gateway) == (("partially_refunded", 1999, 300), 1699)
+        assert (recorded.status, recorded.at_the_gateway) == (("partially_refunded", 1999, 300), 1699)
 
 
 class TestCapturesThere:
     @pytest.mark.parametrize("amount", [600, 1999])
     def test_one_is_booked_in_whole_or_in_part(self, amount: int) -> None:
-        adopted = Recorded.authorized().adopt(replace(TAKEN, captured_minor=amount))
+        adopted = Recorded.authorized().adopt(replace(CAPTURED, captured_minor=amount))
         assert adopted.status == ("captured", amount, 0)
         assert adopted.operations == [("capture", amount, "succeeded", None, "gateway")]
         assert adopted.at_the_gateway == amount
 
     @pytest.mark.parametrize("doubted", [False, True])
     def test_of_the_amount_that_we_have_asked_for_it_is_ours(self, doubted: bool) -> None:
-        known = Recorded.authorized().asked("capture", 600)
+        recorded = Recorded.authorized().request("capture", 600)
         if doubted:
-            known.doubted()
-        known.adopt(replace(TAKEN, captured_minor=600))
-        assert known.operations == [("capture", 600, "succeeded", None, None)]
-        assert (known.status, known.at_the_gateway) == (("captured", 600, 0), 600)
+            recorded.doubted()
+        recorded.adopt(replace(CAPTURED, captured_minor=600))
+        assert recorded.operations == [("capture", 600, "succeeded", None, None)]
+        assert (recorded.status, recorded.at_the_gateway) == (("captured", 600, 0), 600)
 
     @pytest.mark.parametrize("type", ["capture", "void"])
     def test_what_we_have_asked_for_can_not_be_any_more(self, type: OperationType) -> None:
-        known = Recorded.authorized().asked(type)
+        recorded = Recorded.authorized().request(type)
         if type == "capture":
-            known.doubted()
-        known.adopt(replace(TAKEN, captured_minor=600))
-        assert known.operations[0] == (type, 1999, "rejected", "invalid_state", None)
-        assert known.operations[1] == ("capture", 600, "succeeded", None, "gateway")
-        assert (known.status, known.at_the_gateway) == (("captured", 600, 0), 600)
+            recorded.doubted()
+        recorded.adopt(replace(CAPTURED, captured_minor=600))
+        assert recorded.operations[0] == (type, 1999, "rejected", "invalid_state", None)
+        assert recorded.operations[1] == ("capture", 600, "succeeded", None, "gateway")
+        assert (recorded.status, recorded.at_the_gateway) == (("captured", 600, 0), 600)
 
     def test_one_that_was_refunded_in_part_since_is_two_movements(self) -> None:
-        adopted = Recorded.authorized().adopt(shown([refund(200)], replace(TAKEN, captured_minor=600)))
+        adopted = Recorded.authorized().adopt(with_refunds([refund(200)], replace(CAPTURED, captured_minor=600)))
         assert (adopted.status, adopted.at_the_gateway) == (("partially_refunded", 600, 200), 400)
         assert [type for type, *_ in adopted.operations] == ["capture", "refund"]
 
@@ -251,7 +257,7 @@ class TestVoidsThere:
         assert (adopted.payment.error, adopted.journal) == (None, ())
 
     def test_an_authorization_that_has_expired_says_so_and_when(self) -> None:
-        adopted = Recorded.authorized().adopt(HELD)
+        adopted = Recorded.authorized().adopt(AUTHORIZED)
         assert adopted.payment.expires_at == EXPIRES_AT
         adopted.adopt(EXPIRED)
         assert (adopted.status, adopted.payment.error) == (("voided", 0, 0), "expired")
@@ -259,15 +265,17 @@ class TestVoidsThere:
         assert adopted.payment.awaits_gateway is False
 
     def test_ours_is_ours(self) -> None:
-        assert Recorded.authorized().asked("void").adopt(VOIDED).operations == [("void", 1999, "succeeded", None, None)]
+        assert Recorded.authorized().request("void").adopt(VOIDED).operations == [
+            ("void", 1999, "succeeded", None, None)
+        ]
 
     def test_a_capture_that_we_have_asked_for_can_not_be_any_more(self) -> None:
-        known = Recorded.authorized().asked("capture", 600).doubted().adopt(EXPIRED)
-        assert known.operations[0] == ("capture", 600, "rejected", "invalid_state", None)
-        assert (known.status, known.at_the_gateway) == (("voided", 0, 0), 0)
+        recorded = Recorded.authorized().request("capture", 600).doubted().adopt(EXPIRED)
+        assert recorded.operations[0] == ("capture", 600, "rejected", "invalid_state", None)
+        assert (recorded.status, recorded.at_the_gateway) == (("voided", 0, 0), 0)
 
     def test_a_reversal_of_what_was_captured_takes_it_off_the_books(self) -> None:
-        adopted = Recorded.captured().asked("refund", 500).doubted().adopt(VOIDED)
+        adopted = Recorded.captured().request("refund", 500).doubted().adopt(VOIDED)
         assert (adopted.status, adopted.at_the_gateway) == (("voided", 0, 0), 0)
         assert adopted.operations == [
             ("refund", 500, "rejected", "invalid_state", None),
@@ -276,7 +284,7 @@ class TestVoidsThere:
         assert adopted.journal[-1].entry == CAPTURE.reverse(1, source=adopted.payment.operations[-1].operation_id)
 
     def test_a_refund_that_failed_before_is_back_first(self) -> None:
-        adopted = Recorded.captured().adopt(shown([refund(500)]))
+        adopted = Recorded.captured().adopt(with_refunds([refund(500)]))
         adopted.adopt(replace(VOIDED, refunds=(refund(500, "failed"),)))
         assert (adopted.status, adopted.at_the_gateway) == (("voided", 0, 0), 0)
 
@@ -286,82 +294,84 @@ DISPUTED, DEBT = ("asset:disputed:sparkle", "USD"), ("liability:merchant", "USD"
 
 class TestDisputes:
     def test_one_that_is_opened_takes_the_money_and_nothing_of_it_can_be_refunded(self) -> None:
-        known = Recorded.captured().adopt(disputed(dispute()))
-        assert known.payment.disputes == (dispute(),)
-        assert known.journal[1].entry == dispute_entry("sparkle", 1999, "USD", "dp_1")
-        assert balances(posted.entry for posted in known.journal) == {DISPUTED: 1999, DEBT: -1999}
-        assert (known.status, known.payment.refundable_minor) == (("captured", 1999, 0), 0)
-        assert (known.payment.disputed_minor, known.payment.awaits_gateway) == (1999, True)
-        known.asked("refund")
-        assert known.operations == [("refund", None, "rejected", "payment_disputed", None)]
+        recorded = Recorded.captured().adopt(disputed(dispute()))
+        assert recorded.payment.disputes == (dispute(),)
+        assert recorded.journal[1].entry == dispute_entry("sparkle", 1999, "USD", "dp_1")
+        assert balances(posted.entry for posted in recorded.journal) == {DISPUTED: 1999, DEBT: -1999}
+        assert (recorded.status, recorded.payment.refundable_minor) == (("captured", 1999, 0), 0)
+        assert (recorded.payment.disputed_minor, recorded.payment.awaits_gateway) == (1999, True)
+        recorded.request("refund")
+        assert recorded.operations == [("refund", None, "rejected", "payment_disputed", None)]
 
     @pytest.mark.parametrize("seen_open", [True, False])
     def test_one_that_is_won_has_returned_the_money(self, seen_open: bool) -> None:
-        known = Recorded.captured()
+        recorded = Recorded.captured()
         if seen_open:
-            known.adopt(disputed(dispute()))
-        known.adopt(disputed(dispute(status="won", ended_at=NOW)))
-        opened, won = known.journal[1:]
+            recorded.adopt(disputed(dispute()))
+        recorded.adopt(disputed(dispute(status="won", ended_at=NOW)))
+        opened, won = recorded.journal[1:]
         assert won.entry == opened.entry.reverse(2, "dispute_won")
-        assert (known.at_the_gateway, known.payment.refundable_minor) == (1999, 1999)
-        assert known.payment.disputes == (dispute(status="won", ended_at=NOW),)
-        assert (known.payment.disputed_minor, known.payment.awaits_gateway) == (0, False)
+        assert (recorded.at_the_gateway, recorded.payment.refundable_minor) == (1999, 1999)
+        assert recorded.payment.disputes == (dispute(status="won", ended_at=NOW),)
+        assert (recorded.payment.disputed_minor, recorded.payment.awaits_gateway) == (0, False)
 
     @pytest.mark.parametrize("seen_open", [True, False])
     def test_one_that_is_lost_is_the_merchants_loss_since_we_know_of_it(self, seen_open: bool) -> None:
-        known = Recorded.captured()
+        recorded = Recorded.captured()
         if seen_open:
-            known.adopt(disputed(dispute()))
-        known.adopt(disputed(dispute(status="lost")))
-        assert known.journal[2].entry == dispute_lost_entry("sparkle", 1999, "USD", "dp_1")
-        assert balances(posted.entry for posted in known.journal) == {}
-        assert known.payment.disputes == (dispute(status="lost", ended_at=LATER),)
-        assert (known.payment.disputed_minor, known.payment.awaits_gateway) == (1999, False)
-        known.asked("refund", 1)
-        assert known.operations == [("refund", 1, "rejected", "payment_disputed", None)]
+            recorded.adopt(disputed(dispute()))
+        recorded.adopt(disputed(dispute(status="lost")))
+        assert recorded.journal[2].entry == dispute_lost_entry("sparkle", 1999, "USD", "dp_1")
+        assert balances(posted.entry for posted in recorded.journal) == {}
+        assert recorded.payment.disputes == (dispute(status="lost", ended_at=LATER),)
+        assert (recorded.payment.disputed_minor, recorded.payment.awaits_gateway) == (1999, False)
+        recorded.request("refund", 1)
+        assert recorded.operations == [("refund", 1, "rejected", "payment_disputed", None)]
 
     def test_one_that_is_won_after_all_is_nobodys_loss(self) -> None:
-        known = Recorded.captured().adopt(disputed(dispute(status="lost")))
-        known.adopt(disputed(dispute(status="won")))
-        assert [posted.entry.kind for posted in known.journal[3:]] == ["dispute_won", "reversal"]
-        assert balances(posted.entry for posted in known.journal) == balances([CAPTURE])
+        recorded = Recorded.captured().adopt(disputed(dispute(status="lost")))
+        recorded.adopt(disputed(dispute(status="won")))
+        assert [posted.entry.kind for posted in recorded.journal[3:]] == ["dispute_won", "reversal"]
+        assert balances(posted.entry for posted in recorded.journal) == balances([CAPTURE])
 
     def test_of_a_part_the_rest_can_be_refunded(self) -> None:
-        known = Recorded.captured().adopt(disputed(dispute(1500))).asked("refund", 500).asked("refund", None, "op-2")
-        known.asked("refund", 2000, "op-3")
-        assert known.operations == [
+        recorded = (
+            Recorded.captured().adopt(disputed(dispute(1500))).request("refund", 500).request("refund", None, "op-2")
+        )
+        recorded.request("refund", 2000, "op-3")
+        assert recorded.operations == [
             ("refund", 500, "rejected", "payment_disputed", None),
             ("refund", 499, "processing", None, None),
             ("refund", 2000, "rejected", "amount_exceeds_captured", None),
         ]
 
     def test_several_are_several(self) -> None:
-        known = Recorded.captured().adopt(disputed(dispute(500), dispute(1000, "won", "dp_2")))
-        known.adopt(disputed(dispute(500, "lost"), dispute(1000, "won", "dp_2")))
-        assert [(each.dispute_id, each.status) for each in known.payment.disputes] == [
+        recorded = Recorded.captured().adopt(disputed(dispute(500), dispute(1000, "won", "dp_2")))
+        recorded.adopt(disputed(dispute(500, "lost"), dispute(1000, "won", "dp_2")))
+        assert [(each.dispute_id, each.status) for each in recorded.payment.disputes] == [
             ("dp_1", "lost"),
             ("dp_2", "won"),
         ]
-        assert (known.at_the_gateway, known.payment.disputed_minor) == (1499, 500)
+        assert (recorded.at_the_gateway, recorded.payment.disputed_minor) == (1499, 500)
 
     def test_what_was_refunded_may_be_disputed_too(self) -> None:
-        known = Recorded.captured().adopt(disputed(dispute(), charge=shown([refund(1000)])))
-        assert (known.at_the_gateway, known.payment.refundable_minor) == (-1000, 0)
+        recorded = Recorded.captured().adopt(disputed(dispute(), charge=with_refunds([refund(1000)])))
+        assert (recorded.at_the_gateway, recorded.payment.refundable_minor) == (-1000, 0)
 
     def test_a_refund_that_was_reserved_before_stays_until_the_gateway_says_what_became_of_it(self) -> None:
-        known = Recorded.captured().asked("refund", 500).adopt(disputed(dispute()))
-        assert known.operations == [("refund", 500, "processing", None, None)]
+        recorded = Recorded.captured().request("refund", 500).adopt(disputed(dispute()))
+        assert recorded.operations == [("refund", 500, "processing", None, None)]
 
     def test_a_refund_that_fails_meanwhile_is_back(self) -> None:
-        known = Recorded.captured().adopt(shown([refund(500)]))
-        known.adopt(disputed(dispute(1499), charge=shown([refund(500, "failed")])))
-        assert (known.at_the_gateway, known.payment.refundable_minor) == (500, 500)
+        recorded = Recorded.captured().adopt(with_refunds([refund(500)]))
+        recorded.adopt(disputed(dispute(1499), charge=with_refunds([refund(500, "failed")])))
+        assert (recorded.at_the_gateway, recorded.payment.refundable_minor) == (500, 500)
 
     @pytest.mark.parametrize("status", ["open", "lost"])
     def test_an_older_look_changes_nothing(self, status: DisputeStatus) -> None:
-        known = Recorded.captured().adopt(disputed(dispute(status="won")))
-        for old in (TAKEN, disputed(dispute(status=status))):
-            assert adopt(known.payment, known.journal, old, LATER) == (known.payment, ())
+        recorded = Recorded.captured().adopt(disputed(dispute(status="won")))
+        for old in (CAPTURED, disputed(dispute(status=status))):
+            assert adopt(recorded.payment, recorded.journal, old, LATER) == (recorded.payment, ())
 
     @pytest.mark.parametrize(
         "charge",
@@ -375,30 +385,30 @@ class TestDisputes:
         ],
     )
     def test_what_can_not_be_is_not_adopted(self, charge: Charge) -> None:
-        known = Recorded.captured().adopt(disputed(dispute(600, dispute_id="dp_0")))
+        recorded = Recorded.captured().adopt(disputed(dispute(600, dispute_id="dp_0")))
         with pytest.raises(GatewayMismatch):
-            adopt(known.payment, known.journal, charge, LATER)
+            adopt(recorded.payment, recorded.journal, charge, LATER)
 
 
 @pytest.mark.parametrize(
     ("charge", "undone"),
     [
-        (HELD, False),
+        (AUTHORIZED, False),
         (VOIDED, True),
-        (TAKEN, False),
-        (shown([refund(1999)]), True),
+        (CAPTURED, False),
+        (with_refunds([refund(1999)]), True),
         (disputed(dispute()), False),
         (disputed(dispute(status="won")), False),
         (disputed(dispute(status="lost")), True),
-        (disputed(dispute(1000, "lost"), charge=shown([refund(999)])), True),
-        (disputed(dispute(1000, "lost"), charge=shown([refund(999, "pending")])), False),
+        (disputed(dispute(1000, "lost"), charge=with_refunds([refund(999)])), True),
+        (disputed(dispute(1000, "lost"), charge=with_refunds([refund(999, "pending")])), False),
     ],
 )
 def test_a_charge_is_undone_once_the_cardholder_has_everything_back(charge: Charge, undone: bool) -> None:
     assert charge.is_undone == undone
 
 
-@pytest.mark.parametrize("charge", [TAKEN, disputed(dispute())])
+@pytest.mark.parametrize("charge", [CAPTURED, disputed(dispute())])
 def test_the_next_state_gets_the_disputes(charge: Charge) -> None:
     passed_on = charge.to_dict()
     assert ("disputes" in passed_on) == bool(charge.disputes)
@@ -409,40 +419,40 @@ def test_the_next_state_gets_the_disputes(charge: Charge) -> None:
 class TestLooksThatAreOld:
     """A movement that the gateway doesn't show is not undone, since the gateway may show it late."""
 
-    @pytest.mark.parametrize("charge", [HELD, TAKEN, shown([refund(500, "pending", "op-1")])])
+    @pytest.mark.parametrize("charge", [AUTHORIZED, CAPTURED, with_refunds([refund(500, "pending", "op-1")])])
     def test_an_older_look_changes_nothing(self, charge: Charge) -> None:
-        known = Recorded.captured().asked("refund", 500).adopt(shown([refund(500, reference="op-1")]))
-        assert adopt(known.payment, known.journal, charge, LATER) == (known.payment, ())
+        recorded = Recorded.captured().request("refund", 500).adopt(with_refunds([refund(500, reference="op-1")]))
+        assert adopt(recorded.payment, recorded.journal, charge, LATER) == (recorded.payment, ())
 
     def test_a_failure_is_not_undone_by_an_older_look(self) -> None:
-        known = Recorded.captured().adopt(shown([refund(500, "failed")]))
-        assert known.adopt(shown([refund(500)])).at_the_gateway == 1999
+        recorded = Recorded.captured().adopt(with_refunds([refund(500, "failed")]))
+        assert recorded.adopt(with_refunds([refund(500)])).at_the_gateway == 1999
 
     @pytest.mark.parametrize("status", ["declined", "stored", "reversed", "in_doubt", "voided"])
     def test_a_payment_that_is_at_its_end_or_in_doubt_adopts_nothing(self, status: Any) -> None:
-        assert adopt(ended := payment(status=status), (), shown([refund(500)]), LATER) == (ended, ())
+        assert adopt(ended := payment(status=status), (), with_refunds([refund(500)]), LATER) == (ended, ())
 
 
 class TestMismatches:
     @pytest.mark.parametrize(
         "charge",
         [
-            replace(TAKEN, charge_id="ch_2"),
-            replace(TAKEN, reference="pay-2"),
-            replace(TAKEN, currency="EUR"),
-            replace(TAKEN, amount_minor=2000),
-            replace(TAKEN, captured_minor=600),
-            replace(TAKEN, captured_at=REDACTED),
-            shown([refund(2000)]),
-            shown([refund(1000), refund(1000, refund_id="re_2")]),
-            shown([refund(500, refund_id=REDACTED)]),
+            replace(CAPTURED, charge_id="ch_2"),
+            replace(CAPTURED, reference="pay-2"),
+            replace(CAPTURED, currency="EUR"),
+            replace(CAPTURED, amount_minor=2000),
+            replace(CAPTURED, captured_minor=600),
+            replace(CAPTURED, captured_at=REDACTED),
+            with_refunds([refund(2000)]),
+            with_refunds([refund(1000), refund(1000, refund_id="re_2")]),
+            with_refunds([refund(500, refund_id=REDACTED)]),
             replace(VOIDED, refunds=(refund(500),)),
         ],
     )
     def test_a_charge_that_can_not_be_the_payments_is_not_adopted(self, charge: Charge) -> None:
-        known = Recorded.captured()
+        recorded = Recorded.captured()
         with pytest.raises(GatewayMismatch):
-            adopt(known.payment, known.journal, charge, LATER)
+            adopt(recorded.payment, recorded.journal, charge, LATER)
 
 
 @pytest.mark.parametrize("gateway_id", ["re_1", "re_" + "1234567890123456", "x" * 64])
@@ -457,7 +467,7 @@ def test_an_adopted_operations_id_is_an_id_and_always_the_same(gateway_id: str) 
 class Gateway:
     """A charge with arbitrary permitted movements; its observed states, oldest first."""
 
-    looks: list[Charge] = field(default_factory=lambda: [HELD])
+    looks: list[Charge] = field(default_factory=lambda: [AUTHORIZED])
 
     @property
     def charge(self) -> Charge:
@@ -465,20 +475,22 @@ class Gateway:
 
     def move(self, type: str, amount_minor: int) -> None:
         charge = self.charge
-        left = charge.captured_minor - sum(each.amount_minor for each in charge.refunds if each.status != "failed")
+        refundable_minor = charge.captured_minor - sum(
+            each.amount_minor for each in charge.refunds if each.status != "failed"
+        )
         if type in ("capture", "void", "expire") and charge.status == "authorized":
-            moved = {"capture": replace(TAKEN, captured_minor=amount_minor), "void": VOIDED, "expire": EXPIRED}[type]
+            moved = {"capture": replace(CAPTURED, captured_minor=amount_minor), "void": VOIDED, "expire": EXPIRED}[type]
             self.looks.append(moved)
-        elif type in ("refund", "pend") and amount_minor <= left:
+        elif type in ("refund", "pend") and amount_minor <= refundable_minor:
             status: RefundStatus = "succeeded" if type == "refund" else "pending"
-            made = refund(amount_minor, status, refund_id=f"re_{len(charge.refunds)}")
-            self.looks.append(shown([*charge.refunds, made], charge))
+            new_refund = refund(amount_minor, status, refund_id=f"re_{len(charge.refunds)}")
+            self.looks.append(with_refunds([*charge.refunds, new_refund], charge))
         elif type in ("succeed", "fail") and charge.captured_minor:
             before: tuple[str, ...] = ("pending",) if type == "succeed" else ("pending", "succeeded")
             ended: RefundStatus = "succeeded" if type == "succeed" else "failed"
             refunds = [replace(each, status=ended) if each.status in before else each for each in charge.refunds]
-            self.looks.append(shown(refunds, charge))
-        elif type == "dispute" and amount_minor <= left - held_minor(charge.disputes):
+            self.looks.append(with_refunds(refunds, charge))
+        elif type == "dispute" and amount_minor <= refundable_minor - held_minor(charge.disputes):
             made_up = dispute(amount_minor, dispute_id=f"dp_{len(charge.disputes)}")
             self.looks.append(replace(charge, disputes=(*charge.disputes, made_up)))
         elif type in ("win", "lose") and charge.disputes:
@@ -486,7 +498,7 @@ class Gateway:
             decided: DisputeStatus = "won" if type == "win" else "lost"
             disputes = [replace(each, status=decided) if each.status in before else each for each in charge.disputes]
             self.looks.append(replace(charge, disputes=tuple(disputes)))
-        elif type == "reverse" and not charge.disputes and left == charge.captured_minor > 0:
+        elif type == "reverse" and not charge.disputes and refundable_minor == charge.captured_minor > 0:
             self.looks.append(replace(charge, status="voided", captured_minor=0))
 
 
@@ -504,22 +516,22 @@ MOVES = (
 def test_whatever_looks_come_in_whatever_order_the_books_end_where_the_gateway_is(
     moves: list[tuple[str, int]], order: list[int]
 ) -> None:
-    gateway, known = Gateway(), Recorded.authorized()
+    gateway, recorded = Gateway(), Recorded.authorized()
     for move in moves:
         gateway.move(*move)
     for look in (*order, len(gateway.looks) - 1):
-        known.adopt(gateway.looks[min(look, len(gateway.looks) - 1)])
+        recorded.adopt(gateway.looks[min(look, len(gateway.looks) - 1)])
     charge = gateway.charge
     refunded = sum(each.amount_minor for each in charge.refunds if each.status == "succeeded")
-    assert known.status == (charge.status, charge.captured_minor, refunded)
-    assert known.at_the_gateway == charge.captured_minor - refunded - known.payment.disputed_minor
-    assert [(each.dispute_id, each.status) for each in known.payment.disputes] == [
+    assert recorded.status == (charge.status, charge.captured_minor, refunded)
+    assert recorded.at_the_gateway == charge.captured_minor - refunded - recorded.payment.disputed_minor
+    assert [(each.dispute_id, each.status) for each in recorded.payment.disputes] == [
         (each.dispute_id, each.status) for each in charge.disputes
     ]
-    held = sum(each.amount_minor for each in charge.disputes if each.status == "open")
-    assert balances(posted.entry for posted in known.journal).get(DISPUTED, 0) == held
-    assert known.payment.error == charge.void_reason
-    assert all(_is_ended(operation, charge) for operation in known.payment.operations)
+    disputed_minor = sum(each.amount_minor for each in charge.disputes if each.status == "open")
+    assert balances(posted.entry for posted in recorded.journal).get(DISPUTED, 0) == disputed_minor
+    assert recorded.payment.error == charge.void_reason
+    assert all(_is_ended(operation, charge) for operation in recorded.payment.operations)
 
 
 def _is_ended(operation: Operation, charge: Charge) -> bool:

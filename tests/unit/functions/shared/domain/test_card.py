@@ -190,10 +190,10 @@ class TestMasking:
     def test_nothing_that_prints_a_card_shows_more_than_bin_and_last4(self, pan: str, holder: str) -> None:
         card = Card.from_card_data(CARD_DATA | {"card_number": pan, "card_holder": holder, "security_code": "987"})
         masked = f"Card({pan[:6]}{'*' * (len(pan) - 10)}{pan[-4:]})"
-        shown = [repr(card), str(card), f"{card}", f"{card!r}", format(card), "%s" % card, "{}".format(card)]  # noqa: UP031, UP032
-        assert shown == [masked] * len(shown)
-        shown = [pprint.pformat(card), json.loads(json.dumps(card, default=str))]
-        assert shown == [masked] * len(shown)
+        texts = [repr(card), str(card), f"{card}", f"{card!r}", format(card), "%s" % card, "{}".format(card)]  # noqa: UP031, UP032
+        assert texts == [masked] * len(texts)
+        texts = [pprint.pformat(card), json.loads(json.dumps(card, default=str))]
+        assert texts == [masked] * len(texts)
         assert [repr([card]), repr({"card": card})] == [f"[{masked}]", f"{{'card': {masked}}}"]
 
     @given(pans)

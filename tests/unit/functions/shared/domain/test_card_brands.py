@@ -44,8 +44,8 @@ SECOND_SOURCES = [
 
 @pytest.mark.parametrize(("brand", "prefixes", "lengths"), SECOND_SOURCES)
 def test_another_source_agrees(brand: str, prefixes: list[str], lengths: list[int]) -> None:
-    found = {brand_of(prefix.ljust(length, "0")) for prefix in prefixes for length in lengths}
-    assert found == {brand}
+    brands = {brand_of(prefix.ljust(length, "0")) for prefix in prefixes for length in lengths}
+    assert brands == {brand}
 
 
 def test_no_brand_is_without_another_source() -> None:

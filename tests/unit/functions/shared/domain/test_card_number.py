@@ -78,8 +78,8 @@ def disguised(number: str, dice: random.Random) -> str:
 
 def iban(dice: random.Random, country: str, account: str) -> str:
     check = 98 - int("".join(str(int(each, 36)) for each in f"{account}{country}00")) % 97
-    whole = f"{country}{check:02}{account}"
-    return dice.choice([whole, " ".join(re.findall(".{1,4}", whole))])
+    text = f"{country}{check:02}{account}"
+    return dice.choice([text, " ".join(re.findall(".{1,4}", text))])
 
 
 def ordinary(dice: random.Random) -> str:
@@ -197,7 +197,7 @@ def test_what_is_no_card_number_passes(text: str) -> None:
     assert not looks_like_a_card_number(text)
 
 
-def test_it_is_told_where_the_numbers_are() -> None:
+def test_the_positions_of_the_numbers_are_returned() -> None:
     text = f"é {SPACED}, x{UNLISTED_PAN}!"
     assert [text[start:end] for start, end in card_numbers(text)] == [SPACED, UNLISTED_PAN]
 

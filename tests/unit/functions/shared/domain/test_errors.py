@@ -54,10 +54,10 @@ CODES = {
 
 
 def all_errors(base: type[PaymentError] = PaymentError) -> dict[str, type[PaymentError]]:
-    found = {base.__name__: base}
+    errors = {base.__name__: base}
     for error in base.__subclasses__():
-        found |= all_errors(error)
-    return found
+        errors |= all_errors(error)
+    return errors
 
 
 def test_every_error_has_the_code_that_the_api_promises() -> None:

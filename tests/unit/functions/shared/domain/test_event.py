@@ -30,14 +30,14 @@ def refunding(amount_minor: int = 500) -> tuple[Payment, Payment, Payment]:
 
 class TestType:
     @pytest.mark.parametrize("status", ["captured", "authorized", "declined", "reversed", "in_doubt"])
-    def test_a_first_version_is_told_by_its_status(self, status: Any) -> None:
+    def test_the_event_of_a_first_version_has_its_status_as_type(self, status: Any) -> None:
         assert payment_event(payment(status=status), None).type == f"payment.{status}"
 
-    def test_a_change_of_the_status_is_told_by_the_new_one(self) -> None:
+    def test_the_event_of_a_new_status_has_it_as_type(self) -> None:
         doubtful = payment(status="in_doubt")
         assert payment_event(doubtful.moved_to("reversed"), doubtful).type == "payment.reversed"
 
-    def test_a_refund_is_told_when_it_is_made_and_not_while_it_is_reserved(self) -> None:
+    def test_a_refund_has_an_event_when_it_is_made_and_not_while_it_is_reserved(self) -> None:
         captured, reserved, refunded = refunding()
         assert payment_event(reserved, captured).type == "payment.updated"
         assert payment_event(refunded, reserved).type == "payment.partially_refunded"
@@ -53,7 +53,7 @@ class TestType:
         assert failed.status == "captured"
         assert payment_event(failed, refunded).type == "payment.refund_failed"
 
-    def test_a_dispute_is_told_at_each_of_its_steps_unless_there_is_more_to_tell(self) -> None:
+    def test_each_step_of_a_dispute_has_an_event_unless_there_is_more_to_tell(self) -> None:
         captured, _, refunded = refunding()
         dispute = Dispute("dp_1", "open", 500, "fraudulent", NOW)
         other = replace(dispute, dispute_id="dp_2")
@@ -80,9 +80,9 @@ class TestType:
 class TestContent:
     def test_it_has_the_version_and_the_payment_as_the_api_shows_it(self) -> None:
         captured, _, refunded = refunding()
-        told = payment_event(refunded, captured)
-        assert told.data == {"version": 3, "payment": payment_body(refunded)}
-        assert (told.subject, told.at, told.sequence) == (refunded.payment_id, LATER, "000003")
+        notification = payment_event(refunded, captured)
+        assert notification.data == {"version": 3, "payment": payment_body(refunded)}
+        assert (notification.subject, notification.at, notification.sequence) == (refunded.payment_id, LATER, "000003")
 
     def test_the_order_of_texts_is_that_of_versions(self) -> None:
         versions = [replace(payment(), version=version) for version in (1, 2, 9, 10, 99, 100, 9_999, 10_000)]
@@ -93,26 +93,26 @@ class TestContent:
         captured, reserved, _ = refunding()
         [operation] = reserved.operations
         many = tuple(replace(operation, operation_id=f"refund-{n}") for n in range(MAX_OPERATIONS_IN_RECORD + 3))
-        shown = payment_event(replace(reserved, operations=many), captured).data["payment"]["operations"]
-        assert [each["operation_id"] for each in shown] == [each.operation_id for each in many[3:]]
+        operations = payment_event(replace(reserved, operations=many), captured).data["payment"]["operations"]
+        assert [each["operation_id"] for each in operations] == [each.operation_id for each in many[3:]]
 
-    def test_a_card_and_a_break_are_told_by_what_they_are(self) -> None:
-        erased, found = card_erased("tok_1", NOW), break_found(BREAK, NOW)
+    def test_the_events_of_a_card_and_of_a_break_say_what_they_are(self) -> None:
+        erased, break_event = card_erased("tok_1", NOW), break_found(BREAK, NOW)
         assert (erased.type, erased.subject, erased.data) == ("card.erased", "tok_1", {"token": "tok_1"})
-        assert (found.type, found.subject, found.data["type"]) == (
+        assert (break_event.type, break_event.subject, break_event.data["type"]) == (
             "reconciliation.break", "2026-11-23#missing_in_ledger#pay-1#charge:ch_1", "missing_in_ledger",
         )  # fmt: skip
         assert not erased.is_of_payment
-        assert not found.is_first
+        assert not break_event.is_first
 
 
 class TestCloudEvent:
     def test_it_is_one(self) -> None:
-        told = payment_event(payment("pay-1"), None)
-        cloud_event = json.loads(told.to_cloud_event())
+        notification = payment_event(payment("pay-1"), None)
+        cloud_event = json.loads(notification.to_cloud_event())
         assert cloud_event == {
             "specversion": "1.0",
-            "id": told.event_id,
+            "id": notification.event_id,
             "source": "payments",
             "type": "payment.captured",
             "subject": "pay-1",
@@ -122,24 +122,24 @@ class TestCloudEvent:
             "data": {"version": 1, "payment": json.loads(json.dumps(payment_body(payment("pay-1"))))},
         }
 
-    def test_what_was_read_back_is_told_by_the_same_text(self) -> None:
-        for told in (payment_event(refunding()[2], refunding()[1]), card_erased("tok_1", NOW), break_found(BREAK, NOW)):
-            text = told.to_cloud_event()
+    def test_what_was_read_back_has_the_same_text(self) -> None:
+        for each in (payment_event(refunding()[2], refunding()[1]), card_erased("tok_1", NOW), break_found(BREAK, NOW)):
+            text = each.to_cloud_event()
             assert Event.from_cloud_event(json.loads(text)).to_cloud_event() == text
 
     def test_each_event_has_an_id_of_its_own_without_digits_or_points(self) -> None:
         captured, reserved, refunded = refunding()
-        told = [
+        events = [
             payment_event(captured, None),
             payment_event(reserved, captured),
             payment_event(refunded, reserved),
             card_erased(captured.payment_id, NOW),
             break_found(BREAK, NOW),
         ]
-        ids = {each.event_id for each in told}
-        assert len(ids) == len(told)
+        ids = {each.event_id for each in events}
+        assert len(ids) == len(events)
         assert all(re.fullmatch(r"evt_[a-p]{32}", each) for each in ids)
-        assert payment_event(captured, None).event_id == told[0].event_id
+        assert payment_event(captured, None).event_id == events[0].event_id
 
 
 def test_terraform_knows_every_type() -> None:

@@ -19,26 +19,30 @@ CAPTURED = payment()
 
 def reserved(of: Payment, type: OperationType, amount_minor: int | None = None) -> tuple[Payment, str | None]:
     """The payment with one more operation, and the reason for its rejection, or None."""
-    asked = of.reserve(request := operation_request(of, type, amount_minor), LATER)
-    operation = asked.operation(request.operation_id)
+    changed = of.reserve(request := operation_request(of, type, amount_minor), LATER)
+    operation = changed.operation(request.operation_id)
     assert operation
-    return asked, operation.error
+    return changed, operation.error
 
 
-def done(of: Payment, type: OperationType, amount_minor: int | None = None) -> Payment:
-    asked, error = reserved(of, type, amount_minor)
+def performed(of: Payment, type: OperationType, amount_minor: int | None = None) -> Payment:
+    changed, error = reserved(of, type, amount_minor)
     assert error is None
-    return asked.settle(asked.operations[-1], LATER)
+    return changed.settle(changed.operations[-1], LATER)
 
 
 class TestRefunds:
     def test_what_was_captured_may_be_refunded_bit_by_bit_until_nothing_is_left(self) -> None:
-        partly = done(CAPTURED, "refund", 500)
+        partly = performed(CAPTURED, "refund", 500)
         assert (partly.status, partly.refunded_minor, partly.refundable_minor) == ("partially_refunded", 500, 1499)
-        whole = done(partly, "refund")
-        assert (whole.status, whole.refunded_minor, whole.operations[-1].amount_minor) == ("refunded", 1999, 1499)
-        assert reserved(whole, "refund")[1] == "amount_exceeds_captured"
-        assert reserved(whole, "refund", 1)[1] == "amount_exceeds_captured"
+        refunded = performed(partly, "refund")
+        assert (refunded.status, refunded.refunded_minor, refunded.operations[-1].amount_minor) == (
+            "refunded",
+            1999,
+            1499,
+        )
+        assert reserved(refunded, "refund")[1] == "amount_exceeds_captured"
+        assert reserved(refunded, "refund", 1)[1] == "amount_exceeds_captured"
 
     def test_what_is_reserved_nobody_else_may_have(self) -> None:
         first, error = reserved(CAPTURED, "refund", 1500)
@@ -61,7 +65,7 @@ class TestRefunds:
         assert doubtful.settle(doubtful.operations[0], LATER).in_doubt_since is None
 
     def test_a_refund_that_failed_after_all_brings_the_money_back(self) -> None:
-        partly = done(done(CAPTURED, "refund", 500), "refund", 300)
+        partly = performed(performed(CAPTURED, "refund", 500), "refund", 300)
         back = partly.fail_refund(partly.operations[0], LATER)
         assert (back.status, back.refunded_minor, back.refundable_minor) == ("partially_refunded", 300, 1699)
         assert (back.operations[0].status, back.operations[0].error) == ("rejected", "refund_failed")
@@ -73,7 +77,7 @@ class TestRefunds:
         assert reserved(payment(status=status), "refund")[1] == "invalid_state"
 
     def test_more_than_was_captured_is_not_refunded(self) -> None:
-        captured = done(AUTHORIZED, "capture", 1000)
+        captured = performed(AUTHORIZED, "capture", 1000)
         assert reserved(captured, "refund", 1001)[1] == "amount_exceeds_captured"
         assert reserved(captured, "refund", 1000)[1] is None
 
@@ -83,13 +87,13 @@ class TestHolds:
     def test_an_authorization_is_captured_once_in_whole_or_in_part(
         self, amount_minor: int | None, captured_minor: int
     ) -> None:
-        captured = done(AUTHORIZED, "capture", amount_minor)
+        captured = performed(AUTHORIZED, "capture", amount_minor)
         assert (captured.status, captured.captured_minor, captured.amount_minor) == ("captured", captured_minor, 1999)
         assert reserved(captured, "capture", 1)[1] == "invalid_state"
         assert reserved(captured, "void")[1] == "invalid_state"
 
     def test_an_authorization_is_voided_once(self) -> None:
-        voided = done(AUTHORIZED, "void")
+        voided = performed(AUTHORIZED, "void")
         assert (voided.status, voided.captured_minor, voided.operations[0].amount_minor) == ("voided", 0, 1999)
         assert reserved(voided, "void")[1] == "invalid_state"
         assert reserved(voided, "capture")[1] == "invalid_state"
@@ -100,9 +104,9 @@ class TestHolds:
     @pytest.mark.parametrize("first", ["capture", "void"])
     @pytest.mark.parametrize("second", ["capture", "void"])
     def test_while_one_is_under_way_there_is_no_other(self, first: OperationType, second: OperationType) -> None:
-        asked, _ = reserved(AUTHORIZED, first)
-        assert reserved(asked, second)[1] == "invalid_state"
-        released = asked.end(asked.operations[0], "rejected", "invalid_state", LATER)
+        changed, _ = reserved(AUTHORIZED, first)
+        assert reserved(changed, second)[1] == "invalid_state"
+        released = changed.end(changed.operations[0], "rejected", "invalid_state", LATER)
         assert reserved(released, second)[1] is None
 
     @pytest.mark.parametrize("status", ["captured", "declined", "stored", "reversed", "in_doubt", "voided", "refunded"])
@@ -112,9 +116,9 @@ class TestHolds:
 
 
 def test_a_rejected_operation_changes_nothing_but_the_list_of_operations() -> None:
-    asked, error = reserved(CAPTURED, "refund", 5000)
+    changed, error = reserved(CAPTURED, "refund", 5000)
     assert error == "amount_exceeds_captured"
-    unchanged = replace(asked, operations=(), version=1, updated_at=NOW)
+    unchanged = replace(changed, operations=(), version=1, updated_at=NOW)
     assert unchanged == CAPTURED
 
 
@@ -129,7 +133,7 @@ def test_operations_are_listed_in_the_order_in_which_they_were_asked_for() -> No
 def test_of_many_operations_the_oldest_that_have_ended_are_kept_apart_and_still_count() -> None:
     crowded, _ = reserved(payment(amount_minor=10**6, captured_minor=10**6), "refund", 7)
     for _ in range(MAX_OPERATIONS_IN_RECORD + 20):
-        crowded = done(crowded, "refund", 1)
+        crowded = performed(crowded, "refund", 1)
     apart = [each for each in crowded.operations if each.kept_apart]
     assert len(crowded.operations) == MAX_OPERATIONS_IN_RECORD + 21
     assert crowded.operations[: len(apart)] == tuple(apart)
@@ -142,7 +146,7 @@ def test_of_many_operations_the_oldest_that_have_ended_are_kept_apart_and_still_
 def test_an_operation_that_is_kept_apart_and_changes_is_written_by_that_version() -> None:
     crowded = payment(amount_minor=10**6, captured_minor=10**6)
     for _ in range(MAX_OPERATIONS_IN_RECORD + 1):
-        crowded = done(crowded, "refund", 1)
+        crowded = performed(crowded, "refund", 1)
     failed = crowded.fail_refund(crowded.operations[0], LATER)
     assert (failed.operations[0].status, failed.operations[0].kept_apart) == ("rejected", failed.version)
     assert failed.refunded_minor == MAX_OPERATIONS_IN_RECORD

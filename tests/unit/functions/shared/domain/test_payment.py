@@ -51,12 +51,17 @@ def test_doubt_is_cleared_by_evidence_and_counted_as_a_new_version(status: Statu
 
 
 @pytest.mark.parametrize(
-    ("known", "status"),
-    [(known, status) for known in NEXT_STATUSES for status in NEXT_STATUSES if status not in NEXT_STATUSES[known]],
+    ("current", "status"),
+    [
+        (current, status)
+        for current in NEXT_STATUSES
+        for status in NEXT_STATUSES
+        if status not in NEXT_STATUSES[current]
+    ],
 )
-def test_a_status_moves_only_along_the_diagram(known: Status, status: Status) -> None:
-    with pytest.raises(ValueError, match=f"is {known} can't become {status}"):
-        payment(status=known).moved_to(status)
+def test_a_status_moves_only_along_the_diagram(current: Status, status: Status) -> None:
+    with pytest.raises(ValueError, match=f"is {current} can't become {status}"):
+        payment(status=current).moved_to(status)
 
 
 def test_the_outcome_says_what_the_state_machine_needs_to_end() -> None:
@@ -97,5 +102,5 @@ def test_what_is_posted_is_numbered_timed_and_chained() -> None:
 
 def test_a_doubt_is_as_old_as_it_was_whatever_is_asked_meanwhile() -> None:
     doubtful = payment(status="in_doubt")
-    asked = doubtful.reserve(refund_request(doubtful), LATER)
-    assert (asked.version, asked.in_doubt_since, asked.operations[0].error) == (2, NOW, "invalid_state")
+    updated = doubtful.reserve(refund_request(doubtful), LATER)
+    assert (updated.version, updated.in_doubt_since, updated.operations[0].error) == (2, NOW, "invalid_state")

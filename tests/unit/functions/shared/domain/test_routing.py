@@ -13,7 +13,7 @@ def routed(*routes: Route, payment_id: str = "pay-1", currency: str = "USD", bra
 
 
 @pytest.mark.parametrize(
-    ("first", "taken"),
+    ("route", "matches"),
     [
         (Route("stripe"), True),
         (Route("stripe", currencies=frozenset({"EUR", "USD"})), True),
@@ -26,8 +26,8 @@ def routed(*routes: Route, payment_id: str = "pay-1", currency: str = "USD", bra
         (Route("stripe", percent=0), False),
     ],
 )
-def test_the_first_route_that_matches_in_everything_takes_the_payment(first: Route, taken: bool) -> None:
-    assert routed(first, REST) == ("stripe" if taken else "sparkle")
+def test_the_first_route_that_matches_in_everything_takes_the_payment(route: Route, matches: bool) -> None:
+    assert routed(route, REST) == ("stripe" if matches else "sparkle")
 
 
 def test_a_route_is_read_as_the_deployment_writes_it() -> None:
@@ -38,11 +38,11 @@ def test_a_route_is_read_as_the_deployment_writes_it() -> None:
 @pytest.mark.parametrize("percent", [1, 25, 50, 99])
 def test_a_share_is_a_share_of_many_payments_and_always_the_same_of_one(percent: int) -> None:
     ids = [new_id() for _ in range(10_000)]
-    taken = [routed(Route("stripe", percent=percent), REST, payment_id=id) for id in ids]
-    assert taken == [routed(Route("stripe", percent=percent), REST, payment_id=id) for id in ids]
+    gateways = [routed(Route("stripe", percent=percent), REST, payment_id=id) for id in ids]
+    assert gateways == [routed(Route("stripe", percent=percent), REST, payment_id=id) for id in ids]
     # Five standard deviations: one run in two million fails.
     deviation = (10_000 * percent / 100 * (1 - percent / 100)) ** 0.5
-    assert abs(Counter(taken)["stripe"] - 100 * percent) < 5 * deviation
+    assert abs(Counter(gateways)["stripe"] - 100 * percent) < 5 * deviation
 
 
 def test_a_larger_share_takes_the_same_payments_and_more() -> None:

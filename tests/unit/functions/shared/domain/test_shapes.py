@@ -100,9 +100,9 @@ def test_an_id_has_no_long_number_but_for_a_uuid(value: str) -> None:
 
 
 @given(st.uuids())
-def test_a_uuid_is_one_id_however_it_is_written(made: uuid.UUID) -> None:
-    spellings = (str(made), str(made).upper(), made.hex, made.hex.upper())
-    assert {canonical_id(each) for each in spellings} == {str(made)}
+def test_a_uuid_is_one_id_however_it_is_written(value: uuid.UUID) -> None:
+    spellings = (str(value), str(value).upper(), value.hex, value.hex.upper())
+    assert {canonical_id(each) for each in spellings} == {str(value)}
 
 
 @given(ids)

@@ -17,7 +17,7 @@ from functions.shared.domain.payment import Payment, Status
 from functions.shared.ports import Execution
 from functions.shared.use_cases.resolve_payment import resolve_payment
 from tests.fakes import LEDGER_DOWN, FakeExecutions, FakeGateway, FakeLedger, only
-from tests.samples import CHALLENGED_PAN, DECLINED_PAN, LATER, NOW, REQUEST, STARTED_AT, card, order, payment, shown
+from tests.samples import CHALLENGED_PAN, DECLINED_PAN, LATER, NOW, REQUEST, STARTED_AT, card, charge_of, order, payment
 
 CAPTURE = capture_entry("sparkle", 1999, "USD")
 DOUBT = in_doubt_entry(1999, "USD")
@@ -62,17 +62,19 @@ def test_an_outcome_that_the_ledger_knows_stands_and_nobody_is_asked(
 
 
 def test_a_second_charge_that_compensate_could_not_undo_is_undone(gateway: FakeGateway, ledger: Books) -> None:
-    first = payment(charge_id=gateway.charge(order(), card(), "pay-1-charge").charge_id)
+    paid = payment(charge_id=gateway.charge(order(), card(), "pay-1-charge").charge_id)
     gateway.forget("pay-1")
-    second = gateway.charge(order(), card(), "pay-1-charge")
-    ledger.record(*first.post(CAPTURE))
-    left = first.undo_other_charge(second.charge_id, "refund", NOW)
-    taken = capture_entry("sparkle", 1999, "USD", second.charge_id)
-    ledger.record(*replace(left, entry_count=1, journal_hash=ledger.records["pay-1"].entries[0].hash).post(taken))
-    looked = resolve_payment(
+    second_charge = gateway.charge(order(), card(), "pay-1-charge")
+    ledger.record(*paid.post(CAPTURE))
+    unfinished = paid.undo_other_charge(second_charge.charge_id, "refund", NOW)
+    capture = capture_entry("sparkle", 1999, "USD", second_charge.charge_id)
+    ledger.record(
+        *replace(unfinished, entry_count=1, journal_hash=ledger.records["pay-1"].entries[0].hash).post(capture)
+    )
+    result = resolve_payment(
         "pay-1", gateways=only(gateway), ledger=ledger, executions=FakeExecutions(), now=LATER, ask_gateway=False
     )
-    assert looked[0] == "in_doubt"
+    assert result[0] == "in_doubt"
     gateway.faults.arm("refund", NO_ANSWER)
     with pytest.raises(ReversalUnconfirmed):
         resolve(gateway, ledger, FakeExecutions())
@@ -114,13 +116,15 @@ def test_what_was_disputed_while_a_payment_was_in_doubt_is_recorded_with_its_cha
 
 
 def test_a_second_charge_that_was_lost_in_a_dispute_needs_no_refund(gateway: FakeGateway, ledger: Books) -> None:
-    first = payment(charge_id=gateway.charge(order(), card(), "pay-1-charge").charge_id)
+    paid = payment(charge_id=gateway.charge(order(), card(), "pay-1-charge").charge_id)
     gateway.forget("pay-1")
-    second = gateway.charge(order(), card(), "pay-1-charge")
-    ledger.record(*first.post(CAPTURE))
-    left = first.undo_other_charge(second.charge_id, "refund", NOW)
-    taken = capture_entry("sparkle", 1999, "USD", second.charge_id)
-    ledger.record(*replace(left, entry_count=1, journal_hash=ledger.records["pay-1"].entries[0].hash).post(taken))
+    second_charge = gateway.charge(order(), card(), "pay-1-charge")
+    ledger.record(*paid.post(CAPTURE))
+    unfinished = paid.undo_other_charge(second_charge.charge_id, "refund", NOW)
+    capture = capture_entry("sparkle", 1999, "USD", second_charge.charge_id)
+    ledger.record(
+        *replace(unfinished, entry_count=1, journal_hash=ledger.records["pay-1"].entries[0].hash).post(capture)
+    )
     gateway.dispute("pay-1")
     with pytest.raises(ReversalUnconfirmed):
         resolve(gateway, ledger, FakeExecutions())
@@ -253,7 +257,7 @@ def test_what_an_orphaned_function_recorded_in_between_stands(gateway: FakeGatew
 
     with pytest.raises(LedgerConflict):
         resolve(gateway, ledger, Late(**ended().executions))
-    gateway.charges["pay-1"] = shown(payment())
+    gateway.charges["pay-1"] = charge_of(payment())
     assert resolve(gateway, ledger, ended()) == "captured"
     assert ledger.records["pay-1"].journal == (CAPTURE,)
 

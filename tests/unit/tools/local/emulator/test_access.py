@@ -194,8 +194,8 @@ def test_loopback_has_several_names(name: str) -> None:
 
 
 def test_a_preflight_is_refused(emulator: Emulator) -> None:
-    asked = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
-    answer = ask(emulator, "OPTIONS", "/2015-03-31/functions", headers=asked)
+    headers = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
+    answer = ask(emulator, "OPTIONS", "/2015-03-31/functions", headers=headers)
     assert answer.status == 403
     assert not [name for name in answer.headers if name.startswith("access-control-")]
 

@@ -101,7 +101,7 @@ class Throttled:
         namespace, name = self.ids[query]
         return {"Namespace": namespace, "MetricName": name, "Dimensions": [{"Name": "Table", "Value": self.name}]}
 
-    def told(self, query: str, value: int) -> str:
+    def state_with(self, query: str, value: int) -> str:
         """The alarm's state, once a metric has a value."""
         metric = self.metric(query)
         self.client.put_metric_data(Namespace=metric.pop("Namespace"), MetricData=[metric | {"Value": value}])
@@ -109,15 +109,15 @@ class Throttled:
         return str(described["StateValue"])
 
 
-def test_an_alarm_on_dynamodb_alone_stays_while_nothing_is_told_whatever_it_says_of_missing_data(
+def test_an_alarm_on_dynamodb_alone_stays_without_data_whatever_it_says_of_missing_data(
     emulator: Emulator,
 ) -> None:
     stuck = Throttled(emulator, "FILL(reads, 0)")
     moved = Throttled(emulator, "SUM([FILL(reads, 0), IF(doubts < 0, 1, 0)])")
-    assert stuck.told("doubts", 0) == "INSUFFICIENT_DATA"
-    assert [alarm.told("reads", 2) for alarm in (stuck, moved)] == ["ALARM", "ALARM"]
+    assert stuck.state_with("doubts", 0) == "INSUFFICIENT_DATA"
+    assert [alarm.state_with("reads", 2) for alarm in (stuck, moved)] == ["ALARM", "ALARM"]
     time.sleep(1.1)  # the evaluated period
-    assert [alarm.told("doubts", 0) for alarm in (stuck, moved)] == ["ALARM", "OK"]
+    assert [alarm.state_with("doubts", 0) for alarm in (stuck, moved)] == ["ALARM", "OK"]
 
 
 def test_the_metrics_that_are_sent_by_themselves_have_dimensions_that_aws_s_have(emulator: Emulator) -> None:

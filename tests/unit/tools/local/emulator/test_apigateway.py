@@ -178,8 +178,8 @@ def key() -> str:
 
 def executions(emulator: Emulator, machine: str) -> set[str]:
     """The names of all executions so far; a set, since an execution that ends moves in the list."""
-    found = emulator.client("stepfunctions").list_executions(stateMachineArn=machine, maxResults=1000)["executions"]
-    return {execution["name"] for execution in found}
+    listed = emulator.client("stepfunctions").list_executions(stateMachineArn=machine, maxResults=1000)["executions"]
+    return {execution["name"] for execution in listed}
 
 
 @pytest.mark.parametrize("holder", ["O'Brien", 'a "quote"', "\\ / \u2028", "😀 é", '","name":"x'])
@@ -195,7 +195,7 @@ def test_a_request_starts_an_execution_whose_input_is_the_body(
 
 
 def test_response_parameters_are_mapped_from_constants_the_answer_and_the_context(api: Api) -> None:
-    answer, name = api.call(Idempotency_Key=(given := key())), given
+    answer, name = api.call(Idempotency_Key=(sent_key := key())), sent_key
     assert answer.headers["X-Static"] == "always"
     assert answer.headers["X-Arn"].endswith(f":{name}")
     assert re.fullmatch(r"[0-9a-f-]{36}", answer.headers["X-Request"])
@@ -370,22 +370,22 @@ def telling_paths(emulator: Emulator) -> Api:
     )
 
 
-@pytest.mark.parametrize("seen", facts("request_path"), ids=lambda seen: f"{seen['address']} {seen['called']}")
+@pytest.mark.parametrize("case", facts("request_path"), ids=lambda case: f"{case['address']} {case['called']}")
 def test_the_path_is_what_was_called_with_its_stage_or_base_path(
-    emulator: Emulator, telling_paths: Api, seen: dict[str, Any]
+    emulator: Emulator, telling_paths: Api, case: dict[str, Any]
 ) -> None:
-    if seen["address"] == "execute-api":  # whose paths have a prefix before the stage here
+    if case["address"] == "execute-api":  # whose paths have a prefix before the stage here
         before = f"/_aws/execute-api/{telling_paths.api_id}"
-        assert telling_paths.get(before + seen["called"]).json == {"path": before + seen["path"]}
+        assert telling_paths.get(before + case["called"]).json == {"path": before + case["path"]}
         return
     # The only name with a dot that the emulator's access control lets in. It serves every path under that name.
     client, domain = emulator.client("apigateway", url=emulator.url.replace("127.0.0.1", "localhost")), "127.0.0.1"
     client.create_domain_name(domainName=domain)
-    stage = {"stage": "test"} if seen["names_the_stage"] else {}
-    mapping = {"domainName": domain, "basePath": seen["base_path"]}
+    stage = {"stage": "test"} if case["names_the_stage"] else {}
+    mapping = {"domainName": domain, "basePath": case["base_path"]}
     client.create_base_path_mapping(**mapping, restApiId=telling_paths.api_id, **stage)
     try:
-        assert telling_paths.get(seen["called"]).json == {"path": seen["path"]}
+        assert telling_paths.get(case["called"]).json == {"path": case["path"]}
     finally:
         client.delete_base_path_mapping(**mapping)
         client.delete_domain_name(domainName=domain)
@@ -421,9 +421,9 @@ def test_header_names_are_those_that_the_client_wrote(emulator: Emulator, name: 
     mock = {"type": "MOCK", "requestTemplates": {"application/json": '{"statusCode": 200}'}}
     responses = [{"statusCode": "200", "responseTemplates": {"application/json": template}}]
     headers: dict[str, Any] = {name.replace("-", "_"): "a value"}
-    seen = deploy(emulator, "GET", mock, responses).call("GET", b"", **headers).body
-    assert name in seen.split()
-    assert seen.endswith("[a value]" if name == "X-Given" else "[]")
+    body = deploy(emulator, "GET", mock, responses).call("GET", b"", **headers).body
+    assert name in body.split()
+    assert body.endswith("[a value]" if name == "X-Given" else "[]")
     asking = deploy(emulator, "GET", mock, responses, parameters={"method.request.header.X-Given": True})
     assert asking.call("GET", b"", **headers).status == (200 if name == "X-Given" else 400)
     assert asking.call("GET", b"").json == {"gateway": "BAD_REQUEST_PARAMETERS"}

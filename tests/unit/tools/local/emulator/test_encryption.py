@@ -190,8 +190,8 @@ def test_an_execution_starts_where_its_role_may_use_the_key_directly(
     )
 
 
-@pytest.mark.parametrize("taken", [None, "kms:GenerateDataKey", "kms:Decrypt"])
-def test_a_log_group_is_encrypted_where_the_key_lets_cloudwatch_logs(emulator: Emulator, taken: str | None) -> None:
+@pytest.mark.parametrize("missing", [None, "kms:GenerateDataKey", "kms:Decrypt"])
+def test_a_log_group_is_encrypted_where_the_key_lets_cloudwatch_logs(emulator: Emulator, missing: str | None) -> None:
     [logs] = [each for each in CALLERS["service_principals"] if each["principal"].startswith("logs.")]
     name = f"/aws/lambda/{new('group')}"
     arn = logs["context"]["aws:logs:arn"].format(region=REGION, account=ACCOUNT, log_group=name)
@@ -199,17 +199,19 @@ def test_a_log_group_is_encrypted_where_the_key_lets_cloudwatch_logs(emulator: E
         emulator,
         {
             "Principal": {"Service": logs["principal"].format(region=REGION)},
-            "Action": [action for action in logs["actions"] if action != taken],
+            "Action": [action for action in logs["actions"] if action != missing],
             "Condition": {"ArnEquals": {"kms:EncryptionContext:aws:logs:arn": arn}},
         },
     )
     group = emulator.client("logs", emulator.session({"Action": "logs:*"}))
     answer = code(lambda: group.create_log_group(logGroupName=name, kmsKeyId=key_arn))
-    assert answer == ("AccessDeniedException" if taken else None)
+    assert answer == ("AccessDeniedException" if missing else None)
 
 
-@pytest.mark.parametrize(("of", "heard"), [("alarm:heard-*", True), ("alarm:others-*", False)])
-def test_an_alarm_is_published_where_the_topic_s_key_lets_cloudwatch(emulator: Emulator, of: str, heard: bool) -> None:
+@pytest.mark.parametrize(("of", "is_published"), [("alarm:heard-*", True), ("alarm:others-*", False)])
+def test_an_alarm_is_published_where_the_topic_s_key_lets_cloudwatch(
+    emulator: Emulator, of: str, is_published: bool
+) -> None:
     [alarms] = [each for each in CALLERS["service_principals"] if each["principal"].startswith("cloudwatch.")]
     source = {"ArnLike": {"aws:SourceArn": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:{of}"}}
     key_arn = key(
@@ -235,5 +237,5 @@ def test_an_alarm_is_published_where_the_topic_s_key_lets_cloudwatch(emulator: E
         AlarmActions=[topic],
     )
     cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="test")
-    messages = wait_for(lambda: sqs.receive_message(QueueUrl=queue).get("Messages", []), 5 if heard else 0.5)
-    assert bool(messages) is heard
+    messages = wait_for(lambda: sqs.receive_message(QueueUrl=queue).get("Messages", []), 5 if is_published else 0.5)
+    assert bool(messages) is is_published

@@ -88,11 +88,11 @@ def run_synchronously(
 
 
 def test_a_synchronous_execution_answers_with_its_end_and_leaves_no_history(emulator: Emulator) -> None:
-    known = facts("synchronous_executions")
+    documented = facts("synchronous_executions")
     ended = run_synchronously(emulator, {"End": {"Type": "Pass", "Result": {"a": 1}, "End": True}})
     assert (ended["status"], json.loads(ended["output"])) == ("SUCCEEDED", {"a": 1})
     failed = run_synchronously(emulator, {"End": {"Type": "Fail", "Error": "NoGood", "Cause": "why"}})
-    assert failed["ResponseMetadata"]["HTTPStatusCode"] == known["status_code_of_a_failed_execution"]
+    assert failed["ResponseMetadata"]["HTTPStatusCode"] == documented["status_code_of_a_failed_execution"]
     assert (failed["status"], failed["error"], failed["cause"]) == ("FAILED", "NoGood", "why")
     with pytest.raises(ClientError, match="ExecutionDoesNotExist"):
         emulator.client("stepfunctions").describe_execution(executionArn=failed["executionArn"])
@@ -104,11 +104,11 @@ def test_only_express_state_machines_run_synchronously(emulator: Emulator) -> No
 
 
 def test_a_word_that_is_not_json_is_refused_and_quoted(emulator: Emulator, machine: str) -> None:
-    known = facts("execution_input")
+    documented = facts("execution_input")
     status, code, message = refused(emulator, machine, uuid.uuid4().hex, "card_number_in_description")
-    assert (status, code) == (400, known["type"].rpartition("#")[2])
-    assert message.startswith(known["begins"])
-    assert ("'card_number_in_description'" in message) is known["quotes_the_input"]
+    assert (status, code) == (400, documented["type"].rpartition("#")[2])
+    assert message.startswith(documented["begins"])
+    assert ("'card_number_in_description'" in message) is documented["quotes_the_input"]
 
 
 def test_input_that_is_not_json_is_refused_without_repeating_it(emulator: Emulator, machine: str) -> None:
@@ -250,9 +250,9 @@ def alias(emulator: Emulator, **shares: int) -> str:
 
 
 def test_a_version_runs_as_it_was_published(emulator: Emulator, versions: list[str]) -> None:
-    first = emulator.run(versions[0])
-    assert json.loads(first["output"]) == "first"
-    assert (first["stateMachineVersionArn"], first.get("stateMachineAliasArn")) == (versions[0], None)
+    execution = emulator.run(versions[0])
+    assert json.loads(execution["output"]) == "first"
+    assert (execution["stateMachineVersionArn"], execution.get("stateMachineAliasArn")) == (versions[0], None)
     unqualified = emulator.run(versions[0].rpartition(":")[0])
     assert json.loads(unqualified["output"]) == "third"
     assert "stateMachineVersionArn" not in unqualified
@@ -262,9 +262,9 @@ def test_an_alias_starts_its_versions_by_their_weights(emulator: Emulator, versi
     live = alias(emulator, **{versions[0]: 70, versions[1]: 30})
     runs = [emulator.client("stepfunctions").start_execution(stateMachineArn=live) for _ in range(200)]
     ended = [emulator.finished(run["executionArn"]) for run in runs]
-    said = [json.loads(execution["output"]) for execution in ended]
-    assert set(said) == {"first", "second"}
-    assert 100 <= said.count("first") <= 180  # four and a half standard deviations
+    outputs = [json.loads(execution["output"]) for execution in ended]
+    assert set(outputs) == {"first", "second"}
+    assert 100 <= outputs.count("first") <= 180  # four and a half standard deviations
     assert {execution["stateMachineAliasArn"] for execution in ended} == {live}
 
 
@@ -291,7 +291,7 @@ def late(runtime_client_dir: str, tmp_path_factory: pytest.TempPathFactory) -> I
         yield running
 
 
-def seen(emulator: Emulator, action: str, arn: str) -> str | None:
+def visible_status(emulator: Emulator, action: str, arn: str) -> str | None:
     """The execution's status by this API action, or None if the action doesn't show the execution yet."""
     states = emulator.client("stepfunctions")
     if action == "ListExecutions":
@@ -314,13 +314,13 @@ def test_what_is_eventually_consistent_shows_an_executions_start_and_its_end_lat
     arn = start(late, machine, uuid.uuid4().hex, "{}")["executionArn"]
     history = late.client("stepfunctions").get_execution_history(executionArn=arn)["events"]
     assert history[0]["type"] == "ExecutionStarted"
-    shown = [seen(late, action, arn)]
+    statuses = [visible_status(late, action, arn)]
     deadline = time.monotonic() + 10
-    while shown[-1] != "SUCCEEDED" and time.monotonic() < deadline:
-        if (status := seen(late, action, arn)) != shown[-1]:
-            shown.append(status)
+    while statuses[-1] != "SUCCEEDED" and time.monotonic() < deadline:
+        if (status := visible_status(late, action, arn)) != statuses[-1]:
+            statuses.append(status)
         time.sleep(0.02)
-    assert shown == [None, "RUNNING", "SUCCEEDED"]
+    assert statuses == [None, "RUNNING", "SUCCEEDED"]
 
 
 def test_a_list_has_the_latest_change_first_and_can_be_narrowed_to_a_status(emulator: Emulator) -> None:

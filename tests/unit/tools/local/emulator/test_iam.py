@@ -224,11 +224,11 @@ def test_a_read_is_judged_by_the_attributes_that_it_names_and_by_whether_it_name
 def test_a_write_has_no_select_and_returns_nothing_unless_it_says_so(
     emulator: Emulator, table: str, operation: str
 ) -> None:
-    one = {"Item": item("x")} if operation == "put_item" else {"Key": item("x")}
+    target = {"Item": item("x")} if operation == "put_item" else {"Key": item("x")}
 
     def may(condition: dict[str, Any], **more: Any) -> bool:
         session = emulator.session({"Action": "dynamodb:*", "Condition": condition})
-        return allowed(getattr(emulator.client("dynamodb", session), operation), TableName=table, **one, **more)
+        return allowed(getattr(emulator.client("dynamodb", session), operation), TableName=table, **target, **more)
 
     assert may({"Null": {"dynamodb:Select": "true"}})
     assert may({"StringEquals": {"dynamodb:ReturnValues": "NONE"}})

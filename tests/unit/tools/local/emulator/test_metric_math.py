@@ -13,7 +13,7 @@ def series(values: list[float | None]) -> Series:
     return {period: float(value) for period, value in enumerate(values) if value is not None}
 
 
-GIVEN = {
+SERIES = {
     "some": series([1, None, 3, None, 5]),
     "others": series([10, 20, None, None, 0]),
     "none": {},
@@ -38,23 +38,23 @@ GIVEN = {
     ],
 )
 def test_an_expression_has_the_values_of_the_harshest_reading(expression: str, values: list[float | None]) -> None:
-    assert evaluate(expression, GIVEN, PERIODS) == series(values)
+    assert evaluate(expression, SERIES, PERIODS) == series(values)
 
 
 @pytest.mark.parametrize(
     ("expression", "values"), [("some + others", [11, 20, 3, None, 5]), ("FILL(none, 0)", [0, 0, 0, 0, 0])]
 )
 def test_another_reading_has_more_of_them(expression: str, values: list[float | None]) -> None:
-    assert evaluate(expression, GIVEN, PERIODS, KIND) == series(values)
+    assert evaluate(expression, SERIES, PERIODS, KIND) == series(values)
 
 
 @pytest.mark.parametrize("case", facts("alarms")["if"])
 def test_if_is_as_the_page_s_tables_have_it(case: dict[str, list[float | None]]) -> None:
-    given = {"condition": series(case["condition"]), "chosen": series(case["then"])}
-    assert evaluate(f"IF(condition, chosen, {case['else']})", given, PERIODS) == series(case["is"])
+    inputs = {"condition": series(case["condition"]), "chosen": series(case["then"])}
+    assert evaluate(f"IF(condition, chosen, {case['else']})", inputs, PERIODS) == series(case["is"])
 
 
 @pytest.mark.parametrize("expression", ["1 + 1", "SUM(some)", "some +", "some others", "FILL(some", "some & others"])
 def test_what_is_no_expression_of_one_time_series_is_refused(expression: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        evaluate(expression, GIVEN, PERIODS)
+        evaluate(expression, SERIES, PERIODS)

@@ -92,8 +92,8 @@ def test_output_larger_than_a_pipe_does_not_block_the_function(emulator: Emulato
 def test_a_function_sees_the_documented_environment_and_nothing_of_the_emulators(
     emulator: Emulator, function: str
 ) -> None:
-    _, seen = invoke(emulator, function, {"describe": True})
-    environment = seen["environment"]
+    _, description = invoke(emulator, function, {"describe": True})
+    environment = description["environment"]
     assert environment["COLOUR"] == "blue"
     assert environment["AWS_EXECUTION_ENV"] == "AWS_Lambda_python3.13"
     assert environment["AWS_ENDPOINT_URL"] == emulator.url
@@ -145,12 +145,12 @@ def handler(event, context):
     def ran_in(seconds: float) -> Any:
         return invoke(emulator, function, seconds)[1]
 
-    first = ran_in(0)
+    pid = ran_in(0)
     with ThreadPoolExecutor(8) as callers:
-        assert set(callers.map(ran_in, [0.01] * 16)) == {first}
+        assert set(callers.map(ran_in, [0.01] * 16)) == {pid}
         long = callers.submit(ran_in, 4)
-        assert wait_for(lambda: ran_in(0) != first and not long.done(), 3)
-        assert long.result() == first
+        assert wait_for(lambda: ran_in(0) != pid and not long.done(), 3)
+        assert long.result() == pid
 
 
 def test_a_version_s_and_an_alias_s_arn_end_in_its_name(emulator: Emulator) -> None:
@@ -160,5 +160,5 @@ def test_a_version_s_and_an_alias_s_arn_end_in_its_name(emulator: Emulator) -> N
     listed = client.list_versions_by_function(FunctionName=arn)["Versions"]
     assert {version["Version"]: version["FunctionArn"] for version in listed} == {"$LATEST": arn, "1": f"{arn}:1"}
     for qualifier in ("1", "live"):
-        found = client.get_function_configuration(FunctionName=arn, Qualifier=qualifier)
-        assert found["FunctionArn"] == f"{arn}:{qualifier}"
+        configuration = client.get_function_configuration(FunctionName=arn, Qualifier=qualifier)
+        assert configuration["FunctionArn"] == f"{arn}:{qualifier}"

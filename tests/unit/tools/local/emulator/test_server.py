@@ -176,7 +176,7 @@ def test_what_is_streamed_does_not_wait_for_the_rest(url: str) -> None:
     ("request_", "status"),
     [(b"GET /error HTTP/1.1\r\nHost: localhost\r\n\r\n", b"500"), (b"no HTTP at all\r\n\r\n", b"400")],
 )
-def test_an_error_of_the_server_s_own_is_told(url: str, request_: bytes, status: bytes) -> None:
+def test_an_error_of_the_server_s_own_is_reported(url: str, request_: bytes, status: bytes) -> None:
     with connected(url) as connection:
         connection.sendall(request_)
         assert connection.recv(65536).split()[1] == status

@@ -46,9 +46,9 @@ class TestStreams:
             def result() -> str:
                 return str(client.get_event_source_mapping(UUID=mapping["UUID"]).get("LastProcessingResult", ""))
 
-            wanted = "OK - 1 records" if missing is None else ""
-            processed = wait_for(result, 10 if missing is None else 2, until=lambda said: said.startswith("OK"))
-            assert (processed if processed.startswith("OK") else "") == wanted
+            expected = "OK - 1 records" if missing is None else ""
+            processed = wait_for(result, 10 if missing is None else 2, until=lambda text: text.startswith("OK"))
+            assert (processed if processed.startswith("OK") else "") == expected
         finally:
             client.delete_event_source_mapping(UUID=mapping["UUID"])
 

@@ -16,9 +16,9 @@ def render(template: str, body: object = None, context: dict[str, Any] | None = 
     return vtl.render(template, payload, {} if context is None else context, {"table": "t1"}, absent)
 
 
-@pytest.mark.parametrize("seen", facts("mapping_templates")["rendered"], ids=lambda seen: f"{seen['payload']}")
-def test_templates_render_as_aws_was_seen_to(seen: dict[str, Any]) -> None:
-    assert render(seen["template"], seen["payload"]) == seen["text"]
+@pytest.mark.parametrize("case", facts("mapping_templates")["rendered"], ids=lambda case: f"{case['payload']}")
+def test_templates_render_as_aws_was_seen_to(case: dict[str, Any]) -> None:
+    assert render(case["template"], case["payload"]) == case["text"]
 
 
 @pytest.mark.parametrize(

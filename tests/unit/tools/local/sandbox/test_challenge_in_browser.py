@@ -52,8 +52,8 @@ def waiting(sandbox: str, shop: str, reference: str) -> dict[str, Any]:
 
 
 def status(sandbox: str, charge: dict[str, Any]) -> str:
-    shown = requests.get(f"{sandbox}/v1/charges/{charge['id']}", headers=HEADERS, timeout=5)
-    return str(shown.json()["status"])
+    response = requests.get(f"{sandbox}/v1/charges/{charge['id']}", headers=HEADERS, timeout=5)
+    return str(response.json()["status"])
 
 
 def go_to_the_bank(page: Page, shop: str, charge: dict[str, Any]) -> None:

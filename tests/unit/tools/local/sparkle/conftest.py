@@ -132,11 +132,11 @@ def assert_keeps_the_contract(method: str, path: str, answer: TestResponse) -> N
 
 def _operation(method: str, path: str) -> Mapping[str, Any] | None:
     """The contract's operation for a call, or None."""
-    asked = path.split("/")
+    segments = path.split("/")
     # Literal paths come first, since `/v1/charges/{charge_id}` matches more than charges.
     for template, operations in contract()["paths"].items():
         parts = template.split("/")
-        if len(parts) == len(asked) and all(p == a or p[:1] == "{" for p, a in zip(parts, asked, strict=True)):
+        if len(parts) == len(segments) and all(p == a or p[:1] == "{" for p, a in zip(parts, segments, strict=True)):
             operation: Mapping[str, Any] | None = operations.get(method.lower())
             return operation
     return None

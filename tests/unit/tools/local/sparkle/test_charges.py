@@ -79,13 +79,13 @@ def test_a_declined_charge_has_no_id_of_its_network(sparkle: Sparkle) -> None:
 
 
 def test_a_charge_shows_what_was_said_of_the_stored_card(sparkle: Sparkle) -> None:
-    said = {
+    credential = {
         "use": "subsequent",
         "initiator": "merchant",
         "reason": "recurring",
         "previous_network_transaction_id": "016153570198200",
     }
-    assert sparkle.charge("pay-1", stored_credential=said)["stored_credential"] == said
+    assert sparkle.charge("pay-1", stored_credential=credential)["stored_credential"] == credential
     assert sparkle.charge("pay-2")["stored_credential"] is None
 
 
@@ -121,11 +121,11 @@ def test_a_verification_judges_the_security_code_and_is_repeated_by_its_key(spar
 
 def test_the_security_code_is_shown_nowhere(sparkle: Sparkle) -> None:
     code = "8642"
-    shown = [sparkle.post("/v1/charges", with_code(code)), sparkle.post("/v1/charges", with_code(f"{code}8642"))]
-    assert [answer.status_code for answer in shown] == [201, 422]
-    shown += [sparkle.get("/sandbox/charges"), sparkle.get("/sandbox/requests")]
+    answers = [sparkle.post("/v1/charges", with_code(code)), sparkle.post("/v1/charges", with_code(f"{code}8642"))]
+    assert [answer.status_code for answer in answers] == [201, 422]
+    answers += [sparkle.get("/sandbox/charges"), sparkle.get("/sandbox/requests")]
     # An id has random digits.
-    assert not [answer.text for answer in shown if code in re.sub("ch_[0-9a-f]+|[0-9]{15}", "", answer.text)]
+    assert not [answer.text for answer in answers if code in re.sub("ch_[0-9a-f]+|[0-9]{15}", "", answer.text)]
 
 
 def test_a_number_that_is_not_on_the_list_is_approved_if_it_passes_luhn(sparkle: Sparkle) -> None:
@@ -314,14 +314,14 @@ def test_only_what_is_not_captured_can_be_voided(sparkle: Sparkle) -> None:
 
 
 def test_an_authorization_expires_when_its_time_is_over(sparkle: Sparkle) -> None:
-    held = sparkle.charge(capture=False)
-    assert held["expires_at"] > held["created_at"]
+    authorized = sparkle.charge(capture=False)
+    assert authorized["expires_at"] > authorized["created_at"]
     sparkle.clock.advance(days=7, seconds=-1)
-    assert sparkle.find() == [held]
+    assert sparkle.find() == [authorized]
     sparkle.clock.advance(seconds=1)
     (expired,) = sparkle.find()
     assert (expired["status"], expired["void_reason"]) == ("voided", "expired")
-    answer = sparkle.post(f"/v1/charges/{held['id']}/capture", {})
+    answer = sparkle.post(f"/v1/charges/{authorized['id']}/capture", {})
     assert (answer.status_code, answer.json["error"]["code"]) == (409, "invalid_state")
 
 
@@ -331,13 +331,13 @@ def test_what_is_captured_or_voided_never_expires(sparkle: Sparkle) -> None:
         sparkle.post(f"/v1/charges/{charge['id']}/{how}", {})
     assert sparkle.charge("pay-3")["expires_at"] is None
     sparkle.clock.advance(days=30)
-    shown = [(charge["status"], charge["void_reason"]) for charge in sparkle.get("/sandbox/charges").json["charges"]]
-    assert shown == [("captured", None), ("voided", None), ("captured", None)]
+    ends = [(charge["status"], charge["void_reason"]) for charge in sparkle.get("/sandbox/charges").json["charges"]]
+    assert ends == [("captured", None), ("voided", None), ("captured", None)]
 
 
 def test_an_authorization_can_be_made_to_expire(sparkle: Sparkle) -> None:
-    held = sparkle.charge(capture=False)
-    path = f"/sandbox/charges/{held['id']}/expire"
+    authorized = sparkle.charge(capture=False)
+    path = f"/sandbox/charges/{authorized['id']}/expire"
     assert sparkle.post(path).json["void_reason"] == "expired"
     assert [charge["status"] for charge in sparkle.find()] == ["voided"]
     again = sparkle.post(path)

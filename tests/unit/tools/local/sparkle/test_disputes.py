@@ -108,11 +108,11 @@ def test_what_a_lost_dispute_has_cost_counts_as_given_back(sparkle: Sparkle) -> 
     assert sparkle.reverse(charge["reference"]) == reversed_
 
 
-def test_every_step_is_told(sparkle: Sparkle) -> None:
-    told: list[dict[str, Any]] = []
-    sparkle.book.report = told.append
+def test_every_step_is_reported(sparkle: Sparkle) -> None:
+    reported: list[dict[str, Any]] = []
+    sparkle.book.report = reported.append
     charge = end(sparkle, dispute(sparkle, sparkle.charge()), "win")
     end(sparkle, dispute(sparkle, charge), "lose")
-    events = [each for each in told if each["dispute_id"]]
+    events = [each for each in reported if each["dispute_id"]]
     assert [each["type"] for each in events] == ["dispute.opened", "dispute.won", "dispute.opened", "dispute.lost"]
     assert {(each["charge_id"], each["reference"]) for each in events} == {(charge["id"], charge["reference"])}

@@ -70,14 +70,14 @@ def test_a_timeout_after_the_deed_ends_without_an_answer_but_with_a_charge(url: 
     break_next(url, "charge", "timeout_after", seconds=0.1)
     with pytest.raises(requests.ConnectionError):
         charge(url)
-    assert [found["status"] for found in find(url)] == ["captured"]
+    assert [each["status"] for each in find(url)] == ["captured"]
 
 
 def test_while_the_answer_is_lost_the_charge_is_found_and_its_key_replays(url: str) -> None:
     break_next(url, "charge", "timeout_after", seconds=30)
     with pytest.raises(requests.ReadTimeout):
         charge(url, timeout=0.5)
-    assert [found["status"] for found in find(url)] == ["captured"]
+    assert [each["status"] for each in find(url)] == ["captured"]
     again = charge(url)
     assert (again.status_code, again.headers["Idempotent-Replayed"]) == (201, "true")
     assert again.json() == find(url)[0]
@@ -92,7 +92,7 @@ def test_a_late_charge_is_in_progress_until_it_is_done_without_an_answer(url: st
     deadline = time.monotonic() + 5
     while not find(url) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert [found["status"] for found in find(url)] == ["captured"]
+    assert [each["status"] for each in find(url)] == ["captured"]
     assert charge(url).headers["Idempotent-Replayed"] == "true"
 
 
@@ -111,7 +111,7 @@ def test_a_garbled_answer_comes_after_the_deed(url: str) -> None:
     break_next(url, "charge", "garbage")
     answer = charge(url)
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
-    assert [found["status"] for found in find(url)] == ["captured"]
+    assert [each["status"] for each in find(url)] == ["captured"]
 
 
 def test_a_slow_answer_arrives_and_meanwhile_its_key_is_in_progress(url: str) -> None:
@@ -210,9 +210,9 @@ def test_a_settlement_report_meets_every_fault_once(sparkle: Sparkle, fault: str
     assert broken.status_code == status or (status is None and DROP in broken.headers)
     assert broken.is_json == (fault in ("slow", "http_429", "http_500"))
     assert sparkle.report() == report
-    told = [(entry["path"], entry["reference"], entry["status"], entry["fault"]) for entry in sparkle.requests()]
+    logged = [(entry["path"], entry["reference"], entry["status"], entry["fault"]) for entry in sparkle.requests()]
     day = ("/v1/settlements", "2026-11-23")
-    assert told == [(*day, 200, None), (*day, status, fault), (*day, 200, None)]
+    assert logged == [(*day, 200, None), (*day, status, fault), (*day, 200, None)]
 
 
 def test_a_settlement_report_that_is_not_asked_for_properly_uses_no_fault_up(sparkle: Sparkle) -> None:
@@ -302,11 +302,11 @@ def test_the_request_log_tells_what_happened_and_holds_no_card(sparkle: Sparkle)
         sparkle.http.post("/v1/charges", json=charge_request(), headers=headers("k"))
     sparkle.http.get(f"/v1/charges/{APPROVED}", headers=headers("k"))
     sparkle.http.get(f"/v1/{APPROVED}", headers={})
-    told = [
+    logged = [
         (entry["method"], entry["path"], entry["reference"], entry["status"], entry["fault"])
         for entry in sparkle.requests()
     ]
-    assert told == [
+    assert logged == [
         ("POST", "/v1/charges", "pay-1", 500, "http_500"),
         ("POST", "/v1/charges", "pay-1", None, "timeout_after"),
         ("GET", "/v1/charges/{charge_id}", None, 404, None),

@@ -134,8 +134,8 @@ def test_a_failed_refund_leaves_the_charge_as_it_was_before(sparkle: Sparkle) ->
 def test_the_earlier_of_two_refunds_may_fail_too(sparkle: Sparkle) -> None:
     charge = sparkle.charge()
     first, _ = sparkle.refund(charge, amount_minor=500), sparkle.refund(charge)
-    left = sparkle.fail(first)["charge"]
-    assert (left["status"], left["refunded_minor"]) == ("partially_refunded", 1499)
+    charge_left = sparkle.fail(first)["charge"]
+    assert (charge_left["status"], charge_left["refunded_minor"]) == ("partially_refunded", 1499)
 
 
 def test_what_a_failed_refund_brought_back_can_be_refunded_under_a_new_reference_only(sparkle: Sparkle) -> None:
@@ -175,8 +175,8 @@ def without_refunds(charge: dict[str, Any]) -> dict[str, Any]:
 def test_a_charge_shows_its_refunds(sparkle: Sparkle) -> None:
     charge = sparkle.charge()
     refunds = [sparkle.refund(charge, amount_minor=500, refund_reference="return-1"), sparkle.refund(charge)]
-    shown = sparkle.find()[0]["refunds"]
-    assert shown == [{name: refund[name] for name in shown[0]} for refund in refunds]
+    listed = sparkle.find()[0]["refunds"]
+    assert listed == [{name: refund[name] for name in listed[0]} for refund in refunds]
 
 
 def test_a_pending_refund_gives_nothing_back_yet_and_its_money_is_refunded_by_nobody_else(sparkle: Sparkle) -> None:

@@ -23,18 +23,18 @@ def connect(url: str) -> http.client.HTTPConnection:
 def test_a_connection_is_kept_for_the_next_request(url: str) -> None:
     connection = connect(url)
     connection.connect()
-    kept = connection.sock
+    first_socket = connection.sock
     for _ in range(3):
         connection.request("POST", "/v1/reversals", body='{"reference": "a"}', headers=headers(""))
         assert connection.getresponse().read() != b""
-        assert connection.sock is kept
+        assert connection.sock is first_socket
     connection.request("DELETE", "/sandbox/faults", body="not read by anyone", headers=headers(""))
     assert connection.getresponse().read() == b""
     connection.request("HEAD", "/sandbox/health")
     assert connection.getresponse().read() == b""
     connection.request("GET", "/sandbox/health")
     assert connection.getresponse().status == 200
-    assert connection.sock is kept
+    assert connection.sock is first_socket
 
 
 def test_a_client_may_ask_for_the_connection_to_be_closed(url: str) -> None:
@@ -80,8 +80,8 @@ def test_a_stopped_sandbox_serves_nobody_not_even_on_a_kept_connection() -> None
         connection = connect(url)
         connection.request("GET", "/sandbox/health")
         connection.getresponse().read()
-        kept = connection.sock
-    assert kept.recv(1) == b""
+        open_socket = connection.sock
+    assert open_socket.recv(1) == b""
     with pytest.raises(requests.ConnectionError):
         requests.get(f"{url}/sandbox/health", timeout=5)
 
@@ -110,15 +110,15 @@ def test_the_command_prints_its_url_serves_and_stops_on_sigterm() -> None:
 
 
 def test_the_command_says_so_when_its_port_is_taken() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
         command = [sys.executable, "-m", "tools.local.sparkle", "--port", port]
-        done = subprocess.run(  # noqa: S603
+        process = subprocess.run(  # noqa: S603
             command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=20, check=False
         )
-    assert done.returncode == 1
-    assert f"Port {port} is in use" in done.stderr
-    assert done.stdout == ""
+    assert process.returncode == 1
+    assert f"Port {port} is in use" in process.stderr
+    assert process.stdout == ""
 
 
 def test_answers_on_a_kept_connection_do_not_wait_for_delayed_acknowledgements(url: str) -> None:

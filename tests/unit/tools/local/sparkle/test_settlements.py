@@ -113,21 +113,21 @@ def test_a_report_is_read_page_by_page_and_each_has_the_whole_days_totals(
 ) -> None:
     for number in range(5):
         sparkle.charge(f"pay-{number}", currency=("USD", "JPY")[number % 2])
-    whole = sparkle.report()
+    report = sparkle.report()
     read = pages(sparkle, limit)
     assert [len(page["lines"]) for page in read] == lengths
-    assert [line for page in read for line in page["lines"]] == whole["lines"]
+    assert [line for page in read for line in page["lines"]] == report["lines"]
     for page in read:
-        assert (page["date"], page["line_count"], page["totals"]) == ("2026-11-23", 5, whole["totals"])
+        assert (page["date"], page["line_count"], page["totals"]) == ("2026-11-23", 5, report["totals"])
 
 
 def test_a_page_without_a_limit_has_10000_lines(sparkle: Sparkle, monkeypatch: pytest.MonkeyPatch) -> None:
     sparkle.charge()
     lines = [SettlementLine(**sparkle.settlement()[0])] * 10_001
     monkeypatch.setattr(ChargeBook, "settlements", lambda *_: lines)
-    first = sparkle.report()
-    assert (len(first["lines"]), first["line_count"]) == (10_000, 10_001)
-    rest = sparkle.report(cursor=first["next_cursor"])
+    first_page = sparkle.report()
+    assert (len(first_page["lines"]), first_page["line_count"]) == (10_000, 10_001)
+    rest = sparkle.report(cursor=first_page["next_cursor"])
     assert (len(rest["lines"]), rest["next_cursor"]) == (1, None)
 
 

@@ -54,8 +54,8 @@ class Stripe:
         return self.confirm(self.create(payment_id)["id"], number, f"{payment_id}-charge", **more).json()
 
     def summary(self, payment_id: str) -> Any:
-        found = [each for each in self.sandbox("GET", "charges")["charges"] if each["reference"] == payment_id]
-        return found[0] if found else None
+        matching = [each for each in self.sandbox("GET", "charges")["charges"] if each["reference"] == payment_id]
+        return matching[0] if matching else None
 
 
 def card(number: str, **more: str) -> dict[str, str]:

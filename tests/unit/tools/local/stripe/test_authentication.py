@@ -26,7 +26,7 @@ def answer(stripe: Stripe, intent: dict[str, Any], outcome: str) -> Any:
     return stripe.sandbox("POST", f"charges/{intent['id']}/challenge", {"outcome": outcome})
 
 
-def shown(stripe: Stripe, intent: dict[str, Any]) -> Any:
+def read_intent(stripe: Stripe, intent: dict[str, Any]) -> Any:
     return stripe.get(f"payment_intents/{intent['id']}", expand__0="latest_charge").json()
 
 
@@ -43,9 +43,9 @@ def test_the_customer_is_sent_to_a_page_and_back(stripe: Stripe, payment: str) -
     assert '<a href="https://shop.example/orders/1?a=1&amp;b=2">Leave</a>' in page.text
     clicked = requests.post(f"{url}/approve", timeout=5, allow_redirects=False)
     assert (clicked.status_code, clicked.headers["Location"]) == (303, RETURN_URL)
-    assert shown(stripe, intent)["status"] == "succeeded"
+    assert read_intent(stripe, intent)["status"] == "succeeded"
     assert requests.post(f"{url}/fail", timeout=5, allow_redirects=False).status_code == 409
-    assert shown(stripe, intent)["status"] == "succeeded"
+    assert read_intent(stripe, intent)["status"] == "succeeded"
 
 
 def test_without_a_way_back_only_a_script_could_ask(stripe: Stripe, payment: str) -> None:
@@ -58,7 +58,7 @@ def test_whoever_passes_pays(stripe: Stripe, payment: str, capture_method: str, 
     paid = answer(stripe, intent, "approve")
     assert paid["status"] == ("captured" if status == "succeeded" else "authorized")
     assert paid["authentication"] == {"result": "authenticated", "version": "2.2.0", "liability_shift": True}
-    intent = shown(stripe, intent)
+    intent = read_intent(stripe, intent)
     assert (intent["status"], intent["next_action"]) == (status, None)
     three_d_secure = intent["latest_charge"]["payment_method_details"]["card"]["three_d_secure"]
     assert (three_d_secure["result"], three_d_secure["version"]) == ("authenticated", "2.2.0")
@@ -67,7 +67,7 @@ def test_whoever_passes_pays(stripe: Stripe, payment: str, capture_method: str, 
 def test_whoever_fails_may_try_another_card_until_the_intent_is_canceled(stripe: Stripe, payment: str) -> None:
     intent = waiting(stripe, payment)
     assert answer(stripe, intent, "fail")["decline_code"] == "authentication_failed"
-    failed = shown(stripe, intent)
+    failed = read_intent(stripe, intent)
     assert (failed["status"], failed["latest_charge"]) == ("requires_payment_method", None)
     assert failed["last_payment_error"]["code"] == "payment_intent_authentication_failure"
     with pytest.raises(requests.HTTPError):
@@ -78,7 +78,7 @@ def test_whoever_fails_may_try_another_card_until_the_intent_is_canceled(stripe:
 def test_whoever_passes_may_lack_the_money(stripe: Stripe, payment: str) -> None:
     intent = waiting(stripe, payment, CHALLENGED_AND_DECLINED)
     assert answer(stripe, intent, "approve")["decline_code"] == "insufficient_funds"
-    declined = shown(stripe, intent)
+    declined = read_intent(stripe, intent)
     assert (declined["status"], declined["last_payment_error"]["decline_code"]) == (
         "requires_payment_method",
         "insufficient_funds",
@@ -121,13 +121,13 @@ def test_only_what_waits_can_be_answered_and_only_so(stripe: Stripe, payment: st
 
 
 def test_the_account_reports_what_became_of_the_customer() -> None:
-    told: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
     with running_localstripe() as localstripe:
         account = Account(localstripe)
         for number, passed in ((CHALLENGED, True), (CHALLENGED, False), (CHALLENGED_AND_DECLINED, True)):
             intent = account.create(1999, "usd")["id"]
             account.confirm(intent, Card.of(number, 12, 2030, None), return_url=RETURN_URL)
-            account.report = told.append
+            account.report = events.append
             account.authenticate(intent, passed=passed)
             account.report = None
-    assert [each["type"].partition(".")[2] for each in told] == ["succeeded", "payment_failed", "payment_failed"]
+    assert [each["type"].partition(".")[2] for each in events] == ["succeeded", "payment_failed", "payment_failed"]

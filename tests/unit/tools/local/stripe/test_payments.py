@@ -43,9 +43,9 @@ def test_a_test_card_is_declined_as_documented(
     assert answer.status_code == 402
     error = answer.json()["error"]
     assert (error["type"], error["code"], error["decline_code"]) == ("card_error", code, decline_code)
-    shown = stripe.get(f"payment_intents/{intent['id']}").json()
-    assert shown["status"] == error["payment_intent"]["status"] == "requires_payment_method"
-    assert shown["last_payment_error"]["decline_code"] == decline_code
+    current = stripe.get(f"payment_intents/{intent['id']}").json()
+    assert current["status"] == error["payment_intent"]["status"] == "requires_payment_method"
+    assert current["last_payment_error"]["decline_code"] == decline_code
     assert stripe.summary(payment)["status"] == "declined"
     assert stripe.confirm(intent["id"]).json()["status"] == "succeeded"
 
@@ -77,16 +77,16 @@ def test_amex_and_diners_can_pay(stripe: Stripe, payment: str) -> None:
 
 
 def test_a_part_is_captured_once_and_the_rest_released(stripe: Stripe, payment: str) -> None:
-    held = stripe.charge(payment, capture_method="manual")
-    assert (held["status"], held["amount_capturable"]) == ("requires_capture", 1999)
+    authorized = stripe.charge(payment, capture_method="manual")
+    assert (authorized["status"], authorized["amount_capturable"]) == ("requires_capture", 1999)
     assert stripe.summary(payment)["status"] == "authorized"
-    refused = stripe.post(f"payment_intents/{held['id']}/capture", amount_to_capture=2000)
+    refused = stripe.post(f"payment_intents/{authorized['id']}/capture", amount_to_capture=2000)
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "amount_too_large")
-    captured = stripe.post(f"payment_intents/{held['id']}/capture", amount_to_capture=500).json()
+    captured = stripe.post(f"payment_intents/{authorized['id']}/capture", amount_to_capture=500).json()
     assert (captured["status"], captured["amount_received"], captured["amount"]) == ("succeeded", 500, 1999)
-    again = stripe.post(f"payment_intents/{held['id']}/capture")
+    again = stripe.post(f"payment_intents/{authorized['id']}/capture")
     assert again.json()["error"]["code"] == "payment_intent_unexpected_state"
-    assert stripe.get("refunds", payment_intent=held["id"]).json()["data"] == []
+    assert stripe.get("refunds", payment_intent=authorized["id"]).json()["data"] == []
     assert stripe.summary(payment)["captured_minor"] == 500
 
 
@@ -107,10 +107,10 @@ def test_a_paid_intent_cannot_be_canceled_and_the_error_shows_it(stripe: Stripe,
 
 
 def test_an_authorization_expires(stripe: Stripe, payment: str) -> None:
-    held = stripe.charge(payment, capture_method="manual")
-    expired = stripe.sandbox("POST", f"charges/{held['id']}/expire")
+    authorized = stripe.charge(payment, capture_method="manual")
+    expired = stripe.sandbox("POST", f"charges/{authorized['id']}/expire")
     assert (expired["status"], expired["void_reason"]) == ("voided", "expired")
-    assert stripe.get(f"payment_intents/{held['id']}").json()["cancellation_reason"] == "automatic"
+    assert stripe.get(f"payment_intents/{authorized['id']}").json()["cancellation_reason"] == "automatic"
 
 
 def test_no_more_is_refunded_than_was_captured(stripe: Stripe, payment: str) -> None:
@@ -135,8 +135,8 @@ def test_a_refund_may_stay_pending_and_fail_and_then_be_made_again(stripe: Strip
     assert refund["status"] == "pending"
     failed = stripe.sandbox("POST", f"refunds/{refund['id']}/fail")
     assert (failed["status"], failed["charge"]["status"], failed["refund_reference"]) == ("failed", "captured", "r1")
-    shown = stripe.get(f"refunds/{refund['id']}", expand__0="failure_balance_transaction").json()
-    assert (shown["status"], shown["failure_balance_transaction"]["amount"]) == ("failed", 1999)
+    current = stripe.get(f"refunds/{refund['id']}", expand__0="failure_balance_transaction").json()
+    assert (current["status"], current["failure_balance_transaction"]["amount"]) == ("failed", 1999)
     assert stripe.post("refunds", payment_intent=intent).json()["status"] == "succeeded"
 
 
@@ -189,12 +189,16 @@ def test_a_disputed_charge_takes_its_money_along_until_the_dispute_is_won(
 ) -> None:
     intent = stripe.charge(payment)
     assert stripe.get("disputes", payment_intent=intent["id"]).json()["data"] == []
-    shown = stripe.sandbox("POST", f"charges/{intent['id']}/disputes", {"amount_minor": 700})
+    summary = stripe.sandbox("POST", f"charges/{intent['id']}/disputes", {"amount_minor": 700})
     assert stripe.get(f"charges/{intent['latest_charge']}").json()["disputed"]
     [dispute] = stripe.get("disputes", payment_intent=intent["id"]).json()["data"]
-    [taken] = dispute["balance_transactions"]
-    assert (dispute["status"], taken["reporting_category"], taken["net"]) == ("needs_response", "dispute", -700 - 1500)
-    assert shown["disputed_minor"] == 700
+    [withdrawal] = dispute["balance_transactions"]
+    assert (dispute["status"], withdrawal["reporting_category"], withdrawal["net"]) == (
+        "needs_response",
+        "dispute",
+        -700 - 1500,
+    )
+    assert summary["disputed_minor"] == 700
     refused = stripe.post("refunds", payment_intent=intent["id"], amount=1)
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "charge_disputed")
     stripe.sandbox("POST", f"disputes/{dispute['id']}/{end}")

@@ -170,20 +170,20 @@ def test_the_command_prints_its_url_serves_and_stops_on_sigterm() -> None:
 
 
 def test_the_account_sends_an_event_of_each_change_that_the_adapter_can_read() -> None:
-    told: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
     with running_localstripe() as localstripe:
         account = Account(localstripe)
-        account.report = told.append
+        account.report = events.append
         intent = account.create(1999, "usd", metadata={"payment_id": "pay-1"})["id"]
         account.confirm(intent, Card.of("4242424242424242", 12, 2030, None))
         account.fail_refund(account.refund(intent)["id"])
-    assert [each["type"] for each in told] == [
+    assert [each["type"] for each in events] == [
         "payment_intent.created",
         "payment_intent.succeeded",
         "refund.created",
         "refund.failed",
     ]
-    _, *read = (_received(event) for event in told)
+    _, *read = (_received(event) for event in events)
     assert [(each and each.charge_id) for each in read] == [intent] * 3
 
 

@@ -49,7 +49,7 @@ def mock_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def both(stripe: Stripe, mock_url: str, payment: str) -> list[tuple[Stripe, str]]:
+def doubles(stripe: Stripe, mock_url: str, payment: str) -> list[tuple[Stripe, str]]:
     """Each double, and the id of a captured charge of 19.99 USD there."""
     mock = Stripe(mock_url)
     charge = mock.post("charges", amount=1999, currency="usd", source="tok_visa").json()["id"]
@@ -69,9 +69,9 @@ def meaning(answer: requests.Response) -> dict[str, Any]:
     }
 
 
-def test_both_answer_alike(both: list[tuple[Stripe, str]], payment: str) -> None:
-    told = []
-    for double, charge in both:
+def test_both_answer_alike(doubles: list[tuple[Stripe, str]], payment: str) -> None:
+    meanings = []
+    for double, charge in doubles:
         answers = [
             double.post("refunds", f"{payment}-r", charge=charge, amount=500, reason="requested_by_customer"),
             double.post("refunds", f"{payment}-r", charge=charge, amount=500, reason="requested_by_customer"),
@@ -88,12 +88,12 @@ def test_both_answer_alike(both: list[tuple[Stripe, str]], payment: str) -> None
         ]
         with suppress(KeyError):
             answers.append(double.get(f"refunds/{answers[0].json()['id']}"))
-        told.append([meaning(each) for each in answers])
-    ours, theirs = told
+        meanings.append([meaning(each) for each in answers])
+    ours, theirs = meanings
     for number, (one, other) in enumerate(zip(ours, theirs, strict=True)):
         one["fields"] = {name: value for name, value in one["fields"].items() if name in other["fields"]}
         assert one == other, f"call number {number}"
 
 
-def test_both_ask_for_a_key(both: list[tuple[Stripe, str]]) -> None:
-    assert {requests.get(f"{double.url}/v1/charges", timeout=5).status_code for double, _ in both} == {401}
+def test_both_ask_for_a_key(doubles: list[tuple[Stripe, str]]) -> None:
+    assert {requests.get(f"{double.url}/v1/charges", timeout=5).status_code for double, _ in doubles} == {401}

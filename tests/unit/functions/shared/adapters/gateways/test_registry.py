@@ -13,7 +13,7 @@ OLD = replace(payment(), gateway=None)
 """A payment of before its gateway was recorded."""
 STOPPED = replace(payment("pay-1", "in_doubt"), gateway=None, charge_id=None)
 """A payment that was stopped, and may be at any gateway."""
-BOTH = pytest.mark.parametrize("holder", ["sparkle", "twinkle"])
+EACH_HOLDER = pytest.mark.parametrize("holder", ["sparkle", "twinkle"])
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_gateways_are_in_the_order_of_their_names(gateways: Gateways) -> None:
     assert gateways.names == ("sparkle", "twinkle")
 
 
-@BOTH
+@EACH_HOLDER
 def test_a_payment_stays_with_its_gateway(gateways: Gateways, holder: str) -> None:
     paid = replace(payment(), gateway=holder)
     assert gateways.of(paid).name == holder
@@ -43,10 +43,10 @@ def test_a_payment_stays_with_its_gateway(gateways: Gateways, holder: str) -> No
 
 
 def test_a_gateway_that_is_not_configured_any_more_is_named_as_the_reason(gateways: Gateways) -> None:
-    gone = replace(payment(), gateway="gone")
+    orphan = replace(payment(), gateway="gone")
     for look in (gateways.of, gateways.possible):
         with pytest.raises(GatewayNotConfigured):
-            look(gone)
+            look(orphan)
 
 
 def test_the_only_gateway_has_all_payments_of_before_gateways_were_recorded(sparkle: FakeGateway) -> None:
@@ -54,7 +54,7 @@ def test_the_only_gateway_has_all_payments_of_before_gateways_were_recorded(spar
     assert sparkle.calls == []
 
 
-@BOTH
+@EACH_HOLDER
 def test_of_several_the_one_that_shows_the_charge_has_the_payment(
     gateways: Gateways, sparkle: FakeGateway, twinkle: FakeGateway, holder: str
 ) -> None:
@@ -67,7 +67,7 @@ def test_while_none_shows_the_charge_nobody_has_it(gateways: Gateways) -> None:
         gateways.of(OLD)
 
 
-@BOTH
+@EACH_HOLDER
 def test_a_payment_that_may_be_anywhere_is_found_where_it_is(
     gateways: Gateways, sparkle: FakeGateway, twinkle: FakeGateway, holder: str
 ) -> None:
@@ -76,20 +76,20 @@ def test_a_payment_that_may_be_anywhere_is_found_where_it_is(
     assert gateways.possible(STOPPED).find_by_reference(order("pay-2")) is None
 
 
-@BOTH
+@EACH_HOLDER
 def test_its_reversal_undoes_the_charge_and_keeps_a_late_one_out_everywhere(
     gateways: Gateways, sparkle: FakeGateway, twinkle: FakeGateway, holder: str
 ) -> None:
-    both = {"sparkle": sparkle, "twinkle": twinkle}
-    charge = both[holder].charge(order(), card(), "pay-1-charge")
+    by_name = {"sparkle": sparkle, "twinkle": twinkle}
+    charge = by_name[holder].charge(order(), card(), "pay-1-charge")
     reversal = gateways.possible(STOPPED).reverse(STOPPED.order)
     assert (reversal.result, reversal.charge and reversal.charge.charge_id) == ("voided", charge.charge_id)
-    [other] = [gateway for name, gateway in both.items() if name != holder]
+    [other] = [gateway for name, gateway in by_name.items() if name != holder]
     with pytest.raises(GatewayRefused):
         other.charge(order(), card(), "late")
 
 
-@BOTH
+@EACH_HOLDER
 def test_while_one_of_them_does_not_confirm_it_nothing_is_reversed(
     gateways: Gateways, sparkle: FakeGateway, twinkle: FakeGateway, holder: str
 ) -> None:

@@ -181,7 +181,7 @@ class Answerer(HTTPServer):
     status = 200
     body = b"{}"
     headers: dict[str, str]
-    asked: bytes
+    request_body: bytes
 
     @property
     def url(self) -> str:
@@ -196,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Answerer
 
     def _answer(self) -> None:
-        self.server.asked = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.request_body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.send_response(self.server.status)
         for name, value in self.server.headers.items():
             self.send_header(name, value)
@@ -340,9 +340,9 @@ class TestGarbage:
         answerer.will_say(201, CHARGE)
         sparkle = sparkle_at(answerer.url)
         sparkle.charge(order(), card(security_code=SECURITY_CODE), "pay-1-charge")
-        with_code = json.loads(answerer.asked)["card"]
+        with_code = json.loads(answerer.request_body)["card"]
         sparkle.charge(order(), card(), "pay-1-charge")
-        assert with_code == json.loads(answerer.asked)["card"] | {"security_code": SECURITY_CODE}
+        assert with_code == json.loads(answerer.request_body)["card"] | {"security_code": SECURITY_CODE}
 
     def test_what_the_networks_want_to_know_of_a_stored_card_is_sent(self, answerer: Answerer) -> None:
         answerer.will_say(201, CHARGE)
@@ -350,7 +350,7 @@ class TestGarbage:
 
         def sent(stored_credential: StoredCredential | None) -> Any:
             sparkle.charge(order(stored_credential=stored_credential), card(), "pay-1-charge")
-            return json.loads(answerer.asked).get("stored_credential")
+            return json.loads(answerer.request_body).get("stored_credential")
 
         assert sent(None) is None
         assert sent(StoredCredential("initial", "customer")) == {"use": "initial", "initiator": "customer"}
@@ -384,9 +384,9 @@ class TestGarbage:
         answerer.will_say(201, VERIFICATION)
         verification = sparkle_at(answerer.url).verify("pay-1", card(security_code=SECURITY_CODE), "pay-1-verification")
         assert verification == Verification("pay-1", None, NETWORK_TRANSACTION_ID)
-        asked = json.loads(answerer.asked)
-        assert asked["stored_credential"] == {"use": "initial", "initiator": "customer"}
-        assert asked["card"]["security_code"] == SECURITY_CODE
+        request = json.loads(answerer.request_body)
+        assert request["stored_credential"] == {"use": "initial", "initiator": "customer"}
+        assert request["card"]["security_code"] == SECURITY_CODE
 
     @pytest.mark.parametrize("text", [NETWORK_TRANSACTION_ID, "016153570198200", "MCC9ABCDE1129", "0" * 29])
     def test_a_networks_id_is_read_even_if_it_looks_like_a_card_number(self, answerer: Answerer, text: str) -> None:
@@ -432,8 +432,8 @@ class TestAuthentication:
     def test_what_was_asked_for_is_sent_and_nothing_else(self, answerer: Answerer, changes: Any, sent: Any) -> None:
         answerer.will_say(201, CHARGE)
         sparkle_at(answerer.url).charge(order(**changes), card(), "pay-1-charge")
-        asked, names = json.loads(answerer.asked), ("three_d_secure", "return_url", "exemption")
-        assert {name: asked[name] for name in names if name in asked} == sent
+        request, names = json.loads(answerer.request_body), ("three_d_secure", "return_url", "exemption")
+        assert {name: request[name] for name in names if name in request} == sent
 
     @pytest.mark.parametrize(
         "url", ["https://sparkle.example/challenge/ch_1", "http://127.0.0.1:8787/challenge/ch_1", "http://[::1]:1/c"]
@@ -467,18 +467,18 @@ class TestAuthentication:
 
     @pytest.mark.parametrize("result", ["authenticated", "attempted", "exempt", "failed"])
     def test_the_authentication_is_read(self, answerer: Answerer, result: Any) -> None:
-        shown: dict[str, Any] = {"result": result, "version": "2.2.0", "liability_shift": False}
-        answerer.will_say(201, CHARGE | {"authentication": shown})
+        authentication: dict[str, Any] = {"result": result, "version": "2.2.0", "liability_shift": False}
+        answerer.will_say(201, CHARGE | {"authentication": authentication})
         assert charge_at(answerer).authentication == Authentication(result, "2.2.0", False)
-        answerer.will_say(201, CHARGE | {"authentication": shown | {"version": PAN}})
+        answerer.will_say(201, CHARGE | {"authentication": authentication | {"version": PAN}})
         assert charge_at(answerer).authentication == Authentication(result, None, False)
 
     @pytest.mark.parametrize(
         "changes", [{"result": PAN}, {"result": []}, {"liability_shift": 1}, {"liability_shift": None}]
     )
     def test_one_that_is_not_as_documented_is_no_answer(self, answerer: Answerer, changes: Any) -> None:
-        shown = {"result": "authenticated", "version": "2.2.0", "liability_shift": True} | changes
-        answerer.will_say(201, CHARGE | {"authentication": shown})
+        authentication = {"result": "authenticated", "version": "2.2.0", "liability_shift": True} | changes
+        answerer.will_say(201, CHARGE | {"authentication": authentication})
         with pytest.raises(GatewayOutcomeUnknown):
             charge_at(answerer)
 
@@ -514,16 +514,16 @@ class TestTexts:
     def test_of_a_charge_it_is_redacted_and_the_charge_is_not_the_one_asked_for(
         self, answerer: Answerer, name: str, shown_as: str, text: object
     ) -> None:
-        asked = (CHARGE["reference"], CHARGE["amount_minor"], CHARGE["currency"])
+        expected = (CHARGE["reference"], CHARGE["amount_minor"], CHARGE["currency"])
         answerer.will_say(200, {"charges": [CHARGE]})
         found = sparkle_at(answerer.url).find_by_reference(order("pay-1"))
         assert found is not None
-        assert found.is_for(*asked)
+        assert found.is_for(*expected)
         answerer.will_say(200, {"charges": [CHARGE | {name: text}]})
         found = sparkle_at(answerer.url).find_by_reference(order("pay-1"))
         assert found is not None
         assert getattr(found, shown_as) == REDACTED
-        assert not found.is_for(*asked)
+        assert not found.is_for(*expected)
 
     @pytest.mark.parametrize("text", HOSTILE, ids=str)
     @pytest.mark.parametrize("name", ["id", "status", "created_at"])
@@ -619,7 +619,7 @@ class TestAmounts:
         answerer.will_say(201, CHARGE | amounts)
         sparkle = sparkle_at(answerer.url, minor_units=override)
         charge = sparkle.charge(order(amount_minor=ours, currency=currency), card(), "pay-1-charge")
-        assert json.loads(answerer.asked)["amount_minor"] == theirs
+        assert json.loads(answerer.request_body)["amount_minor"] == theirs
         assert (charge.amount_minor, charge.captured_minor, charge.refunds[0].amount_minor) == (ours, ours, ours)
 
     @pytest.mark.parametrize("currency", MINOR_UNITS)
@@ -638,18 +638,18 @@ class TestAmounts:
     def test_an_amount_that_cannot_be_had_in_our_minor_unit_is_a_mismatch_and_never_rounded(
         self, answerer: Answerer, currency: str, decimals: int, name: str, sign: int
     ) -> None:
-        whole = {"amount_minor": 50000, "captured_minor": 50000, "currency": currency}
+        amounts = {"amount_minor": 50000, "captured_minor": 50000, "currency": currency}
         for amount in (1, 49999, 50001, 50005):
-            answerer.will_say(201, CHARGE | whole | {name: sign * amount})
+            answerer.will_say(201, CHARGE | amounts | {name: sign * amount})
             with pytest.raises(GatewayMismatch, match="less than one minor unit"):
                 charge_at(answerer, minor_units={currency: decimals})
 
     def test_an_amount_finer_than_the_gateway_knows_is_refused_before_it_is_asked(self, answerer: Answerer) -> None:
-        answerer.asked = b"nothing"
+        answerer.request_body = b"nothing"
         sparkle = sparkle_at(answerer.url, minor_units={"KWD": 2})
         with pytest.raises(GatewayRefused):
             sparkle.charge(order(amount_minor=1501, currency="KWD"), card(), "pay-1-charge")
-        assert answerer.asked == b"nothing"
+        assert answerer.request_body == b"nothing"
 
 
 LINE = {
@@ -691,12 +691,16 @@ class TestSettlements:
         assert isinstance(refunded, Charge)
         (refund,) = refunded.refunds
         day = (charge.captured_at or "")[:10]
-        first = sparkle.settlement(day, None, 1)
-        second = sparkle.settlement(day, first.next_page, 1)
-        assert first.next_page is not None
-        assert second.next_page is None
-        assert (first.line_count, first.totals) == (second.line_count, second.totals) == (2, {"USD": (1499, 58)})
-        (line,), (back,) = first.lines, second.lines
+        first_page = sparkle.settlement(day, None, 1)
+        second_page = sparkle.settlement(day, first_page.next_page, 1)
+        assert first_page.next_page is not None
+        assert second_page.next_page is None
+        assert (
+            (first_page.line_count, first_page.totals)
+            == (second_page.line_count, second_page.totals)
+            == (2, {"USD": (1499, 58)})
+        )
+        (line,), (back,) = first_page.lines, second_page.lines
         assert (line.line_id, line.type, line.amount_minor, line.fee_minor) == (charge.charge_id, "charge", 1999, 58)
         assert (line.reference, line.refund_reference, line.settled_at) == (reference, None, f"{day}T23:59:59.999Z")
         assert (back.line_id, back.type, back.amount_minor) == (refund.refund_id, "refund", -500)

@@ -200,9 +200,9 @@ class TestDeclines:
 
     def test_the_table_in_the_documentation_is_the_adapters(self) -> None:
         text = document("stripe").path.read_text()
-        for code, ours in DECLINE_CODES.items():
+        for code, own_code in DECLINE_CODES.items():
             assert f"`{code}`" in text
-            assert f"`{ours}`" in text
+            assert f"`{own_code}`" in text
 
     def test_a_verification_that_needs_authentication_is_declined_and_canceled(self) -> None:
         setup = {"id": "seti_1abc", "status": "requires_action", "metadata": {"payment_id": "pay-1"}}
@@ -263,16 +263,16 @@ class TestAfterADay:
     def test_looking_makes_no_intent(self) -> None:
         gateway, script = scripted((200, {"data": [], "has_more": False}), now=lambda: NEXT_DAY)
         assert gateway.find_by_reference(order("pay-1")) is None
-        (asked,) = script.requests
-        assert asked.method == "GET"
+        (request,) = script.requests
+        assert request.method == "GET"
 
     def test_every_intent_of_the_order_is_undone(self) -> None:
         canceled = {**INTENT, "id": "pi_2", "status": "canceled", "latest_charge": None}
         none: tuple[int, Any] = (200, {"data": [], "has_more": False})
         refunded: tuple[int, Any] = (200, {"data": [REFUND | {"amount": 1999}], "has_more": False})
-        found = {"data": [{"id": "pi_3Qabc"}], "has_more": False}
+        search_result = {"data": [{"id": "pi_3Qabc"}], "has_more": False}
         gateway, script = scripted(
-            *((200, found), (200, canceled)),
+            *((200, search_result), (200, canceled)),
             *((200, INTENT), none, (200, REFUND), (200, INTENT), refunded),
             *((200, canceled), (200, canceled)),
             now=lambda: NEXT_DAY,
@@ -281,21 +281,21 @@ class TestAfterADay:
         assert len(script.requests) == 9
 
 
-TAKEN: dict[str, Any] = {"amount": -700, "currency": "usd", "created": SECONDS}
-RETURNED = TAKEN | {"amount": 700, "created": SECONDS + 60}
+WITHDRAWAL: dict[str, Any] = {"amount": -700, "currency": "usd", "created": SECONDS}
+RETURNED = WITHDRAWAL | {"amount": 700, "created": SECONDS + 60}
 DISPUTE: dict[str, Any] = {
     "id": "dp_3Qabc",
     "status": "needs_response",
     "currency": "usd",
     "reason": "fraudulent",
-    "balance_transactions": [TAKEN],
+    "balance_transactions": [WITHDRAWAL],
 }
 
 
 class TestDisputes:
     mapping = StripeMapping(minor_unit)
 
-    def shown(self, **changes: Any) -> tuple[Dispute, ...]:
+    def map_dispute(self, **changes: Any) -> tuple[Dispute, ...]:
         charge = self.mapping.charge(INTENT, (), [DISPUTE | changes])
         assert charge is not None
         return charge.disputes
@@ -303,49 +303,53 @@ class TestDisputes:
     @pytest.mark.parametrize(
         ("status", "transactions", "expected"),
         [
-            ("needs_response", [TAKEN], "open"),
-            ("under_review", [TAKEN], "open"),
-            ("appeal_under_review", [TAKEN], "open"),
-            ("won", [TAKEN], "open"),  # and its money has not returned yet
-            ("won", [TAKEN, RETURNED], "won"),
-            ("lost", [TAKEN], "lost"),
+            ("needs_response", [WITHDRAWAL], "open"),
+            ("under_review", [WITHDRAWAL], "open"),
+            ("appeal_under_review", [WITHDRAWAL], "open"),
+            ("won", [WITHDRAWAL], "open"),  # and its money has not returned yet
+            ("won", [WITHDRAWAL, RETURNED], "won"),
+            ("lost", [WITHDRAWAL], "lost"),
         ],
     )
     def test_one_is_what_it_has_moved(self, status: str, transactions: list[Any], expected: str) -> None:
-        (dispute,) = self.shown(status=status, balance_transactions=transactions)
+        (dispute,) = self.map_dispute(status=status, balance_transactions=transactions)
         assert (dispute.status, dispute.amount_minor, dispute.opened_at) == (expected, 700, NOW)
         assert bool(dispute.ended_at) == (expected == "won")
 
     @pytest.mark.parametrize("status", ["warning_needs_response", "warning_closed", "prevented", "needs_response"])
     def test_one_that_has_moved_nothing_is_none(self, status: str) -> None:
-        assert self.shown(status=status, balance_transactions=[]) == ()
+        assert self.map_dispute(status=status, balance_transactions=[]) == ()
 
     @pytest.mark.parametrize(("reason", "ours"), [("duplicate", "duplicate"), ("noncompliant", "other")])
     def test_its_reason_is_one_of_ours(self, reason: str, ours: str) -> None:
-        assert [dispute.reason for dispute in self.shown(reason=reason)] == [ours]
+        assert [dispute.reason for dispute in self.map_dispute(reason=reason)] == [ours]
 
     @pytest.mark.parametrize(
         "transactions",
-        [[TAKEN | {"currency": "eur"}], [TAKEN, RETURNED | {"amount": 699}], [TAKEN, RETURNED, RETURNED]],
+        [
+            [WITHDRAWAL | {"currency": "eur"}],
+            [WITHDRAWAL, RETURNED | {"amount": 699}],
+            [WITHDRAWAL, RETURNED, RETURNED],
+        ],
     )
     def test_what_the_books_can_not_have_is_a_mismatch(self, transactions: list[Any]) -> None:
         with pytest.raises(GatewayMismatch):
-            self.shown(balance_transactions=transactions)
+            self.map_dispute(balance_transactions=transactions)
 
     @pytest.mark.parametrize("changes", [{"balance_transactions": None}, {"balance_transactions": [{}]}])
     def test_one_that_is_not_as_documented_leaves_the_charge_unknown(self, changes: Any) -> None:
         with pytest.raises(GatewayOutcomeUnknown):
-            self.shown(**changes)
+            self.map_dispute(**changes)
 
-    @pytest.mark.parametrize(("disputed", "asked"), [(False, 0), (True, 1)])
-    def test_only_a_disputed_charge_costs_a_further_call(self, disputed: bool, asked: int) -> None:
+    @pytest.mark.parametrize(("disputed", "further_calls"), [(False, 0), (True, 1)])
+    def test_only_a_disputed_charge_costs_a_further_call(self, disputed: bool, further_calls: int) -> None:
         intent = INTENT | {"latest_charge": PAID | {"disputed": disputed}}
         disputes: tuple[int, Any] = (200, {"data": [DISPUTE], "has_more": False})
         nothing: tuple[int, Any] = (200, {"data": [], "has_more": False})
-        gateway, script = scripted((200, intent), *[disputes] * asked, nothing)
+        gateway, script = scripted((200, intent), *[disputes] * further_calls, nothing)
         charge = gateway.find("pi_3Qabc")
         assert charge is not None
-        assert (len(charge.disputes), len(script.requests)) == (asked, 2 + asked)
+        assert (len(charge.disputes), len(script.requests)) == (further_calls, 2 + further_calls)
 
     def test_its_money_is_reported_with_its_fee(self, stripe: Stripe, sandbox: Callable[..., Any]) -> None:
         charge = stripe.charge(order(reference := new_id()), card(), f"{reference}-charge")
@@ -366,8 +370,8 @@ class TestReversals:
             stripe.reverse(order(reference))
 
     def test_what_changed_meanwhile_is_looked_at_again(self) -> None:
-        held = {**INTENT, "status": "requires_capture"}
-        gateway, _ = scripted((200, held), (200, held), (400, error("invalid_request_error", "x")))
+        authorized = {**INTENT, "status": "requires_capture"}
+        gateway, _ = scripted((200, authorized), (200, authorized), (400, error("invalid_request_error", "x")))
         with pytest.raises(GatewayOutcomeUnknown):
             gateway.reverse(order("pay-1"))
 
@@ -511,14 +515,14 @@ class TestAuthentication:
         ],
     )
     def test_a_charge_shows_how_its_customer_was_authenticated(self, result: Any, ours: Authentication | None) -> None:
-        def shown(**three_d_secure: Any) -> Authentication | None:
+        def authentication_of(**three_d_secure: Any) -> Authentication | None:
             card = PAID["payment_method_details"]["card"] | {"three_d_secure": three_d_secure}
             charge = self.mapping.charge(INTENT | {"latest_charge": PAID | {"payment_method_details": {"card": card}}})
             assert charge
             return charge.authentication
 
-        assert shown(result=result, version="2.2.0") == ours
-        assert shown(result="authenticated", version=PAN) == Authentication("authenticated")
+        assert authentication_of(result=result, version="2.2.0") == ours
+        assert authentication_of(result="authenticated", version=PAN) == Authentication("authenticated")
 
     def test_a_customer_who_has_failed_can_try_no_other_card(self) -> None:
         canceled = FAILED | {"status": "canceled", "cancellation_reason": "requested_by_customer"}
@@ -676,19 +680,19 @@ def pages(gateway: Stripe, day: str) -> list[SettlementLine]:
             return lines
 
 
-class Seen(dict[str, Any]):
+class ReadRecorder(dict[str, Any]):
     """An object that notes which of its fields are read."""
 
-    def __init__(self, fields: dict[str, Any], seen: set[str]) -> None:
+    def __init__(self, fields: dict[str, Any], names: set[str]) -> None:
         super().__init__(fields)
-        self._seen = seen
+        self._names = names
 
     def __getitem__(self, name: str) -> Any:
-        self._seen.add(name)
+        self._names.add(name)
         return super().__getitem__(name)
 
     def get(self, name: str, default: Any = None) -> Any:
-        self._seen.add(name)
+        self._names.add(name)
         return super().get(name, default)
 
 
@@ -706,12 +710,12 @@ class TestNames:
             StoredCredential("initial", "customer"),
             StoredCredential("subsequent", "merchant", "recurring", "016153570198200"),
         ]
-        known = names(sdk.params.PaymentIntentConfirmParams)
+        parameter_names = names(sdk.params.PaymentIntentConfirmParams)
         options = names(sdk.params.PaymentIntentConfirmParamsPaymentMethodOptionsCard)
         for credential in stored:
-            asked = order(stored_credential=credential, return_url="https://a.example", three_d_secure="required")
-            request = self.mapping.confirmation_request(asked, card(), capture=True, sends_ids=True)
-            assert request.keys() <= known
+            new_order = order(stored_credential=credential, return_url="https://a.example", three_d_secure="required")
+            request = self.mapping.confirmation_request(new_order, card(), capture=True, sends_ids=True)
+            assert request.keys() <= parameter_names
             # Enabled for an account by Stripe's support, and not in the SDK.
             assert request.get("payment_method_options", {"card": {}})["card"].keys() <= options | {"mit_exemption"}
         created = self.mapping.intent_request(order(description="d"))
@@ -723,13 +727,13 @@ class TestNames:
         read: dict[type, set[str]] = {
             each: set() for each in (sdk.PaymentIntent, sdk.Charge, sdk.Refund, sdk.Dispute, sdk.BalanceTransaction)
         }
-        paid = Seen(PAID, read[sdk.Charge])
-        intent = Seen(INTENT | {"latest_charge": paid}, read[sdk.PaymentIntent])
-        taken = Seen(TAKEN, read[sdk.BalanceTransaction])
-        dispute = Seen(DISPUTE | {"balance_transactions": [taken]}, read[sdk.Dispute])
-        self.mapping.charge(intent, [Seen(REFUND, read[sdk.Refund])], [dispute])
-        self.mapping.charge(Seen(WAITING, read[sdk.PaymentIntent]))
-        failed = Seen(PAID | {"status": "failed", "failure_code": None, "outcome": None}, read[sdk.Charge])
+        paid = ReadRecorder(PAID, read[sdk.Charge])
+        intent = ReadRecorder(INTENT | {"latest_charge": paid}, read[sdk.PaymentIntent])
+        withdrawal = ReadRecorder(WITHDRAWAL, read[sdk.BalanceTransaction])
+        dispute = ReadRecorder(DISPUTE | {"balance_transactions": [withdrawal]}, read[sdk.Dispute])
+        self.mapping.charge(intent, [ReadRecorder(REFUND, read[sdk.Refund])], [dispute])
+        self.mapping.charge(ReadRecorder(WAITING, read[sdk.PaymentIntent]))
+        failed = ReadRecorder(PAID | {"status": "failed", "failure_code": None, "outcome": None}, read[sdk.Charge])
         self.mapping.charge(INTENT | {"status": "canceled", "latest_charge": failed})
         transaction = {"id": "txn_1", "type": "charge", "amount": 1, "fee": 0, "net": 1, "currency": "usd"}
         transaction |= {
@@ -737,10 +741,10 @@ class TestNames:
             "created": SECONDS,
             "source": paid | {"payment_intent": intent, "metadata": {}},
         }
-        list(self.mapping.lines([Seen(transaction, read[sdk.BalanceTransaction])], arrived=None))
-        for kind, seen in read.items():
-            assert seen
-            assert seen <= names(kind)
+        list(self.mapping.lines([ReadRecorder(transaction, read[sdk.BalanceTransaction])], arrived=None))
+        for kind, fields in read.items():
+            assert fields
+            assert fields <= names(kind)
 
 
 def names(kind: Any) -> set[str]:

@@ -14,8 +14,8 @@ def test_attendance_is_kept_for_longer_than_anybody_looks_back(aws: MockedAws) -
     DynamoDbAttendance(aws.dynamodb, COUNTERS_TABLE).attend("payment", name := new_id(), NOW)
     key = {"pk": {"S": f"ENDED#payment#{name}"}, "sk": {"S": "ATTENDED"}}
     expires_at = int(aws.dynamodb.get_item(TableName=COUNTERS_TABLE, Key=key)["Item"]["expires_at"]["N"])
-    kept = timedelta(seconds=expires_at - datetime.fromisoformat(NOW).timestamp())
-    assert kept > 2 * MAX_LOOKBACK
+    kept_for = timedelta(seconds=expires_at - datetime.fromisoformat(NOW).timestamp())
+    assert kept_for > 2 * MAX_LOOKBACK
 
 
 @pytest.mark.parametrize(

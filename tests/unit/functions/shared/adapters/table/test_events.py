@@ -41,9 +41,9 @@ def place_of(version: Payment) -> tuple[str, str]:
 
 def test_an_event_is_read_as_it_was_recorded(aws: MockedAws, events: DynamoDbEvents) -> None:
     first, second = versions_of(aws, 2)
-    told = [payment_event(first, None), payment_event(second, first)]
+    expected = [payment_event(first, None), payment_event(second, first)]
     read = events.read([place_of(first), place_of(second)])
-    assert [event.to_cloud_event() for event in read] == [event.to_cloud_event() for event in told]
+    assert [event.to_cloud_event() for event in read] == [event.to_cloud_event() for event in expected]
 
 
 def test_events_are_read_in_the_order_that_was_asked_for_however_many(aws: MockedAws, events: DynamoDbEvents) -> None:
@@ -81,16 +81,16 @@ def test_an_erased_card_and_its_event_are_one_transaction(aws: MockedAws, events
     assert events.read([(f"EVENTS#{token}", f"EVENT#{LATER}")]) == [card_erased(token, LATER)]
 
 
-def test_a_break_is_told_once_until_it_is_resolved(aws: MockedAws, events: DynamoDbEvents) -> None:
+def test_a_break_has_one_event_until_it_is_resolved(aws: MockedAws, events: DynamoDbEvents) -> None:
     breaks = DynamoDbBreaks(aws.dynamodb, TABLE)
-    found = Break("2031-01-01", "missing_in_ledger", new_id(), "charge:ch_1", "a payment", "nothing")
-    breaks.record(found, "run-1", NOW)
-    breaks.record(found, "run-2", LATER)
-    first, second = break_found(found, NOW), break_found(found, LATER)
+    found_break = Break("2031-01-01", "missing_in_ledger", new_id(), "charge:ch_1", "a payment", "nothing")
+    breaks.record(found_break, "run-1", NOW)
+    breaks.record(found_break, "run-2", LATER)
+    first, second = break_found(found_break, NOW), break_found(found_break, LATER)
     places = [(f"EVENTS#{event.subject}", f"EVENT#{event.at}") for event in (first, second)]
     assert events.read(places) == [first]
-    breaks.resolve_not_found(found.day, "run-3", LATER)
-    breaks.record(found, "run-4", LATER)
+    breaks.resolve_not_found(found_break.day, "run-3", LATER)
+    breaks.record(found_break, "run-4", LATER)
     assert events.read(places) == [first, second]
 
 
@@ -109,6 +109,6 @@ def test_an_earlier_delivery_does_not_undo_a_later_one(deliveries: DynamoDbDeliv
     assert deliveries.last("shop", payment_event(first, None)) == "000002"
 
 
-def test_metadata_is_told_as_the_merchant_sent_it() -> None:
-    told = payment_event(payment(request=replace(REQUEST, metadata={"b": "2", "a": "1"})), None)
-    assert told.data["payment"]["metadata"] == {"a": "1", "b": "2"}
+def test_an_event_has_the_metadata_as_the_merchant_sent_it() -> None:
+    event = payment_event(payment(request=replace(REQUEST, metadata={"b": "2", "a": "1"})), None)
+    assert event.data["payment"]["metadata"] == {"a": "1", "b": "2"}

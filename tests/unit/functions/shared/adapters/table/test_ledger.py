@@ -63,13 +63,13 @@ def test_a_capture_is_a_payment_an_entry_and_two_postings(aws: MockedAws) -> Non
 def test_a_payment_and_its_card_are_one_transaction_over_two_tables(aws: MockedAws) -> None:
     assert facts("transactions")["over_tables"]
     paid, entries = payment(new_id()).post(CAPTURE)
-    asked: list[Any] = []
+    requests: list[Any] = []
     aws.dynamodb.meta.events.register(
-        "provide-client-params.dynamodb.TransactWriteItems", lambda params, **_: asked.append(params)
+        "provide-client-params.dynamodb.TransactWriteItems", lambda params, **_: requests.append(params)
     )
     card = StoredCard(replace(SUMMARY, token=f"tok_{new_id()}"), b"ciphertext", KEPT_UNTIL)
     aws.ledger().record(paid, entries, card)
-    [transaction] = asked
+    [transaction] = requests
     tables = [write["Put"]["TableName"] for write in transaction["TransactItems"]]
     assert tables == [TABLE] * 5 + [CARDS_TABLE]
     assert len(tables) <= facts("transactions")["actions_at_most"]
@@ -88,18 +88,18 @@ def test_a_record_is_sealed_by_a_mac_over_all_of_it(aws: MockedAws) -> None:
 
 
 def test_only_a_payment_with_disputes_lists_them(aws: MockedAws) -> None:
-    first = payment(new_id())
+    paid = payment(new_id())
     dispute = Dispute("dp_1", "open", 1999, "fraudulent", NOW)
-    disputed = first.with_dispute(dispute, LATER)
-    for version in (first, disputed):
+    disputed = paid.with_dispute(dispute, LATER)
+    for version in (paid, disputed):
         aws.ledger().record(version)
-        record = items(aws, f"PAYMENT#{first.payment_id}")["PAYMENT"]
+        record = items(aws, f"PAYMENT#{paid.payment_id}")["PAYMENT"]
         assert ("disputes" in record, "open_shard" in record) == (version == disputed, version == disputed)
-        assert aws.ledger().payment(first.payment_id) == version
+        assert aws.ledger().payment(paid.payment_id) == version
     ended = disputed.with_dispute(replace(dispute, status="lost", ended_at=LATER), LATER)
     aws.ledger().record(ended)
-    assert "open_shard" not in items(aws, f"PAYMENT#{first.payment_id}")["PAYMENT"]
-    assert aws.ledger().payment(first.payment_id) == ended
+    assert "open_shard" not in items(aws, f"PAYMENT#{paid.payment_id}")["PAYMENT"]
+    assert aws.ledger().payment(paid.payment_id) == ended
 
 
 @pytest.mark.parametrize("error", [KeyServiceUnavailable("KMS: down"), KeyUnusable("KMS: disabled")], ids=repr)
@@ -198,7 +198,7 @@ def test_an_operation_is_stored_without_what_it_has_by_default(aws: MockedAws) -
 def test_an_accounts_postings_of_a_day_are_found_by_the_index(aws: MockedAws) -> None:
     paid, entries = payment(new_id()).post(CAPTURE)
     aws.ledger().record(paid, entries)
-    found = []
+    postings = []
     for shard in range(ACCOUNT_SHARDS):
         answer = aws.dynamodb.query(
             TableName=TABLE,
@@ -206,8 +206,8 @@ def test_an_accounts_postings_of_a_day_are_found_by_the_index(aws: MockedAws) ->
             KeyConditionExpression="account_day = :key",
             ExpressionAttributeValues={":key": {"S": f"liability:merchant#{NOW[:10]}#{shard:02}"}},
         )
-        found += [item for item in answer["Items"] if item["pk"]["S"] == f"PAYMENT#{paid.payment_id}"]
-    assert [(item["sk"]["S"], item["posted_at"]["S"]) for item in found] == [("POSTING#0001#2", NOW)]
+        postings += [item for item in answer["Items"] if item["pk"]["S"] == f"PAYMENT#{paid.payment_id}"]
+    assert [(item["sk"]["S"], item["posted_at"]["S"]) for item in postings] == [("POSTING#0001#2", NOW)]
 
 
 def test_many_doubts_are_counted_only_so_far_but_the_oldest_is_found(

@@ -33,10 +33,10 @@ def pay(
     currency: str = "USD",
     at: str = NOW,
     payment_id: str | None = None,
-    **asked: str | None,
+    **fields: str | None,
 ) -> Velocity:
     """Count a payment, by default without a reference or a caller."""
-    request = PaymentRequest(amount_minor, currency, **asked)  # type: ignore[arg-type]
+    request = PaymentRequest(amount_minor, currency, **fields)  # type: ignore[arg-type]
     return counter.count(payment_id or new_id(), request, card, at)
 
 
@@ -127,16 +127,16 @@ def test_of_two_payments_at_once_the_last_to_be_counted_sees_both(
     aws: MockedAws, counter: DynamoDbVelocityCounter, card: CardSummary, moment: str
 ) -> None:
     """The second payment is counted just before the first is counted, or before the first reads."""
-    event, seen = f"{moment}.dynamodb.UpdateItem", []
+    event, velocities = f"{moment}.dynamodb.UpdateItem", []
 
-    def another(**_: object) -> None:
-        aws.dynamodb.meta.events.unregister(event, another)
-        seen.append(pay(counter, card, 1000, "USD", at="2026-11-23T09:05:00.000Z"))
+    def pay_another(**_: object) -> None:
+        aws.dynamodb.meta.events.unregister(event, pay_another)
+        velocities.append(pay(counter, card, 1000, "USD", at="2026-11-23T09:05:00.000Z"))
 
-    aws.dynamodb.meta.events.register(event, another)
-    seen.append(pay(counter, card, 1, "USD", at="2026-11-23T09:04:59.999Z"))
-    both = (2, 2, 1001, 1001)
-    assert list(map(of_card, seen)) == [(1, 1, 1000, 1000) if moment == "before-call" else both, both]
+    aws.dynamodb.meta.events.register(event, pay_another)
+    velocities.append(pay(counter, card, 1, "USD", at="2026-11-23T09:04:59.999Z"))
+    of_both = (2, 2, 1001, 1001)
+    assert list(map(of_card, velocities)) == [(1, 1, 1000, 1000) if moment == "before-call" else of_both, of_both]
 
 
 def test_a_count_whose_answer_was_lost_is_repeated_and_counts_once(
@@ -178,14 +178,14 @@ class Process:
     def __init__(self, aws: MockedAws, card: CardSummary) -> None:
         self.counter = DynamoDbVelocityCounter(aws.dynamodb, COUNTERS_TABLE)
         self.card = card
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
     def remember(self, model: Any, params: dict[str, Any], **_: object) -> None:
         if "VELOCITY#bin#" in repr(params):
-            self.asked.append(model.name)
+            self.requests.append(model.name)
 
     def sees(self, n: int, at: str = NOW) -> Velocity:
-        self.asked.clear()
+        self.requests.clear()
         return pay(self.counter, replace(self.card, fingerprint=f"fp_{n}", last4=f"{n:04}"), at=at)
 
 
@@ -204,68 +204,68 @@ class TestCardsOfOneKey:
     ) -> None:
         reference, caller, payment_id = new_id(), f"arn:{new_id()}", new_id()
         pay(counter, card, merchant_reference=reference, caller=caller)
-        asked = replace(REQUEST, merchant_reference=reference, caller=caller)
-        counter.count_decline(replace(payment(payment_id, "declined", asked), card=card))
+        request = replace(REQUEST, merchant_reference=reference, caller=caller)
+        counter.count_decline(replace(payment(payment_id, "declined", request), card=card))
         pages = aws.dynamodb.get_paginator("scan").paginate(TableName=COUNTERS_TABLE)
         table = repr([page["Items"] for page in pages])
         assert not any(text in table for text in (reference, caller, payment_id))
         [item] = items(aws, f"bin#{card.bin}")
         assert item.keys() == {"pk", "sk", "cards", "declines", "expires_at"}
         assert item["sk"] == {"S": "2026-11-23T09:00:00Z"}
-        assert [[len(each) for each in item[held]["BS"]] for held in ("cards", "declines")] == [[8], [8]]
+        assert [[len(each) for each in item[kind]["BS"]] for kind in ("cards", "declines")] == [[8], [8]]
 
     def test_an_item_stays_small_however_many_cards_come_and_says_that_there_are_many(
         self, aws: MockedAws, process: Process
     ) -> None:
-        told = [process.sees(n).bin_cards_1h for n in range(MAX_ELEMENTS + 10)]
-        assert told == [*range(1, MAX_ELEMENTS + 1), *[MAX_ELEMENTS] * 10]
+        counts = [process.sees(n).bin_cards_1h for n in range(MAX_ELEMENTS + 10)]
+        assert counts == [*range(1, MAX_ELEMENTS + 1), *[MAX_ELEMENTS] * 10]
         for n in range(MAX_ELEMENTS + 10):
             process.counter.count_decline(replace(payment(f"pay-{n}", "declined"), card=process.card))
         [item] = items(aws, f"bin#{process.card.bin}")
-        assert [len(item[held]["BS"]) for held in ("cards", "declines")] == [MAX_ELEMENTS, MAX_ELEMENTS]
+        assert [len(item[kind]["BS"]) for kind in ("cards", "declines")] == [MAX_ELEMENTS, MAX_ELEMENTS]
         assert item_bytes(item) < 1024
         assert process.sees(0, at="2026-11-23T09:00:11.000Z").bin_declines_1h == MAX_ELEMENTS
 
     def test_of_what_is_full_a_process_asks_no_more_than_every_few_seconds(self, process: Process) -> None:
         for n in range(MAX_ELEMENTS):
             process.sees(n)
-            assert process.asked == ["UpdateItem", "BatchGetItem"]
+            assert process.requests == ["UpdateItem", "BatchGetItem"]
         process.sees(MAX_ELEMENTS)
-        assert process.asked == ["UpdateItem", "BatchGetItem"]
+        assert process.requests == ["UpdateItem", "BatchGetItem"]
         soon, later = "2026-11-23T09:00:05.000Z", "2026-11-23T09:00:06.001Z"
         for n in range(MAX_ELEMENTS, 2 * MAX_ELEMENTS):
             assert process.sees(n, at=soon).bin_cards_1h == MAX_ELEMENTS
-            assert process.asked == []
+            assert process.requests == []
         assert process.sees(MAX_ELEMENTS, at=later).bin_cards_1h == MAX_ELEMENTS
-        assert process.asked == ["UpdateItem"]  # earlier buckets remain unchanged
+        assert process.requests == ["UpdateItem"]  # earlier buckets remain unchanged
 
     def test_a_new_bucket_is_asked_for_at_once_and_the_full_one_still_counts(self, process: Process) -> None:
         for n in range(MAX_ELEMENTS + 1):
             process.sees(n, at="2026-11-23T09:19:59.999Z")
         assert process.sees(MAX_ELEMENTS + 1, at="2026-11-23T09:20:00.000Z").bin_cards_1h == MAX_ELEMENTS + 1
-        assert process.asked == ["UpdateItem", "BatchGetItem"]
+        assert process.requests == ["UpdateItem", "BatchGetItem"]
 
     def test_of_cards_that_come_at_once_the_last_to_be_counted_sees_all(
         self, aws: MockedAws, process: Process, counter: DynamoDbVelocityCounter
     ) -> None:
-        seen = []
+        velocities = []
 
-        def another(**_: object) -> None:
-            aws.dynamodb.meta.events.unregister("before-call.dynamodb.UpdateItem", another)
-            seen.append(
+        def pay_another(**_: object) -> None:
+            aws.dynamodb.meta.events.unregister("before-call.dynamodb.UpdateItem", pay_another)
+            velocities.append(
                 pay(counter, replace(process.card, fingerprint="fp_other"), merchant_reference=process.card.bin)
             )
 
-        aws.dynamodb.meta.events.register("before-call.dynamodb.UpdateItem", another)
-        seen.append(pay(process.counter, process.card, merchant_reference=process.card.bin))
-        assert [velocity.reference_cards_1h for velocity in seen] == [1, 2]
+        aws.dynamodb.meta.events.register("before-call.dynamodb.UpdateItem", pay_another)
+        velocities.append(pay(process.counter, process.card, merchant_reference=process.card.bin))
+        assert [velocity.reference_cards_1h for velocity in velocities] == [1, 2]
 
     def test_a_count_that_breaks_off_anywhere_is_repeated_and_counts_once(
         self, aws: MockedAws, counter: DynamoDbVelocityCounter, card: CardSummary
     ) -> None:
         payment_id, reference, caller = new_id(), new_id(), new_id()
-        for left in range(7):
-            calls = iter(range(left))
+        for calls_left in range(7):
+            calls = iter(range(calls_left))
 
             def break_off(calls: Iterator[int] = calls, **_: object) -> None:
                 if next(calls, None) is None:
@@ -282,7 +282,7 @@ class TestCardsOfOneKey:
 
 
 def test_a_failed_condition_returns_the_item_as_aws_documents(aws: MockedAws) -> None:
-    told = facts("dynamodb_failed_condition")
+    documented = facts("dynamodb_failed_condition")
     key = {"pk": {"S": f"VELOCITY#{new_id()}"}, "sk": {"S": NOW}}
     aws.dynamodb.put_item(TableName=COUNTERS_TABLE, Item=key | {"cards": {"BS": [b"1"]}})
     with pytest.raises(ClientError) as refused:
@@ -292,16 +292,16 @@ def test_a_failed_condition_returns_the_item_as_aws_documents(aws: MockedAws) ->
             UpdateExpression="SET expires_at = :at",
             ConditionExpression="size(cards) < :one",
             ExpressionAttributeValues={":at": {"N": "1"}, ":one": {"N": "1"}},
-            ReturnValuesOnConditionCheckFailure=told["asked"],
+            ReturnValuesOnConditionCheckFailure=documented["asked"],
         )
     answer: dict[str, Any] = dict(refused.value.response)
-    assert answer["Error"]["Code"] == told["error"]
-    assert answer[told["told_in"]] == key | {"cards": {"BS": [b"1"]}}
+    assert answer["Error"]["Code"] == documented["error"]
+    assert answer[documented["told_in"]] == key | {"cards": {"BS": [b"1"]}}
 
 
 @pytest.mark.parametrize("operation", ["UpdateItem", "Query", "BatchGetItem"])
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (ClientError({"Error": {"Code": "ThrottlingException"}}, "UpdateItem"), "DynamoDB: ThrottlingException"),
         (ClientError({"Error": {"Code": "AccessDeniedException"}}, "UpdateItem"), "DynamoDB: AccessDeniedException"),
@@ -310,7 +310,7 @@ def test_a_failed_condition_returns_the_item_as_aws_documents(aws: MockedAws) ->
     ids=["throttled", "not permitted", "no connection"],
 )
 def test_whatever_dynamodb_refuses_is_tried_again(
-    aws: MockedAws, counter: DynamoDbVelocityCounter, card: CardSummary, operation: str, error: Exception, told: str
+    aws: MockedAws, counter: DynamoDbVelocityCounter, card: CardSummary, operation: str, error: Exception, message: str
 ) -> None:
     event = f"before-call.dynamodb.{operation}"
 
@@ -323,7 +323,7 @@ def test_whatever_dynamodb_refuses_is_tried_again(
             pay(counter, card, 1999, "USD")
     finally:
         aws.dynamodb.meta.events.unregister(event, fail)
-    assert str(unavailable.value) == told
+    assert str(unavailable.value) == message
     assert unavailable.value.__cause__ is None
 
 
