@@ -11,7 +11,7 @@ from client.transport import SigV4
 from tests.stack.driver import CARD_DATA, PAYMENT, Driver
 from tools.deployment.definitions import MACHINES, definition
 from tools.deployment.polling import has_ended, wait_for
-from tools.deployment.stack import new_payment_id
+from tools.deployment.stack import Stack, new_payment_id
 
 HAPPY_PATH = ["Tokenize", "Screen", "Encrypt", "Charge", "Persist"]
 
@@ -336,26 +336,34 @@ def test_the_same_card_has_the_same_fingerprint_and_another_transaction(driver: 
     assert first["transaction_id"] != second["transaction_id"]
 
 
-@pytest.mark.parametrize(
-    ("changes", "error"),
-    [
-        ({"card_data": CARD_DATA | {"expiry_date": "12/25"}}, "expired_card"),
-        ({"currency": "ZZZ"}, "unknown_currency"),
-        ({"currency": "XAU"}, "unknown_currency"),
-        ({"card_data": CARD_DATA | {"card_number": "4242424242424241"}}, "invalid_card_number"),
-        ({"card_data": CARD_DATA | {"card_number": "4000056655665556"}}, "card_data_must_be_sealed"),
-        ({"amount_minor": 0}, "invalid_input"),
-        ({"amount_minor": 19.99}, "invalid_input"),
-        ({"card_data": None}, "invalid_input"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
+# Each has its execution started without the API, before any of them is waited for.
+REJECTED: tuple[tuple[dict[str, object], str], ...] = (
+    ({"card_data": CARD_DATA | {"expiry_date": "12/25"}}, "expired_card"),
+    ({"currency": "ZZZ"}, "unknown_currency"),
+    ({"currency": "XAU"}, "unknown_currency"),
+    ({"card_data": CARD_DATA | {"card_number": "4242424242424241"}}, "invalid_card_number"),
+    ({"card_data": CARD_DATA | {"card_number": "4000056655665556"}}, "card_data_must_be_sealed"),
+    ({"amount_minor": 0}, "invalid_input"),
+    ({"amount_minor": 19.99}, "invalid_input"),
+    ({"card_data": None}, "invalid_input"),
 )
+
+
+@pytest.fixture(scope="module")
+def started_by_hand(stack: Stack) -> list[str]:
+    """The payments' ids, in the order of `REJECTED`."""
+    requests = (
+        {name: value for name, value in (PAYMENT | changes).items() if value is not None} for changes, _ in REJECTED
+    )
+    return [Driver(stack).start_by_hand(request) for request in requests]
+
+
+@pytest.mark.parametrize("row", range(len(REJECTED)), ids=[f"{error}-{row}" for row, (_, error) in enumerate(REJECTED)])
 def test_an_execution_started_by_hand_is_rejected_and_the_gateway_never_called(
-    driver: Driver, changes: dict[str, object], error: str
+    driver: Driver, started_by_hand: list[str], row: int
 ) -> None:
-    request = {name: value for name, value in (PAYMENT | changes).items() if value is not None}
-    payment_id = driver.start_by_hand(request)
+    payment_id = started_by_hand[row]
     payment = driver.ended(payment_id)
-    assert (payment["status"], payment["error"]) == ("rejected", error)
+    assert (payment["status"], payment["error"]) == ("rejected", REJECTED[row][1])
     assert driver.charges(payment_id) == []
     assert driver.states(payment_id)[-1] == "PaymentRejected"

@@ -1,7 +1,7 @@
 """Sealed cards over the REST API: which open, which are refused, and that no number leaks."""
 
 import json
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
@@ -9,7 +9,7 @@ from client import seal
 from tests.browser import seal_in_browser
 from tests.stack.driver import Driver
 from tests.tampering import flipped, sealed_unchecked, with_header, with_segment
-from tools.deployment.stack import new_payment_id
+from tools.deployment.stack import Stack, new_payment_id
 
 # Passes Luhn but is not a published test card, so it must be sealed.
 NUMBER = "4000056655665556"
@@ -66,34 +66,41 @@ def test_a_sealed_card_can_be_stored(driver: Driver) -> None:
     assert driver.ended(payment_id)["status"] == "stored"
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        "sealed_card_tampered",
-        "sealing_not_supported",
-        "unknown_sealing_key",
-        "sealed_for_another_payment",
-        "sensitive_authentication_data",
-        "invalid_sealed_card",
-        "invalid_card_number",
-        "expired_card",
-    ],
-)
-def test_an_invalid_sealed_card_is_rejected_and_the_gateway_never_called(driver: Driver, error: str) -> None:
-    payment_id, key = new_payment_id(), served_key(driver)
-    sealed = seal(CARD, payment_id, key)
-    header: dict[str, Any] = {"alg": "RSA-OAEP-256", "enc": "A256GCM", "kid": key["kid"], "payment_id": payment_id}
-    bad = {
-        "sealed_card_tampered": with_segment(sealed, 1, flipped),
-        "sealing_not_supported": with_header(sealed, header | {"alg": "RSA1_5"}),
-        "unknown_sealing_key": seal(CARD, payment_id, key | {"kid": "another"}),
-        "sealed_for_another_payment": seal(CARD, new_payment_id(), key),
-        "sensitive_authentication_data": sealed_unchecked(CARD | {"cvc": "123"}, payment_id, key),
-        "invalid_sealed_card": seal({"card_number": NUMBER}, payment_id, key),
-        "invalid_card_number": seal(CARD | {"card_number": NUMBER[:-1] + "0"}, payment_id, key),
-        "expired_card": seal(CARD | {"expiry_date": "12/25"}, payment_id, key),
-    }
-    driver.pay(payment_id, card_data=bad[error])
+INVALID_CARDS: dict[str, Callable[[str, dict[str, str]], str]] = {
+    "sealed_card_tampered": lambda payment_id, key: with_segment(seal(CARD, payment_id, key), 1, flipped),
+    "sealing_not_supported": lambda payment_id, key: with_header(
+        seal(CARD, payment_id, key),
+        {"alg": "RSA1_5", "enc": "A256GCM", "kid": key["kid"], "payment_id": payment_id},
+    ),
+    "unknown_sealing_key": lambda payment_id, key: seal(CARD, payment_id, key | {"kid": "another"}),
+    "sealed_for_another_payment": lambda _, key: seal(CARD, new_payment_id(), key),
+    "sensitive_authentication_data": lambda payment_id, key: sealed_unchecked(CARD | {"cvc": "123"}, payment_id, key),
+    "invalid_sealed_card": lambda payment_id, key: seal({"card_number": NUMBER}, payment_id, key),
+    "invalid_card_number": lambda payment_id, key: seal(CARD | {"card_number": NUMBER[:-1] + "0"}, payment_id, key),
+    "expired_card": lambda payment_id, key: seal(CARD | {"expiry_date": "12/25"}, payment_id, key),
+}
+"""The card of a payment with this id, under this key, by the error that it leads to."""
+
+
+@pytest.fixture(scope="module")
+def with_invalid_cards(stack: Stack) -> dict[str, str]:
+    """The ids of payments with these cards, all sent before any of them is waited for."""
+    driver = Driver(stack)
+    key = served_key(driver)
+
+    def sent(sealed: Callable[[str, dict[str, str]], str]) -> str:
+        payment_id = new_payment_id()
+        driver.pay(payment_id, card_data=sealed(payment_id, key))
+        return payment_id
+
+    return {error: sent(sealed) for error, sealed in INVALID_CARDS.items()}
+
+
+@pytest.mark.parametrize("error", INVALID_CARDS)
+def test_an_invalid_sealed_card_is_rejected_and_the_gateway_never_called(
+    driver: Driver, with_invalid_cards: dict[str, str], error: str
+) -> None:
+    payment_id = with_invalid_cards[error]
     payment = driver.ended(payment_id)
     assert (payment["status"], payment["error"]) == ("rejected", error)
     assert driver.charges(payment_id) == []
