@@ -105,11 +105,11 @@ LAST_ON_ITS_STACK = "tests/stack/test_history.py"
 # What starts first: while the ordinary stack starts, what needs none, and then the longest.
 LONG = (
     "tests/faults/test_simulated_matrix.py",
-    "tests/simulation/test_simulation.py",
-    "tests/workflow/",
     *STACKS,
     *OWN_STACKS,
     *TOGETHER,
+    "tests/simulation/test_simulation.py",
+    "tests/workflow/",
 )
 
 

@@ -175,7 +175,7 @@ class TestFaultsOfStripe:
             )
             return str(settled["status"])
 
-        with ThreadPoolExecutor(4) as pool:
+        with ThreadPoolExecutor(len(FAULTS)) as pool:
             statuses = dict(zip(ids, pool.map(ended, ids.keys(), ids.values()), strict=True))
         driver.clear_faults()
         assert set(statuses.values()) <= {"captured", "reversed"}
@@ -197,7 +197,7 @@ class TestFaultsOfStripe:
             )
             return str(settled["status"])
 
-        with ThreadPoolExecutor(4) as pool:
+        with ThreadPoolExecutor(len(FAULTS)) as pool:
             statuses = set(pool.map(ended, ids.keys(), ids.values()))
         driver.clear_faults()
         assert statuses == {"reversed"}
@@ -219,7 +219,7 @@ class TestFaultsOfStripe:
             )
             return str(settled["status"])
 
-        with ThreadPoolExecutor(4) as pool:
+        with ThreadPoolExecutor(len(FAULTS)) as pool:
             statuses = dict(zip(ids, pool.map(ended, ids.keys(), ids.values()), strict=True))
         driver.clear_faults()
         assert statuses == {fault: "reversed" if fault in UNDER_WAY else "captured" for fault in FAULTS}
@@ -234,7 +234,7 @@ class TestFaultsOfStripe:
             operation = driver.operation(payment_id, operation_id, until=("succeeded", "rejected"))
             return payment_id, operation["status"]
 
-        with ThreadPoolExecutor(4) as pool:
+        with ThreadPoolExecutor(len(FAULTS)) as pool:
             statuses = dict(pool.map(ended, FAULTS))
         assert set(statuses.values()) == {"succeeded"}
         assert list(invariants.broken(driver.stack, list(statuses))) == []
