@@ -99,8 +99,12 @@ OWN_STACKS = ("tests/stack/test_deployment.py", "tests/stack/test_gateways.py")
 # Folders whose tests of the rest share what takes long to make: a stack with a proxy, and a mocked deployment.
 TOGETHER = ("tests/faults/", "tests/unit/terraform/")
 
-# A thousand payments, which every test after it would read: exports, audits, sweeps of all executions.
-LAST_ON_ITS_STACK = "tests/stack/test_history.py"
+# One waits for minutes, while others run. The other makes a thousand payments, which every test after it would read:
+# exports, audits, sweeps of all executions.
+LAST_ON_THEIR_STACK = (
+    "tests/stack/test_resolve.py::test_a_failed_execution_without_an_event_is_found_and_resolved",
+    "tests/stack/test_history.py",
+)
 
 # What starts first: while the ordinary stack starts, what needs none, and then the longest.
 LONG = (
@@ -129,7 +133,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker("rest" if item.nodeid.startswith(REST) else "first")
-    items.sort(key=lambda item: item.nodeid.startswith(LAST_ON_ITS_STACK))
+    items.sort(key=lambda item: [item.nodeid.startswith(place) for place in reversed(LAST_ON_THEIR_STACK)])
 
 
 def scope_of(nodeid: str, workers: int) -> str:

@@ -71,6 +71,14 @@ def stack() -> Stack:
     return stack
 
 
+@pytest.fixture(scope="module")
+def sandbox_events(machine: Machine, stack: Stack) -> Iterator[None]:
+    """The sandbox sends its events, so that what happens at the gateway is seen at once, and not within a minute."""
+    machine.send_events()
+    yield
+    stack.sandbox("DELETE", "/sandbox/events").raise_for_status()
+
+
 def deliver_events(stack: Stack, *, enabled: bool) -> None:
     """Let the stack's own events be delivered to its listener, or not. Those from before are dropped."""
     stack.client("sqs").purge_queue(QueueUrl=stack.webhook_queue_urls["listener"]["queue"])

@@ -56,7 +56,7 @@ def accept(stack_file: Path, *groups: str) -> Accepted:
 
 
 @pytest.fixture(scope="module")
-def accepted(stack: Stack, machine: Machine) -> Accepted:
+def accepted(stack: Stack, machine: Machine, sandbox_events: None) -> Accepted:
     return accept(machine.stack_file, *GROUPS)
 
 
@@ -158,7 +158,9 @@ def broken(stack: Stack, file: Path) -> Iterator[Path]:
         server.server_close()
 
 
-def test_a_wrong_answer_is_a_failure_and_the_other_steps_still_run(stack: Stack, tmp_path: Path) -> None:
+def test_a_wrong_answer_is_a_failure_and_the_other_steps_still_run(
+    stack: Stack, sandbox_events: None, tmp_path: Path
+) -> None:
     with broken(stack, tmp_path / "stack.json") as file:
         accepted = accept(file, "payments")
     assert accepted.process.returncode == 1

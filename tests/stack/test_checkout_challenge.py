@@ -1,7 +1,5 @@
 """The bank asks the customer: from the shop's page to the sandbox's, which stands in for the bank's, and back."""
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -10,8 +8,6 @@ from tests.stack.driver import Driver
 from tests.stack.test_checkout import choose, pay, payment_id
 from tests.stack.test_checkout import page as page
 from tests.stack.test_checkout import shop as shop
-from tools.deployment.stack import Stack
-from tools.local.machine import Machine
 
 CHALLENGED, REQUIRED, POOR = "Visa …3155", "Visa …3220", "then insufficient funds …3178"
 THANK_YOU = "You paid $48.50 with your Visa ending in"
@@ -19,11 +15,7 @@ THANK_YOU = "You paid $48.50 with your Visa ending in"
 MILLISECONDS = 60_000
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _the_sandbox_sends_events(machine: Machine, stack: Stack) -> Iterator[None]:
-    machine.send_events()
-    yield
-    stack.sandbox("DELETE", "/sandbox/events").raise_for_status()
+pytestmark = pytest.mark.usefixtures("sandbox_events")
 
 
 def go_to_the_bank(page: Page, test_card: str = CHALLENGED) -> None:

@@ -9,7 +9,6 @@ import pytest
 
 from tools.console.records import LedgerItems
 from tools.deployment.stack import Stack
-from tools.local.machine import Machine
 from tools.trials.audit import audit
 from tools.trials.events import API_EVENTS, FUNCTION_EVENTS, ApiEvent
 from tools.trials.invoke import Invocations
@@ -48,19 +47,12 @@ EXPECTED: dict[str, dict[str, object]] = {
 
 
 @pytest.fixture(scope="module")
-def replays(request: pytest.FixtureRequest, machine: Machine, stack: Stack) -> dict[Path, ReplayResult]:
-    """What became of each selected sample event. They run at once, since most of them wait.
-
-    The sandbox says so when a customer has answered: else it would be seen within a minute.
-    """
+def replays(request: pytest.FixtureRequest, stack: Stack, sandbox_events: None) -> dict[Path, ReplayResult]:
+    """What became of each selected sample event. They run at once, since most of them wait."""
     functions = [item for item in request.session.items if isinstance(item, pytest.Function)]
     files: list[Any] = [item.callspec.params["file"] for item in functions if "replays" in item.fixturenames]
-    machine.send_events()
-    try:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            return dict(zip(files, pool.map(lambda file: replay(stack, ApiEvent.load(file)), files), strict=True))
-    finally:
-        stack.sandbox("DELETE", "/sandbox/events").raise_for_status()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return dict(zip(files, pool.map(lambda file: replay(stack, ApiEvent.load(file)), files), strict=True))
 
 
 @pytest.mark.parametrize("file", sorted(API_EVENTS.glob("*.json")), ids=lambda file: file.stem)

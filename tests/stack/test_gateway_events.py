@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,11 +19,7 @@ from tools.local.sparkle.charges import utc_now
 SECONDS = 60
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _the_sandbox_sends_events(machine: Machine, stack: Stack) -> Iterator[None]:
-    machine.send_events()
-    yield
-    stack.sandbox("DELETE", "/sandbox/events").raise_for_status()
+pytestmark = pytest.mark.usefixtures("sandbox_events")
 
 
 def until(driver: Driver, payment_id: str, status: str) -> dict[str, Any]:

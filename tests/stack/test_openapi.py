@@ -418,7 +418,7 @@ def make_real(case: Case[Any], payments: Iterator[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def run(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def run(stack: Stack, sandbox_events: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     session = boto3.Session(stack.access_key_id, stack.secret_access_key, region_name=stack.region)
     run = Run("local", Recorder(tmp_path_factory.mktemp("answers")), session, stack=stack)
     yield run

@@ -61,9 +61,10 @@ def stop_while_charging(driver: Driver, faults: Iterable[str]) -> dict[str, str]
     return ids
 
 
-@pytest.fixture(scope="module", autouse=True)
-def untold(stack: Stack) -> tuple[str, float]:
-    """A stopped payment that no event told of, and when that was. It is looked for after minutes, while others run."""
+@pytest.fixture(scope="session", autouse=True)
+def unreported(stack: Stack) -> tuple[str, float]:
+    """A stopped payment that no event reported, and when that was. The sweep takes it up after a while, in which other
+    tests run, of other modules, too."""
     driver = Driver(stack)
     prefix = stack.log_group_prefix.rsplit("/", 1)[1]
     events, rule = stack.client("events"), f"{prefix}payment-ended-badly"
@@ -119,8 +120,10 @@ def test_a_reversal_that_the_gateway_would_not_confirm_is_confirmed_later(driver
     assert payment_id not in doubts(driver)
 
 
-def test_a_failed_execution_without_an_event_is_found_and_resolved(driver: Driver, untold: tuple[str, float]) -> None:
-    payment_id, ended = untold
+def test_a_failed_execution_without_an_event_is_found_and_resolved(
+    driver: Driver, unreported: tuple[str, float]
+) -> None:
+    payment_id, ended = unreported
     resolving = driver.stack.execution_arn(f"payment-{payment_id}", "resolve")
     time.sleep(max(0.0, ended + GRACE_PERIOD.total_seconds() + 1 - time.monotonic()))
     Invocations(driver.stack).invoke("doubts", FUNCTION_EVENTS / "doubts.json")  # unless the schedule was faster
