@@ -42,10 +42,10 @@ CLIENTS = {
     "cards": ("dynamodb",),
     "doubts": ("dynamodb", "stepfunctions"),
 }
-"""The clients that each function creates: of AWS services, and of the gateway, which it calls with requests.
+"""The clients that each measured function creates: of AWS services, and of the gateway, which it calls with requests.
 
-Anchor is not measured: it runs once a night and continues after the last day that it anchored, so no two of its calls
-are alike."""
+Anchor can't be among them: it runs once a night and continues after the last day that it anchored, so no two of its
+calls are alike."""
 
 MIB = 1024 * 1024
 
