@@ -224,7 +224,7 @@ class TestAsyncApi:
     def test_the_page_says_the_same_of_each_type(self) -> None:
         assert tuple(MESSAGES) == EVENT_TYPES
         summaries = {f"`{name}`": message["summary"] for name, message in MESSAGES.items()}
-        assert dict(document("webhooks").table("What is told")) == summaries
+        assert dict(document("webhooks").table("Event types")) == summaries
 
 
 class TestExamples:
