@@ -297,7 +297,7 @@ locals {
       }
 
       events-late = {
-        means = "Changes have not been told for ten minutes: publish does not keep up with the ledger's stream, whose records are gone after a day."
+        means = "Changes have not been published for ten minutes: publish does not keep up with the ledger's stream, whose records are gone after a day."
         metrics = {
           age = { namespace = "AWS/Lambda", name = "IteratorAge", dimensions = local.function_dimensions["publish"], stat = "Maximum" }
         }

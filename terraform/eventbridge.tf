@@ -119,7 +119,7 @@ resource "aws_cloudwatch_event_target" "reconcile" {
 # Every event of ours. In-house consumers add rules of their own (examples/consumer).
 resource "aws_cloudwatch_event_bus" "events" {
   name        = "${local.prefix}-events"
-  description = "What the payments, the cards and the reconciliation tell"
+  description = "Events about payments, stored cards and reconciliation"
   tags        = merge(local.tags, { Name = "${local.prefix}-events" })
 }
 

@@ -260,7 +260,7 @@ locals {
     conditions = local.ephemeral_attributes_only["customer_wait"]
   }
 
-  # For those who let a payment go on that waits for its customer.
+  # For the functions that resume a payment that waits for its customer.
   resume_payment = [
     {
       sid        = "ReadTaskToken"
@@ -834,7 +834,7 @@ locals {
       )
     }
 
-    # Anybody may call it: it has no rights but to check a signature and to pass on what the event is about.
+    # Anybody may call it, so it may only check a signature and pass on the ids in the event.
     receive_event = {
       timeout = 10
       memory  = 512

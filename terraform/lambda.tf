@@ -75,8 +75,8 @@ resource "aws_lambda_function" "this" {
   depends_on = [aws_iam_role_policy.function]
 }
 
-# Of the stream's records, only the events are of interest. Lambda repeats a batch until it succeeds, or its records are a day
-# old and gone from the stream; the alarm events-late tells long before.
+# Only events pass the filter. Lambda retries a batch until it succeeds, or until its records are a day old and gone
+# from the stream; the alarm events-late fires long before.
 resource "aws_lambda_event_source_mapping" "events" {
   event_source_arn               = aws_dynamodb_table.ledger.stream_arn
   function_name                  = aws_lambda_alias.live["publish"].arn

@@ -51,8 +51,8 @@ data "aws_iam_policy_document" "dead_letters" {
   }
 }
 
-# What the gateways' events are about, on its way to follow_event. A payment whose execution still runs comes again, and so
-# does one that the gateway doesn't show yet.
+# The gateways' events on their way to follow_event. An event comes again while its payment's execution runs, and while
+# the gateway doesn't show its charge yet.
 resource "aws_sqs_queue" "gateway_events" {
   name                              = "${local.prefix}-gateway-events"
   kms_master_key_id                 = local.dead_letter_key_arn
@@ -66,8 +66,9 @@ resource "aws_sqs_queue" "gateway_events" {
   tags                       = merge(local.tags, { Name = "${local.prefix}-gateway-events" })
 }
 
-# For about a day. By itself, so that neither the queue nor the functions, which know its URL, wait for the other queue:
-# Terraform looks at a new queue for 25 seconds, whatever it finds (hashicorp/terraform-provider-aws#27393).
+# For about a day. It is a resource of its own, so that neither the queue nor the functions, which know its URL, wait
+# for the other queue: Terraform looks at a new queue for 25 seconds, whatever it finds
+# (hashicorp/terraform-provider-aws#27393).
 resource "aws_sqs_queue_redrive_policy" "gateway_events" {
   queue_url      = aws_sqs_queue.gateway_events.url
   redrive_policy = jsonencode({ deadLetterTargetArn = aws_sqs_queue.dead_letters.arn, maxReceiveCount = local.follow_event_trials })
@@ -125,7 +126,7 @@ data "aws_iam_policy_document" "webhook" {
   }
 }
 
-# By itself, as that of gateway_events.
+# A resource of its own, like that of gateway_events.
 resource "aws_sqs_queue_redrive_policy" "webhook" {
   for_each = aws_sqs_queue.webhook
 

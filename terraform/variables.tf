@@ -160,7 +160,7 @@ variable "kms_deletion_window_days" {
 
 # lambda.tf checks that each gateway's timeouts fit into the functions' own timeouts.
 variable "gateways" {
-  description = "The payment gateways, by name: the folder of its adapter in functions/shared/adapters/gateways. url is its base URL, without a path; the timeouts say how long a function waits for a connection and for an answer; settings are the adapter's own. A gateway stays here as long as the ledger has payments of it."
+  description = "The payment gateways, by name: the folder of its adapter in functions/shared/adapters/gateways. url is its base URL, without a path; the timeouts say how long a function waits for a connection and for an answer; settings are the adapter's own. Keep a gateway here as long as the ledger has its payments."
   type = map(object({
     url                     = string
     connect_timeout_seconds = optional(number, 2)

@@ -18,7 +18,7 @@ def await_customer(
     now: str,
     timeout: timedelta,
 ) -> CustomerWait:
-    """Keep what there is to wait for, and the task token with which the execution goes on. The call may be repeated.
+    """Store what the payment waits for, and the task token that resumes the execution. The call may be repeated.
 
     The URL is read from the gateway: it may contain secrets, which no execution's history and no log should have.
 

@@ -1,4 +1,4 @@
-"""Find out what became of a charge that waited for the customer."""
+"""Determine the outcome of a charge that waited for the customer."""
 
 from typing import Any
 

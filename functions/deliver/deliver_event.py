@@ -11,8 +11,8 @@ PAUSES_SECONDS = (60, 300, 1800, 7200, 21600, *6 * (43200,))
 """The pauses between the attempts, more than three days in all. SQS allows twelve hours at most."""
 
 LOOKS_BACK = timedelta(days=30)
-"""An earlier event that was recorded longer ago than this is not delivered any more: it was, long before, or nobody has
-sent its dead letter again. SQS keeps messages and dead letters for 14 days each."""
+"""An earlier event that was recorded longer ago than this is not delivered any more: it was delivered long before, or
+nobody has redelivered its dead letter. SQS keeps messages and dead letters for 14 days each."""
 
 
 def pause_seconds(attempt: int) -> int:

@@ -19,7 +19,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
 
 
 def _deliver(record: dict[str, Any]) -> bool:
-    """Whether the message needs no more attention. SQS shows us any other again after its pause."""
+    """Whether the message needs no other attempt. If it does, SQS delivers it again after its pause."""
     endpoint = runtime.webhook_endpoints()[record["eventSourceARN"]]
     event = Event.from_cloud_event(json.loads(record["body"]))
     attempt = int(record["attributes"]["ApproximateReceiveCount"])

@@ -18,7 +18,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
 
 
 def _follow(message: dict[str, Any]) -> bool:
-    """Whether the event needs no more attention. Of what fails with an error of ours, SQS tells us again."""
+    """Whether the event needs no other attempt. If it does, SQS delivers it again."""
     gateway_event = GatewayEvent(**message["event"])
     about = {"gateway": message["gateway"], "type": gateway_event.type, "payment_id": gateway_event.payment_id}
 
@@ -36,7 +36,7 @@ def _follow(message: dict[str, Any]) -> bool:
     try:
         runtime.retry_conflicts(follow)
     except GatewayMismatch as error:
-        # Somebody is called at once; repeating this would call them again and again.
+        # The alarm calls somebody at once; a retry would only raise it again.
         runtime.count("GatewayMismatch")
         runtime.logger.warning("event not followed", **about, reason=str(error))
     except (Unavailable, LedgerConflict) as error:

@@ -1,4 +1,4 @@
-"""Let those payments go on whose customers have answered, although no event of the gateway's has said so."""
+"""Resume the payments whose customers have answered, even if no event from the gateway has arrived."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ def resume_waiting(
 ) -> Swept:
     """Look at every payment that waits, as long as there is time; the rest is for the next run.
 
-    What fails for one payment, which `failed` is told, stops no other. Raises LedgerUnavailable.
+    An error about one payment is passed to `failed`, and does not stop the others. Raises LedgerUnavailable.
     """
     swept = Swept()
     for payment_id in customer_waits.waiting():

@@ -265,8 +265,8 @@ class Gateways(Protocol):
         ...
 
     def of(self, payment: Payment) -> PaymentGateway:
-        """The gateway that has the payment's charge. Of a payment of before gateways were recorded, it is the one that
-        shows the charge.
+        """The gateway that has the payment's charge. For a payment from before gateways were recorded, it is the one
+        that shows the charge.
 
         Raises GatewayNotConfigured, GatewayOutcomeUnknown and the gateways' errors.
         """
@@ -359,15 +359,15 @@ class Events(Protocol):
 
 
 class EventBus(Protocol):
-    """Where everybody who must know takes the events. Raises EventBusUnavailable."""
+    """The bus from which all receivers take the events. Raises EventBusUnavailable."""
 
     def publish(self, events: Sequence[Event]) -> None:
-        """Tell of all events, or raise an error; some may then have been told."""
+        """Publish all events, or raise an error; some may then have been published."""
         ...
 
 
 class Deliveries(Protocol):
-    """How far each webhook endpoint has been told of each subject. Raises LedgerUnavailable."""
+    """Which event of each subject each webhook endpoint has accepted last. Raises LedgerUnavailable."""
 
     def last(self, endpoint: str, event: Event) -> str:
         """The `sequence` of the last event of the same subject that the endpoint has accepted, or an empty text."""
@@ -395,7 +395,7 @@ class DeliveryQueue(Protocol):
         ...
 
     def set_aside(self, message: str) -> None:
-        """Put a message among the dead letters, where it stays until somebody cares."""
+        """Move a message to the dead letters, where it stays until somebody redelivers it."""
         ...
 
 

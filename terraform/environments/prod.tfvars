@@ -4,5 +4,5 @@ deletion_protection = true
 test_cards_accepted = false
 api_firewall        = {}
 
-# Cards are accepted under single-use keys only, so that nobody can open what an execution's history holds.
+# Only cards sealed to single-use keys are accepted, so that nobody can open what an execution's history holds.
 sealing_keys = []

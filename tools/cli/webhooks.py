@@ -1,4 +1,4 @@
-"""Commands for the events that a deployment tells others: listen, redeliver."""
+"""Commands for a deployment's events: listen, redeliver."""
 
 from typing import Annotated
 

@@ -1,7 +1,7 @@
 """Deploy completely, or gradually: a share of new work runs the new versions, and an alarm takes them back.
 
 A gradual deployment sets Terraform's variable `rollout`, so that the state always says which versions are in service.
-docs/upgrading.md tells more.
+docs/upgrading.md has the details.
 """
 
 import json

@@ -21,11 +21,11 @@ from tools.deployment.private import write_private
 
 _VISIBLE_WITHIN_SECONDS = 10
 HTTP_TIMEOUT_SECONDS = 30
-# So long the API is asked to wait for a payment's end.
+# How long each request asks the API to wait for a payment's end.
 _WAIT_SECONDS = 20
 
 UNDER_WAY = ("processing", "action_required")
-"""The statuses of a payment that has not ended: we are at work, or the customer is."""
+"""The statuses of a payment that has not ended: the workflow is running, or it waits for the customer."""
 
 
 class StackError(Exception):

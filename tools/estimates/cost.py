@@ -38,7 +38,7 @@ _COLD_STARTS = 0.01  # share of a function's calls, as in AWS's pricing example 
 # A captured payment's execution as an Express workflow: memory is billed in steps of 64 MB, time in steps of 100 ms.
 _EXPRESS_GB = 64 / 1024
 
-# Before, four states more chose a captured payment's way: three choices and the state that ended it.
+# Earlier, a captured payment passed four more states: three choices, and the state that ended it.
 _FORMER_CHOICES = 4
 
 # Tokenize and Encrypt both open a sealed card.
@@ -214,7 +214,7 @@ def _with_a_static_key(design: Design, reads: int, per_month: int) -> Design:
 
 
 def gateway_event() -> tuple[Line, ...]:
-    """What an event of a gateway costs that says what is recorded already."""
+    """The cost of a gateway's event that reports only what is already recorded."""
     runs = footprint.EVENT_MILLISECONDS
     gb_seconds = sum(ms / 1000 * footprint.memory_mb()[name] / 1024 for name, ms in runs.items())
     return (
@@ -277,8 +277,9 @@ def webhook_monthly_costs() -> tuple[Line, ...]:
 
 
 def challenge() -> tuple[Line, ...]:
-    """What a payment costs more whose customer is asked, and resumed by the gateway's event: two states and their
-    functions, the wait's begin and its end in the table and the index, and the token's encryption and decryption."""
+    """The additional cost of a payment whose customer is asked, and which the gateway's event resumes: two states and
+    their functions, the wait's begin and its end in the table and the index, and the token's encryption and
+    decryption."""
     functions, seconds = footprint.memory_mb(), 0.5  # each calls the gateway once
     states = ("await_customer", "confirm")
     return (

@@ -73,7 +73,7 @@ MILLISECONDS: Mapping[str, int] = {
     "status": 15,
 }
 
-# What runs, for how many milliseconds, when a gateway tells of a charge that is recorded as it tells, as most are. The
+# What runs, and for how many milliseconds, when a gateway reports a charge that is already recorded, as most are. The
 # event is sent, received and deleted once, and the payment is read.
 EVENT_MILLISECONDS: Mapping[str, int] = {"receive_event": 20, "follow_event": 10}
 EVENT_CALLS: Calls = {"sqs": 3, "dynamodb:Query": 1}

@@ -15,8 +15,8 @@ _WAIT_SECONDS = 2  # so that SQS asks all of its servers
 def redeliver_dead_letters(stack: Stack, webhook: str, moved: Callable[[int], object]) -> int:
     """Move the webhook's dead letters back into its queue, and return how many there were. Raises StackError.
 
-    `moved` is told the number so far. A letter is deleted once the queue has it: if this stops in between, it is sent
-    twice, and never lost. (StartMessageMoveTask would move only what SQS itself has put there.)
+    `moved` is called with the number so far. A letter is deleted once the queue has it: if this stops in between, it is
+    sent twice, and never lost. (StartMessageMoveTask would move only what SQS itself has put there.)
     """
     urls = stack.webhook_queue_urls.get(webhook)
     if urls is None:
@@ -41,7 +41,7 @@ def redeliver_dead_letters(stack: Stack, webhook: str, moved: Callable[[int], ob
 def publish_again(stack: Stack, payment_id: str) -> int:
     """Publish all events of a payment again, to everybody, and return how many there are. Raises StackError.
 
-    What was delivered is forgotten first: otherwise the webhooks would be told nothing that they have accepted before.
+    What was delivered is forgotten first: otherwise a webhook would get nothing that it has accepted before.
     """
     dynamodb, pk = stack.client("dynamodb"), payment_pk(payment_id)
     values = {":pk": pk, ":event": FIRST_EVENT}

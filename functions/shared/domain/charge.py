@@ -67,13 +67,13 @@ class Abilities:
     several_captures: bool
     """It captures an authorization in parts. This API captures once, so nothing depends on it yet."""
     tombstone: bool
-    """A reversal of a charge that it does not have rules that charge out for ever."""
+    """Once it has reversed a reference that has no charge, no charge can be made with that reference."""
     settlement_report: bool
     """It says for each day what it has moved and paid."""
     three_d_secure: bool
-    """It has customers authenticated by their issuers."""
+    """It can have customers authenticated by their issuers."""
     security_code: bool
-    """It has the card's security code judged by the issuer."""
+    """It lets the issuer check the card's security code."""
 
     def include(self, type: OperationType, *, in_part: bool) -> bool:
         """Whether the gateway carries out such an operation, for a part of the charge's amount or for all of it."""
@@ -118,11 +118,11 @@ class Refund:
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """What came of the customer's authentication (3-D Secure).
+    """The result of the customer's authentication (3-D Secure).
 
     `attempted` means that the issuer or its scheme vouches for it without an answer of the customer's, and `exempt`
     that the issuer accepted that nobody is asked. `version` is the protocol's, such as `2.2.0`. With a
-    `liability_shift`, the issuer bears the loss of a fraud; None if the gateway doesn't say.
+    `liability_shift`, the issuer bears the loss from fraud; None if the gateway doesn't say.
     """
 
     result: Literal["authenticated", "attempted", "exempt", "failed"]
@@ -212,8 +212,8 @@ class Charge:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The charge for the next state, without the network's id, as nobody can tell that from a card number, and
-        without the URL, with which nobody can do anything any more. Only a charge with disputes lists them."""
+        """The charge for the next state, without the network's id, which can't be told from a card number, and without
+        the URL, which is of no use any more. Only a charge with disputes lists them."""
         charge = asdict(self) | {"refunds": [asdict(refund) for refund in self.refunds]}
         del charge["network_transaction_id"], charge["redirect_url"], charge["disputes"]
         return charge | ({"disputes": [asdict(dispute) for dispute in self.disputes]} if self.disputes else {})

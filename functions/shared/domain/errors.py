@@ -32,7 +32,7 @@ PaymentError
 │   ├── GatewayBusy            the gateway said that it did nothing
 │   ├── GatewayOutcomeUnknown  money may have moved
 │   ├── ReversalUnconfirmed    money may have moved and may not be back
-│   └── PaymentUnderWay        it has no end, or cannot be seen, yet: what is to be done with it has to wait
+│   └── PaymentUnderWay        it has not ended, or is not visible yet; what is to be done with it has to wait
 ├── CustomerActionRequired     the issuer asks the customer first; the message is what there is to wait for
 ├── PaymentDenied              a screening rule denies the payment; the message is the verdict
 ├── VerificationDeclined       the issuer declines a card that is to be stored; the message is the verdict

@@ -1,6 +1,6 @@
-"""What is told of a change: one event for each version of a payment's record, for an erased card, and for a break.
+"""The events that report changes: one for each version of a payment's record, each erased card, and each break.
 
-An event is recorded in the transaction that makes the change, and never changes. Everybody who is told gets the same
+An event is recorded in the transaction that makes the change, and never changes. All receivers get the same
 CloudEvent (CloudEvents 1.0.2; `sequence` is its extension of that name). It holds no card number and no ciphertext.
 """
 

@@ -11,7 +11,7 @@ FRESH = timedelta(seconds=5)
 
 
 class InvalidEvent(Exception):
-    """The gateway did not sign this, or too long ago, or it is not an event. The message has no data."""
+    """It is not an event, or the gateway has not signed it, or signed it too long ago. The message has no data."""
 
 
 @dataclass(frozen=True, slots=True)

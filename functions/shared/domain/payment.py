@@ -24,7 +24,7 @@ Status = Literal[
     "captured",
     "authorized",
     "declined",
-    "stored",  # only of before POST /cards had a workflow of its own: a card, and no payment
+    "stored",  # only in records from before POST /cards had a workflow of its own: a card, not a payment
     "reversed",
     "in_doubt",
     "voided",
@@ -64,9 +64,9 @@ class PaymentRequest:
 
     `card_on_file` means that the payment charges a stored card by its token instead of card data in the request.
     Such a payment has an `initiator`: the customer, or the merchant for a `reason`. `caller` is the ARN of the user or
-    role that called the API; a payment started by hand has none. `metadata` are the merchant's own names and texts, of
-    which nothing here makes any use. `return_url` is where the customer's browser goes
-    after a challenge. Raises CardNumberInText.
+    role that called the API; a payment started by hand has none. `metadata` are the merchant's own names and texts,
+    which are only stored and shown. `return_url` is where the customer's browser goes after a challenge. Raises
+    CardNumberInText.
     """
 
     operation: ClassVar = "charge"
@@ -179,7 +179,7 @@ class Payment:
     initiator: Initiator | None = None  # of a payment with a stored card: who caused it
     reason: Reason | None = None  # of a payment that the merchant caused
     gateway: str | None = None  # the gateway that was asked for the money; earlier versions recorded none
-    authentication: Authentication | None = None  # what came of the customer's, if there was any
+    authentication: Authentication | None = None  # the result of the customer's authentication, if there was one
     metadata: Mapping[str, str] | None = None  # the merchant's own names and texts
     disputes: tuple[Dispute, ...] = ()  # oldest first
 

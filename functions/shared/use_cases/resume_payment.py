@@ -1,4 +1,4 @@
-"""Let a payment go on that waits for its customer."""
+"""Resume a payment that waits for its customer."""
 
 from functions.shared.ports import CustomerWaits, Executions, Gateways
 

@@ -1,4 +1,4 @@
-"""Tasks that wait for a callback (`lambda:invoke.waitForTaskToken`) as AWS has them, and MiniStack 1.5.33 has not.
+"""Tasks that wait for a callback (`lambda:invoke.waitForTaskToken`) as on AWS, which MiniStack 1.5.33 lacks.
 
 What AWS does ("Wait for a Callback with Task Token", Step Functions developer guide; SendTaskSuccess, API reference):
 

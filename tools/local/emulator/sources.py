@@ -1,4 +1,4 @@
-"""What calls a function with messages or records, and what fills its queue: MiniStack 1.5.33 asks nobody's permission.
+"""The permissions of event source mappings and of EventBridge's targets, which MiniStack 1.5.33 does not check.
 
 - Event source mappings take messages and stream records under the function's role, which needs QUEUE_ACTIONS
   ("Creating and configuring an Amazon SQS event source mapping", Lambda developer guide), and for an encrypted queue

@@ -1,4 +1,4 @@
-"""The routes: `POST /webhooks` for the deployment, `GET /events` for those who listen, `POST /refusals` for a try.
+"""The routes: `POST /webhooks` for the deployment, `GET /events` for listeners, `POST /refusals` to refuse events.
 
 An event is kept as it arrived, so that whoever listens can verify it again, and forward it.
 """
@@ -50,7 +50,7 @@ def create_app(api_key: str) -> Flask:
 
     @app.post("/refusals")
     def refuse() -> ResponseReturnValue:
-        """Answer the next events with these statuses, for a try: `{"statuses": [500, 410]}`."""
+        """Answer the next events with these statuses, as an experiment: `{"statuses": [500, 410]}`."""
         if request.headers.get("Authorization") != f"Bearer {api_key}":
             return {"error": {"code": "unauthorized"}}, 401
         refusals.extend(request.get_json()["statuses"])

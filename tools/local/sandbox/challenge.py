@@ -54,7 +54,7 @@ button { font: inherit; padding: 0.5rem 1.5rem; margin: 0 0.5rem 1rem 0 }
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """A charge about which a customer is asked, and whether that is still so.
+    """A charge whose customer is asked, and whether the answer is still open.
 
     `amount` is for people, like `19.99 USD`; `return_url` is http or https.
     """
@@ -74,8 +74,8 @@ def amount_for_people(amount: int, currency: str) -> str:
 def add_challenge_pages(
     app: Flask, find: Callable[[str], Challenge | None], end: Callable[[str, Outcome], bool]
 ) -> None:
-    """Add the pages. `find` looks up a charge's challenge by the charge's id, and `end` says whether it could still end
-    it."""
+    """Add the pages. `find` looks up a charge's challenge by the charge's id, and `end` ends it and returns whether it
+    was still open."""
 
     @app.get("/challenge/<charge_id>")
     def show_challenge(charge_id: str) -> Response:

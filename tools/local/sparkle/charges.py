@@ -92,7 +92,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What is left to be done of a charge once its customer is authenticated, and where the customer goes then."""
+    """What remains to be done with a charge once its customer is authenticated, and where the customer is sent then."""
 
     card: Card
     capture: bool
@@ -319,7 +319,7 @@ class ChargeBook:
             return self._put(replace(charge, next_action={"redirect_url": challenges + charge.id}))
 
     def challenge(self, charge_id: str) -> Challenge | None:
-        """Find what a charge's customer is or was asked."""
+        """Find the challenge of a charge's customer, open or answered."""
         with self._lock:
             if charge_id not in self._attempts:
                 return None

@@ -54,7 +54,7 @@ _AUTHENTICATED = {
 
 
 class Account:
-    """All operations are safe to call from several threads; each happens as a whole or not at all."""
+    """All operations are thread-safe and atomic."""
 
     def __init__(self, localstripe: Localstripe) -> None:
         self.offset = timedelta()

@@ -32,7 +32,8 @@ _random = random.SystemRandom()
 
 
 class DynamoDbCustomerWaits:
-    """`CustomerWaits` in the table `ephemeral`. `cipher` encrypts the task tokens; who reads none makes no cipher."""
+    """`CustomerWaits` in the table `ephemeral`. `cipher` makes the cipher of the task tokens, and is called only if a
+    token is read or written."""
 
     def __init__(self, client: "DynamoDBClient", table: str, cipher: Callable[[], CardCipher]) -> None:
         self._client = client
@@ -67,7 +68,7 @@ class DynamoDbCustomerWaits:
         return self._cipher().decrypt(encrypted, _context(payment_id)).decode() if encrypted else None
 
     def waiting(self) -> Iterator[str]:
-        # Whoever reads may not come to the end, and then has others at the beginning the next time.
+        # In random order, so that a reader that runs out of time gets to other payments the next time.
         for shard in _random.sample(range(SHARDS), SHARDS):
             of_shard = {":wait_shard": wait_shard(shard)}
             for item in query(self._client, self._table, "wait_shard = :wait_shard", of_shard, IndexName="waiting"):

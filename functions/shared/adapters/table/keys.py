@@ -96,7 +96,7 @@ def events_pk(subject: str) -> str:
 
 
 def delivered_key(endpoint: str, events: str) -> dict[str, str]:
-    """The key of how far an endpoint has been told of the events with this partition key."""
+    """The key of the item that says which of the events with this partition key an endpoint accepted last."""
     return {"pk": f"DELIVERED#{endpoint}#{events}", "sk": "DELIVERED"}
 
 

@@ -35,7 +35,7 @@ TRANSITIONS = {
     "Period": 60,
 }
 PAYMENTS_COUNTED = 20
-"""As many payments that a few states of other executions in the account don't blur what one takes."""
+"""Enough payments that a few state transitions of other executions in the account don't distort the average."""
 COUNTED_COMPLETELY_SECONDS = 120.0
 
 STEPS_OF_A_PAYMENT = ("tokenize", "screen", "encrypt", "charge", "persist")

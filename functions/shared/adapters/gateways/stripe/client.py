@@ -164,7 +164,7 @@ class Stripe:
         intent = self._intent(charge_id)
         if intent is None:
             raise GatewayRefused("Stripe knows no such charge.")
-        # Whoever passes the challenge of an authorization after this look has it voided: Stripe cancels that, too.
+        # If a customer passes the challenge of an authorization after this look, Stripe cancels the authorization, too.
         charge = self._to_charge(self._canceled(intent) if intent.get("status") == "requires_action" else intent)
         if charge is None or charge.status == "action_required":
             raise GatewayOutcomeUnknown("Stripe still waits for the customer.")

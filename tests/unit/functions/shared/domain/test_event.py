@@ -1,4 +1,4 @@
-"""What is told of a change."""
+"""The events that report changes."""
 
 import json
 import re
