@@ -476,14 +476,14 @@ def _moment(name: str, moment: date | None) -> str | None:
 
 def _path(collection: str, item: str, *subpath: str) -> str:
     if not (is_token(item) if collection == "cards" else is_id(item)):
-        raise NotSent("The payment_id or token is none, and may be a card number.")
+        raise NotSent("This is not a payment_id or a token, and it may be a card number.")
     return "/".join(("", collection, item, *subpath))
 
 
 def _key(idempotency_key: str | None) -> str:
     key = idempotency_key or str(uuid.uuid4())
     if not is_id(key):
-        raise NotSent("The idempotency_key is no UUID, and not 16 to 64 of A-Z a-z 0-9 _ - without 12 digits in a row.")
+        raise NotSent("The idempotency_key must be a UUID, or 16 to 64 of A-Z a-z 0-9 _ - without 12 digits in a row.")
     return canonical_id(key)
 
 

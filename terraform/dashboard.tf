@@ -5,7 +5,7 @@
 locals {
   dashboard_rows = [
     {
-      title = "## 1. Asked for, and how it ended"
+      title = "## 1. Requests and outcomes"
       graphs = [
         {
           title = "The API's calls"
@@ -46,7 +46,7 @@ locals {
       ]
     },
     {
-      title = "## 2. Money in doubt, and who asks for it"
+      title = "## 2. Money in doubt"
       graphs = [
         {
           title   = "Payments in doubt"
@@ -62,7 +62,7 @@ locals {
           }
         },
         {
-          title = "Resolved, and not"
+          title = "Resolutions and failures"
           metrics = [
             for name in ["PaymentResolved", "OperationResolved", "CompensationFailed", "GatewayMismatch", "UnattendedExecutions"] :
             [local.prefix, name, "service", var.name]
@@ -150,7 +150,7 @@ locals {
       ]
     },
     {
-      title = "## 6. Who is told"
+      title = "## 6. Outgoing events"
       graphs = concat(
         [
           {
@@ -158,7 +158,7 @@ locals {
             metrics = [for name in ["EventsPublished", "EventsMissing"] : [local.prefix, name, "service", var.name]]
           },
           {
-            title = "The age of what is published (ms)"
+            title = "Age of published events (ms)"
             stat  = "Maximum"
             metrics = [
               concat(["AWS/Lambda", "IteratorAge"], flatten([for key, value in local.function_dimensions["publish"] : [key, value]])),
@@ -184,7 +184,7 @@ locals {
       )
     },
     {
-      title = "## 7. What it stands on"
+      title = "## 7. Latency and AWS services"
       graphs = [
         {
           title = "A payment's time (p50, p99, ms)"

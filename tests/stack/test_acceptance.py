@@ -176,7 +176,7 @@ def test_a_wrong_answer_is_a_failure_and_the_other_steps_still_run(
 def test_an_unknown_group_is_named(machine: Machine, stack: Stack) -> None:
     process = payments(machine.stack_file, "accept", "local", "--only=everything")
     assert process.returncode == ExitCode.FAILED
-    assert "everything is none of deployment, payments," in process.stderr
+    assert "everything is not one of deployment, payments," in process.stderr
 
 
 # --- The budget guard, on the emulator's AWS Budgets

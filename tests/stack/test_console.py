@@ -114,7 +114,7 @@ def test_times_are_local_with_utc_on_hover_and_an_id_can_be_copied(
         assert utc.endswith(" UTC")
         apart = datetime.fromisoformat(local) - datetime.fromisoformat(utc.removesuffix(" UTC"))
         assert apart == timedelta(hours=5, minutes=30)
-        expect(page.get_by_role("columnheader", name="Asked for")).to_contain_text("GMT+5:30")
+        expect(page.get_by_role("columnheader", name="Requested")).to_contain_text("GMT+5:30")
         page.get_by_role("button", name="Copy the payment’s id").click()
         assert page.evaluate("navigator.clipboard.readText()") == payments["captured"]
         expect(page).to_have_url(re.compile("text="))  # the rest of the row is a link

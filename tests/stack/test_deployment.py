@@ -117,7 +117,7 @@ def a_roll_out_is_taken_back_when_an_alarm_rings(stack: Stack, machine: Machine)
     assert terraform.outputs()["live_versions"] == before
     assert set(versions_of_payments(stack, 4)) == {"1"}
 
-    with pytest.raises(StackError, match="an alarm that already rings"):
+    with pytest.raises(StackError, match="an alarm that is already firing"):
         roll_out(terraform, cloudwatch, percent=50, seconds=0, console=console, confirm=False)
     cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="OK", StateReason="Set by a test")
 

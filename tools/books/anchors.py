@@ -77,7 +77,7 @@ class AnchorReader:
         result = TrustedAnchors()
         versions, hidden = self._versions()
         for key in sorted(hidden):
-            result.flaws.append(Flaw(_name(key), "was to be hidden: somebody has put a delete marker over it"))
+            result.flaws.append(Flaw(_name(key), "is hidden: somebody has put a delete marker over it"))
         previous, parts = GENESIS_ROOT, []
         anchor_keys = sorted(key for key in versions if key.startswith(ANCHORS))
         for number, key in enumerate(anchor_keys, start=1):

@@ -177,13 +177,13 @@ def flaw_outside_payments(item: Item, today: str) -> Flaw | None:
     if kind in _MOVED_KINDS and not item.keys() & _INDEX_KEYS:
         return Flaw(where, "is from before it had a table of its own: make upgrade-ledger moves it")
     if item.keys() & _INDEX_KEYS or kind not in ("CLOSE", "BREAK", "EVENTS"):
-        return Flaw(where, "is nothing of the ledger's")
+        return Flaw(where, "does not belong to the ledger")
     if kind == "EVENTS" and (flaw := flaw_of_event(item)):
         return Flaw(where, flaw)
     if kind == "CLOSE" and not (
         re.fullmatch(r"\d{4}-\d\d-\d\d", item["sk"]) and year == item["sk"][:4] and item["sk"] < today
     ):
-        return Flaw(where, "is no day that was closed")
+        return Flaw(where, "is not the close of a past day")
     return None
 
 

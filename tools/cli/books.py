@@ -135,8 +135,8 @@ def anchor(
 
 @ledger.command()
 def upgrade(stack: StackOption = STACK_FILE) -> None:
-    """Upgrade the ledger of an older version, once: move cards and counters to their tables, and anchor unsealed
-    records."""
+    """Upgrade the ledger of an older version, once: move cards and counters to their tables, and mark unsealed records
+    for the first anchor."""
     with clear_errors():
         upgrade_ledger(Stack.load(stack), console)
 

@@ -96,16 +96,16 @@ def _head(details: PaymentDetails) -> Iterator[RenderableType]:
         wait = summary.wait
         until = f", until {time_text(wait.until, 'seconds')}" if wait.until else ""
         charge = f": charge {wait.charge_id} at {wait.gateway}" if wait.charge_id else ""
-        yield Text(f"waits for the customer since {time_text(wait.since, 'seconds')}{until} UTC{charge}")
+        yield Text(f"waiting for the customer since {time_text(wait.since, 'seconds')}{until} UTC{charge}")
     if execution:
         ended = (execution["status"], execution["error"], execution["cause"])
         yield Text(" · ".join(part for part in ended if isinstance(part, str)), style="dim")
         yield Text(str(execution["executionArn"]), style="dim")
     record = details.record or {}
     if record.get("caller"):
-        yield Text(f"asked for by {record['caller']}", style="dim")
+        yield Text(f"requested by {record['caller']}", style="dim")
     for operation in record.get("operations", []):
-        origin = f" · asked for by {operation['caller']}" if operation.get("caller") else ""
+        origin = f" · requested by {operation['caller']}" if operation.get("caller") else ""
         if operation.get("source"):
             origin = " · done at the gateway"
         amount = money(operation.get("amount_minor"), record.get("currency"))

@@ -124,7 +124,7 @@ def _firing_alarms(cloudwatch: Any, names: list[str]) -> list[str]:
 def _require_no_firing_alarms(cloudwatch: Any, names: list[str]) -> None:
     if firing := _firing_alarms(cloudwatch, names):
         raise StackError(
-            f"{', '.join(firing)}: an alarm that already rings can't judge the new versions. "
+            f"{', '.join(firing)}: an alarm that is already firing can't judge the new versions. "
             "Wait until it is over, or deploy all at once, without PERCENT."
         )
 

@@ -52,7 +52,7 @@ export const DECLINED = {
   // The person with the card may not be its owner, so this message doesn't say why.
   lost_card: ASK_THE_BANK,
   stolen_card: ASK_THE_BANK,
-  authentication_required: "Your bank wants to ask you first, and this shop’s request did not let it. Use another card.",
+  authentication_required: "Your bank wants to ask you first, and this shop did not let it. Use another card.",
   authentication_failed: "Your bank could not confirm that it is you who pays. Try again, or use another card.",
   authentication_expired: "You did not confirm this payment in time, so it was canceled. Try again, or use another card.",
   incorrect_cvc: "The security code is not this card’s. Check it against your card.",
@@ -64,7 +64,7 @@ export const REJECTED = {
   brand_not_accepted: "This shop does not take cards of this brand. Use another card.",
   test_card_not_accepted: "This is a card for tests, and pays nothing here. Use another card.",
   expired_card: "This card has expired. Check the date, or use another card.",
-  invalid_input: "Something in your card’s details is not as it should be. Check them against your card.",
+  invalid_input: "Something in your card’s details is not valid. Check them against your card.",
   card_data_must_be_sealed: SEAL_AGAIN,
   card_number_in_text: SEAL_AGAIN,
   invalid_sealed_card: SEAL_AGAIN,
@@ -85,7 +85,7 @@ export const REJECTED = {
 /** The request failed: messages by the shop's own error code. */
 export const TROUBLE = {
   no_answer: "The payment service can’t be reached. Try again: you can’t be charged twice for this order.",
-  nothing_done: "The payment service did not take this on, and you were not charged. Try again in a moment.",
+  nothing_done: "The payment service did not accept this, and you were not charged. Try again in a moment.",
   attempt_over: "This order was changed in another window. Try again: you can’t be charged twice for it.",
   no_sealing: "This browser can’t encrypt your card, so it was not sent. Use another browser.",
   order_not_found: "This order is not here any more. Go back to the shop, and start again.",
@@ -137,8 +137,8 @@ export function conclusion({ status, card, refund }, amount, slow) {
         tone: "ask",
         title: "Confirm this payment",
         sentence:
-          `Your bank wants to know that it is you who pays ${amount}. If you have just told it, its answer comes in a ` +
-          "moment, and this page shows it.",
+          `Your bank wants to confirm that it is you who pays ${amount}. If you have just done so, the result will ` +
+          "appear here in a moment.",
       };
     case "in_doubt":
       return {
@@ -146,7 +146,7 @@ export function conclusion({ status, card, refund }, amount, slow) {
         title: "We are finding out",
         sentence:
           `Your bank has not said whether you paid ${amount}. Please don’t pay again: we keep asking, and this page will ` +
-          "tell how it ended. If the payment fails after all, your money comes back by itself.",
+          "show the result. If the payment fails after all, your money comes back by itself.",
       };
     case "captured":
     case "authorized":

@@ -43,7 +43,7 @@ def acceptance(
     environment may be created.
     """
     if unknown := set(only) - set(GROUPS):
-        raise StackError(f"{', '.join(sorted(unknown))} is none of {', '.join(GROUPS)}.")
+        raise StackError(f"{', '.join(sorted(unknown))} is not one of {', '.join(GROUPS)}.")
     recorder = Recorder(BUILD / "acceptance" / f"{environment}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
     if environment == "local":
         stack = Stack.load(stack_file)

@@ -284,7 +284,7 @@ def test_an_open_day_that_is_long_is_added_up_page_by_page(
         at = f"2026-11-23T09:00:0{number}.000Z"
         bench.record(payment(f"pay-{number}", updated_at=at), capture_entry("sparkle", 100, "USD"))
     texts = [browser.get("/accounts?day=2026-11-23", base_url=HOST).text]
-    while "this page goes on by itself" in texts[-1]:
+    while "this page updates by itself" in texts[-1]:
         texts.append(browser.get("/accounts?day=2026-11-23", base_url=HOST).text)
     assert 1 < len(texts) < 6
     assert "4.00" in texts[-1]

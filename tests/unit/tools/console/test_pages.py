@@ -169,7 +169,7 @@ def test_an_account_has_its_balance_on_its_side() -> None:
         (Resolution("arn", 0, None, at(300)), "Last attempt: none yet"),
         (Resolution("arn", 2, at(300), at(3900)), "asked 2 times"),
         (Resolution("arn", 1, at(300), None), "Next attempt: now"),
-        (None, "No running execution was found that looks after it"),
+        (None, "No running execution was found that resolves it"),
     ],
 )
 def test_a_doubt_says_when_it_was_asked_for_and_when_it_will_be(resolution: Resolution | None, sentence: str) -> None:
@@ -200,10 +200,10 @@ def test_no_card_number_is_on_the_page() -> None:
 
 def test_a_running_payment_and_one_without_execution_have_a_page_too() -> None:
     running = pages.single_page(details(history(RETRIED[:5], "RUNNING"), "RUNNING", record=None, entries=[]))
-    assert "The ledger holds nothing of this payment yet." in running
+    assert "The ledger has no record of this payment yet." in running
     assert 'class="state running"' in running
     forgotten = pages.single_page(details(history(CAUGHT), execution=None, history=None, definition=None))
-    assert "Way through the states" not in forgotten
+    assert "Path through the states" not in forgotten
     assert "suspense:in_doubt" in forgotten
 
 

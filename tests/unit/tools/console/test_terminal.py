@@ -56,7 +56,7 @@ def test_a_payment_that_waits_for_the_customer_says_since_when_until_when_and_wh
         challenged, summary=replace(challenged.summary, status="action_required", wait=read.customer_wait)
     )
     assert (
-        "waits for the customer since 2026-11-23 09:00:01, until 2026-11-23 09:15:02 UTC: charge ch_1 at sparkle"
+        "waiting for the customer since 2026-11-23 09:00:01, until 2026-11-23 09:15:02 UTC: charge ch_1 at sparkle"
         in printed(waiting).splitlines()
     )
     assert row(printed(waiting), "AwaitCustomer").startswith("│ …")
@@ -84,8 +84,8 @@ def test_it_says_who_asked_for_the_payment_and_for_what_was_done_to_it() -> None
         "disputes": [{"dispute_id": "dp_1", "status": "lost", "amount_minor": 700, "reason": "fraudulent"}],
     }
     lines = printed(details(history(CAUGHT), record=record)).splitlines()
-    assert "asked for by arn:aws:sts::123456789012:assumed-role/shop" in lines
-    assert "refund 5.00 USD · succeeded · asked for by arn:aws:iam::123456789012:user/support" in lines
+    assert "requested by arn:aws:sts::123456789012:assumed-role/shop" in lines
+    assert "refund 5.00 USD · succeeded · requested by arn:aws:iam::123456789012:user/support" in lines
     assert "refund 5.00 USD · succeeded" in lines
     assert "dispute 7.00 USD · lost · fraudulent · dp_1" in lines
 
