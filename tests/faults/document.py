@@ -75,8 +75,8 @@ can't strike there or would show nothing new; or, for `stopped_during` in Reserv
 CARDS = """\
 ## A card is stored without a payment
 
-These tests inject the same faults while a card is stored and verified. A cell has what the caller is told; who is told
-that the card is not stored asks again, after the fault.
+These tests inject the same faults while a card is stored and verified. A cell has the answer that the caller gets. If
+it says that the card is not stored, the caller sends the same request again, after the fault.
 
 | outcome | what it means |
 |---|---|

@@ -78,8 +78,8 @@ LIMITS = {
     "requests over time": f"{default('api_throttling_rate')} a second",
     "requests at once": default("api_throttling_burst"),
     "open operations of a payment": str(MAX_OPERATIONS_IN_RECORD),
-    "an operation is reserved in the payment's record": f"{RESERVED_WITHIN_SECONDS} seconds from when it was asked for",
-    "an operation waits for its payment to be seen": f"{VISIBLE_WITHIN_SECONDS} seconds from when it was asked for",
+    "an operation is reserved in the payment's record": f"{RESERVED_WITHIN_SECONDS} seconds from when it was requested",
+    "an operation waits for its payment to be visible": f"{VISIBLE_WITHIN_SECONDS} seconds from when it was requested",
     "an operation waits for its payment to end": (
         f"up to {sum(waits(DEFINITIONS['operation']['States']['Reserve']['Retry'][0]))} seconds, as a rule half as long"
     ),
@@ -87,7 +87,7 @@ LIMITS = {
     "payments on a page of a search (`limit`)": str(MAX_LIMIT),
     "days, and records, that are read for a page of a search": f"{MAX_DAYS_READ}, and {MAX_RECORDS_READ}",
     "days that a search without a reference covers": str(MAX_DAYS),
-    "`GET` looks for a payment that cannot be seen": f"{EXECUTION_VISIBLE_WITHIN_SECONDS:g} second",
+    "`GET` looks for a payment that is not visible yet": f"{EXECUTION_VISIBLE_WITHIN_SECONDS:g} second",
     "flags by screening rules": str(FIELDS["flags"]["maxItems"]),
     "length of a rule's name": f"{load('rule')['properties']['name']['maxLength']} characters",
     "cards, and declines, that are counted by reference, BIN, caller or digits": (
@@ -135,7 +135,7 @@ LIMITS = {
     "a webhook's endpoint must be connected to, and go on answering": "within {:g} and {:g} seconds".format(
         *webhooks.TIMEOUTS_SECONDS
     ),
-    "an event that a webhook has not accepted is delivered again": (
+    "an event that a webhook has not accepted is sent again": (
         "after {}, {}, {}, {}, {}, then every {} seconds, ".format(*dict.fromkeys(PAUSES_SECONDS))
         + f"{extract('deliver_trials  = ([0-9]+)', QUEUE)} times in all"
     ),
@@ -145,9 +145,9 @@ LIMITS = {
     "an event, and a webhook's dead letter, wait in a queue": (
         f"{int(extract('message_retention_seconds += ([0-9]+) # 14 days', QUEUE)) // 86400} days"
     ),
-    "earlier events that a webhook has not accepted go along with a later one": f"for {LOOKS_BACK.days} days",
+    "earlier events that a webhook has not accepted are sent before a later one": f"for {LOOKS_BACK.days} days",
     "what a webhook has accepted is remembered": f"for {events.DELIVERED_RETENTION.days} days",
-    "what signs a webhook's events is picked up": f"within {secrets.MAX_AGE_SECONDS} seconds",
+    "a changed signing secret of a webhook is picked up": f"within {secrets.MAX_AGE_SECONDS} seconds",
     "a stored card is kept": f"{default('card_retention_days')} days after it was last used",
     "logs are kept": f"{default('log_retention_days')} days",
     "a deleted key can be brought back": f"{default('kms_deletion_window_days')} days",
@@ -186,7 +186,7 @@ def test_the_limits_for_card_testing_are_those_of_the_rules() -> None:
     }
     assert stated == limits
     assert velocity.CARDS_BUCKET.total_seconds() == 20 * 60
-    assert "Limits up to 150 can be asked for" in document("operating").text
+    assert "Limits may be up to 150" in document("operating").text
     assert velocity.EARLIER_BUCKETS * velocity.MAX_ELEMENTS == 150
 
 
