@@ -243,7 +243,7 @@ class PaymentsClient:
         """Store a card, without a charge: `payment.card.token` is its token. The same card under the same key again has
         the same token. With `verify`, the issuer is asked first whether the card is good.
 
-        Raises RequestRefused if the card is no good, or a screening rule or the issuer declines it (`card_declined`),
+        Raises RequestRefused if the card is invalid, or a screening rule or the issuer declines it (`card_declined`),
         and KeyUsedForAnother if the key has stored another card, or one that was erased since.
         """
         _check_types(verify=verify)

@@ -113,7 +113,7 @@ class NextAction:
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """What became of 3-D Secure: `authenticated`, `attempted`, `exempt` or `failed`, by which version (like `2.2.0`),
+    """The result of 3-D Secure: `authenticated`, `attempted`, `exempt` or `failed`, by which version (like `2.2.0`),
     and whether the issuer bears the loss if the payment is disputed. What the gateway doesn't say is None.
     """
 

@@ -134,7 +134,7 @@ locals {
       }
 
       cards-failing = {
-        means = "More than a quarter of the requests to store a card fail: the card is no good, a rule declines it, or something does not work."
+        means = "More than a quarter of the requests to store a card fail: the card is invalid, a rule declines it, or there is a technical failure."
         metrics = {
           failed    = { namespace = "AWS/States", name = "ExecutionsFailed", dimensions = local.store_card_dimensions, stat = "Sum" }
           timed_out = { namespace = "AWS/States", name = "ExecutionsTimedOut", dimensions = local.store_card_dimensions, stat = "Sum" }

@@ -215,7 +215,7 @@ variable "gateway_event_secrets" {
 }
 
 variable "webhooks" {
-  description = "The endpoints that are told of events (docs/webhooks.md), by name: each event's JSON is posted to url, signed. events are the types that it wants, in functions/shared/domain/event_types.json; all if there are none; concurrency is how many are delivered at once. What an endpoint does not accept comes again for three days."
+  description = "The endpoints that receive events (docs/webhooks.md), by name: each event's JSON is posted to url, signed. events are the types that it wants, in functions/shared/domain/event_types.json; all if there are none; concurrency is how many are delivered at once. What an endpoint does not accept is sent again for three days."
   type = map(object({
     url         = string
     events      = optional(list(string), [])

@@ -56,8 +56,8 @@ def create_app(
     """Create a shop that takes its payments with this client.
 
     The page lists `test_cards`. They map numbers to the `brand`, the `outcome` and, if declined, the `decline_code`.
-    With the secret of its webhook, the shop is told what becomes of its payments, whether or not a page is open, and
-    asks the API only for what it was not told.
+    With the secret of its webhook, the shop receives its payments' events, whether or not a page is open, and asks the
+    API only about payments whose events have not arrived.
     """
     app = Flask(__name__, static_folder=_PAGE_FOLDER, static_url_path="/page")
     app.config.update(MAX_CONTENT_LENGTH=16_384, TRUSTED_HOSTS=["localhost", "127.0.0.1"])

@@ -66,7 +66,7 @@ class Orders:
         self._lock = threading.Lock()
 
     def tell(self, payment_id: str, sequence: str, payment: Payment) -> None:
-        """Keep what the shop is told of a payment. Events come at least once; an older one says nothing new."""
+        """Keep a payment's latest event. Events come at least once; an older one has no news."""
         with self._lock:
             last_sequence, _ = self._payments_told.get(payment_id, ("", payment))
             if sequence > last_sequence:

@@ -73,7 +73,7 @@ def _find_charge(payment: Payment, gateway: ChargeLookUp) -> ChargeResult:
     try:
         found = gateway.find_by_reference(payment.order)
     except UNCONFIRMED as error:
-        raise ReversalUnconfirmed(f"Nobody knows whether there is a second charge: {error}") from None
+        raise ReversalUnconfirmed(f"It is unknown whether there is a second charge: {error}") from None
     if found is None and payment.charge_id:
         raise ReversalUnconfirmed("The gateway does not show the charge, and so not whether there is a second one.")
     return ChargeResult(found.status, found.charge_id) if found else ChargeResult("unknown")

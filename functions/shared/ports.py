@@ -311,7 +311,7 @@ class Ledger(Protocol):
         *,
         previous: Payment | None = None,
     ) -> None:
-        """Write the payment's next version, the event that tells of it, its new entries (`Payment.post`) and a card to
+        """Write the payment's next version, the event that reports it, its new entries (`Payment.post`) and a card to
         be stored, all or nothing.
 
         `payment.version` 1 must be new and has no `previous` version, which any later one replaces. Writing the same
@@ -559,7 +559,7 @@ class CardVault(Protocol):
         ...
 
     def erase(self, token: str, at: str) -> bool:
-        """Erase the card and its ciphertext, and record the event that tells of it; False if there was none."""
+        """Erase the card and its ciphertext, and record the event that reports it; False if there was no card."""
         ...
 
 

@@ -107,7 +107,7 @@ def _flaw_of_events(record: Item, items: Sequence[Item]) -> str | None:
 
 
 def flaw_of_event(item: Item) -> str | None:
-    """What is wrong with an event's item by itself, of whatever it is."""
+    """What is wrong with an event's item by itself, whatever its subject."""
     try:
         event = to_event(_plain(item))
         is_whole = event_item(event) == _plain(item) and event.type in EVENT_TYPES

@@ -415,7 +415,7 @@ def show(per_month: int, reads: int, file: Path, console: Console) -> dict[str, 
     published, delivered = (payment_events(reads, per_month, endpoints) for endpoints in (0, 1))
     published_usd, delivered_usd = (MILLION * _total(lines, prices) for lines in (published, delivered))
     table = Table(title="A captured payment's two events, on top: $ per million payments", title_justify="left")
-    _columns(table, "service", "unit", "a payment", "recorded and published", "told to one endpoint")
+    _columns(table, "service", "unit", "a payment", "recorded and published", "delivered to one endpoint")
     for without, line in zip(published, delivered, strict=True):
         costs = (f"{MILLION * _total([each], prices):,.2f}" for each in (without, line))
         table.add_row(line.service, prices[line.price].unit, f"{line.units:.4g}", *costs)

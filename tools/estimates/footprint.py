@@ -282,7 +282,7 @@ def event_writes() -> list[Write]:
 
 @cache
 def delivered_write() -> Write:
-    """The write by which `deliver` remembers how far it has told an endpoint of a payment."""
+    """The write by which `deliver` remembers the last event of a payment that an endpoint has accepted."""
     client = _Recorder()
     deliveries = DynamoDbDeliveries(client, "counters")  # type: ignore[arg-type]
     deliveries.delivered("my-shop", payment_event(PAYMENT, None), _RECORDED)

@@ -1,4 +1,4 @@
-"""Webhook endpoints: each has a queue, and is told of events over HTTPS, signed by Standard Webhooks."""
+"""Webhook endpoints: each has a queue, and gets its events over HTTPS, signed by Standard Webhooks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -33,7 +33,7 @@ PaymentError
 │   ├── GatewayOutcomeUnknown  money may have moved
 │   ├── ReversalUnconfirmed    money may have moved and may not be back
 │   └── PaymentUnderWay        it has not ended, or is not visible yet; what is to be done with it has to wait
-├── CustomerActionRequired     the issuer asks the customer first; the message is what there is to wait for
+├── CustomerActionRequired     the issuer asks the customer first; the message says what to wait for
 ├── PaymentDenied              a screening rule denies the payment; the message is the verdict
 ├── VerificationDeclined       the issuer declines a card that is to be stored; the message is the verdict
 ├── KeyUnusable                the key is disabled or deleted, or we may not use it

@@ -72,7 +72,7 @@ class Event:
 
     @property
     def event_id(self) -> str:
-        """The same however often the event is told."""
+        """The same however often the event is sent."""
         family = self.type.partition(".")[0]
         return f"evt_{hashed_name(f'{family}#{self.subject}#{self.sequence}')}"
 

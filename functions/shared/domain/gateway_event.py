@@ -1,4 +1,4 @@
-"""What a gateway reports by itself: a hint to look at a charge, and never evidence of what became of it."""
+"""What a gateway reports by itself: a hint to look at a charge, and never evidence of its outcome."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

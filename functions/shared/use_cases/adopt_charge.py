@@ -15,7 +15,7 @@ def read_charge(charge_id: str, *, gateway: PaymentGateway) -> Charge:
     """
     charge = gateway.find(charge_id)
     if charge is None:
-        raise GatewayOutcomeUnknown("The gateway does not show the charge, and so not what became of it.")
+        raise GatewayOutcomeUnknown("The gateway does not show the charge, and so not its outcome.")
     return charge
 
 

@@ -1,4 +1,4 @@
-"""A double of Stripe: localstripe, by others, behind a proxy that adds what it lacks and Stripe has.
+"""A double of Stripe: localstripe, a third-party fake, behind a proxy that adds what it lacks and Stripe has.
 
 app.py has the HTTP routes and the switchboard, account.py what Stripe does beyond localstripe, cards.py the test cards,
 errors.py Stripe's errors, localstripe.py the child process, and contract.json the names of Stripe's parameters and

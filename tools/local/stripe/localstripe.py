@@ -1,4 +1,4 @@
-"""localstripe, a stateful fake of Stripe's API by others, as a child process: https://github.com/adrienverge/localstripe.
+"""localstripe, a third-party stateful fake of Stripe's API, as a child process: https://github.com/adrienverge/localstripe.
 
 It is GPL: nothing here imports it.
 """

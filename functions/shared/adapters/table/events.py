@@ -1,4 +1,4 @@
-"""The events, each recorded in the ledger's table by the transaction of what it tells of; and what was delivered.
+"""The events, each recorded in the ledger's table by the transaction that makes its change; and what was delivered.
 
 | table    | pk                          | sk                 | content                                                |
 |----------|-----------------------------|--------------------|--------------------------------------------------------|
@@ -73,7 +73,7 @@ class DynamoDbDeliveries:
 
 
 def event_item(event: Event) -> Item:
-    """The event's item, to be written in the transaction of what it tells of."""
+    """The event's item, to be written in the transaction that makes its change."""
     key = {"pk": _pk(event), "sk": keys.event_sk(event.sequence)}
     return key | {"type": event.type, "subject": event.subject, "at": event.at, "data": event.data}
 

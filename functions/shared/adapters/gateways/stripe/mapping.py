@@ -312,7 +312,7 @@ class StripeMapping:
 
 def cancellation(intent: Object) -> Object:
     """The parameters with which an intent is canceled. Stripe then clears the intent's error, and the reason says what
-    became of the customer; if no customer was asked, there is none."""
+    the customer did; if no customer was asked, there is none."""
     if intent.get("status") == "requires_action":
         return {"cancellation_reason": "abandoned"}
     failed = decline_code(intent.get("last_payment_error")) == AUTHENTICATION_FAILED
