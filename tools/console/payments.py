@@ -25,6 +25,7 @@ from functions.shared.domain.payment import Status
 from functions.shared.ports import Execution, Position
 from tools.books.money import decimal
 from tools.books.reading import Item
+from tools.books.statements import no_entries_text
 from tools.console.definition import Definition
 from tools.console.history import CustomerWait, History, parsed, read
 from tools.console.masking import masked
@@ -247,6 +248,12 @@ class PaymentDetails:
         operations = (self.record or {}).get("operations") or []
         ids = [each["operation_id"] for each in operations if each["status"] == "in_doubt"]
         return [self.name, *ids] if self.summary and self.summary.status == "in_doubt" else ids
+
+    @property
+    def no_entries_text(self) -> str:
+        """Why there are no entries, of a payment that has a record."""
+        record = self.record or {}
+        return no_entries_text(record["status"], [each["status"] for each in record.get("operations") or ()])
 
     @property
     def is_running(self) -> bool:

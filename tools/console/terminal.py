@@ -57,7 +57,7 @@ def show(details: PaymentDetails, operations: Mapping[str, History], console: Co
     if details.entries:
         console.print(_entries(details.entries))
     elif details.summary:
-        console.print("Nothing was posted." if details.record else "The ledger has no record of this payment.")
+        console.print(details.no_entries_text if details.record else "The ledger has no record of this payment.")
 
 
 def show_list(day: date | None, reference: str | None, payments: Sequence[Summary], console: Console) -> None:

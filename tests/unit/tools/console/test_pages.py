@@ -259,3 +259,20 @@ def test_a_page_says_who_is_waited_for_and_since_when() -> None:
     for moment in ("2026-11-23 09:00:01", "2026-11-23 09:15:02", "ch_1"):
         assert moment in note
     assert 'class="customer"' not in pages.single_page(details(history(CAUGHT)))
+
+
+@pytest.mark.parametrize(
+    ("status", "operations", "why"),
+    [
+        ("in_doubt", [], "whether the gateway holds or has taken money is not known yet"),
+        ("authorized", ["processing"], "an operation is under way, and money may move with it"),
+        ("authorized", [], "the gateway holds money, and none has moved"),
+        ("declined", [], "no money has moved"),
+    ],
+)
+def test_without_entries_it_says_of_the_money_only_what_is_known(status: str, operations: list[str], why: str) -> None:
+    void = {"operation_id": "op-1", "type": "void", "amount_minor": None, "error": None, "created_at": None}
+    listed = [void | {"status": each} for each in operations]
+    record = {"status": status, "operations": listed}
+    shown = pages.single_page(details(history(CAUGHT), entries=[], record=record))
+    assert f"It has no entries: {why}." in shown

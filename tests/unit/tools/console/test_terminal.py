@@ -62,7 +62,7 @@ def test_a_payment_that_waits_for_the_customer_says_since_when_until_when_and_wh
 
 def test_a_payment_that_runs_and_one_that_moved_no_money_are_shown_too() -> None:
     assert "so far" in shown(details(history(RETRIED[:4], "RUNNING"), "RUNNING"))
-    assert "Nothing was posted." in shown(details(history(CAUGHT), entries=[]))
+    assert "It has no entries: no money has moved." in shown(details(history(CAUGHT), entries=[]))
     assert "The ledger has no record of this payment." in shown(details(history(CAUGHT), entries=[], record=None))
 
 
