@@ -1,7 +1,6 @@
 """What all commands share: consoles, the stack option, and error messages."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,10 +19,9 @@ from tools.deployment.packages import PackagesError
 from tools.deployment.paths import CheckoutError, need_checkout
 from tools.deployment.stack import StackError
 from tools.deployment.terraform import TerraformError
-from tools.output import ExitCode
+from tools.output import ExitCode, status_line
 from tools.trials.events import EventError
 
-_PROGRESS_SECONDS = 10.0
 # A pipe has no width, and a log is easier to read when its tables are not folded. `asset:bank:` is not an emoji.
 _PIPE_WIDTH = 160
 console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, emoji=False)
@@ -74,22 +72,12 @@ def prose_console(as_json: bool) -> Console:
 
 @contextmanager
 def steps(first: str) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
-    """Two callbacks: the first prints a step on a line of its own, the second updates a status line.
-
-    Outside a terminal there is no status line; progress is printed every few seconds instead.
-    """
-    with console.status(first) as status:
-        printed_at = time.monotonic()
+    """Two callbacks: the first prints a step on a line of its own, the second updates a status line."""
+    with status_line(console, first) as progress:
 
         def say(step: str) -> None:
             console.print(step, highlight=False)
-            status.update(escape(step))
-
-        def progress(text: str) -> None:
-            nonlocal printed_at
-            status.update(escape(text))
-            if not console.is_terminal and time.monotonic() > printed_at + _PROGRESS_SECONDS:
-                printed_at = time.monotonic()
-                console.print(f"  {text}", highlight=False)
+            if console.is_terminal:
+                progress(step)
 
         yield say, progress

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
@@ -316,7 +316,7 @@ class Machine:
 
     def _deploy(self, services: Mapping[str, Service], say: Say, progress: Say) -> Stack:
         emulator = services[EMULATOR]
-        terraform = replace(self._terraform(services), say=progress)
+        terraform = replace(self._terraform(services), progress=lambda first: nullcontext(progress))
         say("Initialising Terraform")
         origin = terraform.init()
         say(f"Deploying with Terraform (AWS provider from {origin}); the first time takes a minute")

@@ -182,7 +182,7 @@ def with_progress(
         def run_one(item: Item) -> Result:
             bar.update(task, description=describe(item))
             result = run(item)
-            bar.advance(task)
+            bar.update(task, advance=1)
             return result
 
         futures = [pool.submit(run_one, item) for item in items]

@@ -27,7 +27,7 @@ from tools.deployment.paths import FUNCTIONS
 from tools.deployment.polling import wait_for
 from tools.deployment.stack import UNDER_WAY, Stack, StackError, new_payment_id
 from tools.local.processes import processes
-from tools.output import counted, progress, table
+from tools.output import counted, progress, status_line, table
 from tools.trials.audit import Audit, audit
 from tools.trials.audit import show as show_audit
 from tools.trials.replay import answer_bank, clear_faults, set_fault
@@ -225,10 +225,10 @@ def soak(stack: Stack, *, count: int, seed: int, concurrency: int, console: Cons
         ended = {payment_id: planned[payment_id] for payment_id in state.answers}
         console.print(f"[yellow]Interrupted:[/yellow] {len(ended):,} of {counted(count, 'payment')} had ended.")
         planned = ended
-    with console.status("Removing the faults") as status:
+    with status_line(console, "Removing the faults") as say:
         clear_faults(stack)
-        _wait_for_doubts(stack, state, status.update)
-        status.update(f"Reading {counted(len(planned), 'payment')} in API, ledger and gateway")
+        _wait_for_doubts(stack, state, say)
+        say(f"Reading {counted(len(planned), 'payment')} in API, ledger and gateway")
         audited = audit(stack, [payment_id for payment_id, each in planned.items() if each.path == "/payments"])
     state.problems += disagreements(planned, state.answers, audited)
     _show(planned, state, audited, console)

@@ -11,10 +11,11 @@ from rich.progress import TextColumn
 from typer.testing import CliRunner
 
 from functions.screen.rules import RULES_FILE
+from tools import output
 from tools.cli.__main__ import app
 from tools.deployment.build import checked_rules
 from tools.estimates import cost
-from tools.output import ExitCode, counted, progress, table
+from tools.output import ExitCode, counted, progress, status_line, table
 from tools.trials import replay
 from tools.trials.events import event_files
 from tools.trials.replay import with_progress
@@ -62,6 +63,32 @@ def test_in_progress_only_the_description_gives_way() -> None:
     with progress(console, TextColumn("{task.completed}/{task.total}"), transient=False) as bar:
         bar.add_task("a description that is far too long for so narrow a terminal", total=36_000, completed=35_999)
     assert "35999/36000 a description" in out.getvalue()
+
+
+@pytest.mark.parametrize(("seconds", "lines"), [(0.0, ["  1 of 2  first [x]", "  2 of 2  second"]), (3600.0, [])])
+def test_in_a_pipe_progress_is_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, lines: list[str]
+) -> None:
+    monkeypatch.setattr(output, "PROGRESS_SECONDS", seconds)
+
+    def go_on(console: Console) -> None:
+        with progress(console) as bar:
+            task = bar.add_task("", total=2)
+            bar.update(task, advance=1, description="first [x]")
+            bar.update(task, advance=1, description="second")
+
+    assert [line for line in written(go_on, 80).splitlines() if line] == lines
+
+
+def test_in_a_pipe_a_status_line_is_repeated_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "PROGRESS_SECONDS", 0.0)
+
+    def go_on(console: Console) -> None:
+        with status_line(console, "Reading") as outer, status_line(console, "inside") as inner:
+            outer("Reading on")
+            inner("further inside")
+
+    assert written(go_on, 80).split("\n")[:2] == ["  Reading on", "  further inside"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,38 @@ def fake_terraform(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
 
+def telling(folder: Path) -> tuple[Terraform, list[str]]:
+    """A Terraform, and all that its progress shows: an empty text when that is closed."""
+    shown: list[str] = []
+
+    @contextmanager
+    def progress(first: str) -> Iterator[Callable[[str], None]]:
+        shown.append(first)
+        yield shown.append
+        shown.append("")
+
+    return Terraform("local", state=folder / "terraform.tfstate", progress=progress), shown
+
+
+def test_initialising_says_what_it_is_doing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ("Initializing provider plugins...", "- Installing hashicorp/aws v6.14.1...", "", "You may now begin")
+    fake_terraform(tmp_path, monkeypatch, "\n".join(f"echo '{line}'" for line in lines))
+    managed, shown = telling(tmp_path)
+    managed.init()
+    steps = ("Initializing provider plugins", "Installing hashicorp/aws v6.14.1")
+    assert shown == ["Initialising Terraform", *(f"Initialising Terraform: {step}" for step in steps), ""]
+
+
+@pytest.mark.parametrize("change", [Terraform.apply, Terraform.destroy])
+def test_what_terraform_shows_itself_is_not_shown_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[..., None]
+) -> None:
+    fake_terraform(tmp_path, monkeypatch, "exit 0")
+    managed, shown = telling(tmp_path)
+    change(managed, show=True)
+    assert shown == []
+
+
 def test_an_apply_that_shows_nothing_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = (
         "Plan: 2 to add, 1 to change, 0 to destroy.",
@@ -95,9 +129,11 @@ def test_an_apply_that_shows_nothing_says_how_far_it_is(tmp_path: Path, monkeypa
         "aws_sns_topic.it: Modifications complete after 0s [id=2]",
     )
     fake_terraform(tmp_path, monkeypatch, "\n".join(f"echo '{line}'" for line in lines))
-    said: list[str] = []
-    Terraform("local", state=tmp_path / "terraform.tfstate", say=said.append).apply()
-    assert said == [f"Deploying with Terraform: {done} of 3 resources" for done in (1, 2)]
+    managed, shown = telling(tmp_path)
+    managed.apply()
+    assert shown == ["Deploying with Terraform", *(f"Deploying with Terraform: {n} of 3 resources" for n in (1, 2)), ""]
+    managed.destroy()
+    assert shown[4] == "Destroying with Terraform"
 
 
 def test_a_terraform_that_answers_nothing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
