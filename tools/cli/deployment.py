@@ -19,7 +19,7 @@ from tools.deployment.rotate import rotate as rotate_key
 from tools.deployment.stack import Stack
 from tools.deployment.terraform import Terraform
 from tools.local.machine import Machine
-from tools.output import exit_unless, status_line
+from tools.output import ExitCode, exit_unless, status_line
 
 app = typer.Typer()
 
@@ -60,7 +60,7 @@ def deploy(
                 terraform, cloudwatch, percent=percent, seconds=60 * minutes, console=console, confirm=not yes
             ):
                 console.print("The previous versions are in service again. See docs/runbook.md for the alarm.")
-                raise typer.Exit(1)
+                raise typer.Exit(ExitCode.FOUND)
         outputs = terraform.outputs()
         file = stack or STACK_FILE.with_name(f"stack-{environment}.json")
         Stack.from_outputs(outputs).save(file)

@@ -11,6 +11,7 @@ from tools.cli.frame import JsonOption, StackOption, clear_errors, console, erro
 from tools.deployment.paths import STACK_FILE
 from tools.deployment.stack import Stack
 from tools.output import counted
+from tools.times import time_text
 from tools.trials.listening import ReceivedEvent, forward, listen
 from tools.trials.redelivery import publish_again, redeliver_dead_letters
 
@@ -47,9 +48,9 @@ def _line(event: ReceivedEvent) -> str:
     family, _, what = told["type"].partition(".")
     payment = told["data"].get("payment") or {}
     amount = f"  {money(payment['amount_minor'], payment['currency'])}" if payment.get("amount_minor") else ""
-    colour = _COLOURS.get(what, "yellow")
+    colour, at = _COLOURS.get(what, "yellow"), time_text(told["time"])
     return (
-        f"[dim]{escape(told['time'])}[/dim]  {family}.[{colour}]{escape(what):20}[/{colour}] {escape(told['subject'])}"
+        f"[dim]{at}[/dim]  {family}.[{colour}]{escape(what):20}[/{colour}] {escape(told['subject'])}"
         f"  [dim]{escape(told['sequence'].lstrip('0'))}[/dim]{escape(amount)}"
     )
 

@@ -22,6 +22,7 @@ from functions.shared.adapters.executions import StepFunctionsExecutions
 from functions.shared.domain.dispute import Dispute, held_minor
 from functions.shared.domain.errors import error_code
 from functions.shared.domain.payment import Status
+from functions.shared.domain.times import iso
 from functions.shared.ports import Execution, Position
 from tools.books.money import decimal
 from tools.books.reading import Item
@@ -84,7 +85,7 @@ class Summary:
 
     @property
     def position(self) -> Position:
-        return Position(_milliseconds(self.started_at), self.payment_id)
+        return Position(iso(self.started_at), self.payment_id)
 
     @classmethod
     def of(
@@ -555,12 +556,7 @@ class Payments:
 
 
 def _position_of(execution: Mapping[str, Any]) -> Position:
-    return Position(_milliseconds(execution["startDate"]), execution["name"])
-
-
-def _milliseconds(moment: datetime) -> str:
-    """Format a time as the ledger does."""
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+    return Position(iso(execution["startDate"]), execution["name"])
 
 
 def _money(payments: Iterable[Summary]) -> list[Money]:

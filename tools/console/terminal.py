@@ -72,7 +72,7 @@ def show_list(day: date | None, reference: str | None, payments: Sequence[Summar
         if each.wait:
             status.append(f" since {each.wait.since.astimezone(UTC):%H:%M:%S}", style="dim")
         shown.add_row(
-            f"{each.started_at:%H:%M:%S}" if day else f"{each.started_at:%Y-%m-%d %H:%M:%S}",
+            time_text(each.started_at, "seconds")[11 if day else 0 :],
             status,
             Text(each.merchant_reference or ""),
             f"{each.brand} •••• {each.last4}" if each.last4 else "",

@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from tools.deployment.paths import BUILD, TERRAFORM
 from tools.deployment.private import PRIVATE_UMASK
+from tools.output import counted
 
 # The usual folders for unpacked provider mirrors (HOST/hashicorp/aws/VERSION/PLATFORM/…), at most one level deep.
 _MIRROR_PREFIXES = [Path.home() / ".terraform.d"] + [
@@ -274,4 +275,4 @@ class _Changed:
             self._total = sum(map(int, planned.groups()))
         elif re.search(r": (Creation|Modifications|Destruction) complete after ", line):
             self._done += 1
-            self._say(f"{self._what}: {self._done} of {self._total} resources")
+            self._say(f"{self._what}: {self._done} of {counted(self._total, 'resource')}")
