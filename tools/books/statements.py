@@ -195,9 +195,10 @@ def _t_account(account: str, currency: str, postings: Iterable[tuple[PostedEntry
         sides[posting.direction].append(f"{posted.number} {posted.entry.kind}  {amount}")
         balance += posting.signed_minor
     balance_text = f"balance  {amount_text(abs(balance), currency)}"
-    t_account = Table(title=f"{account}, {currency}", box=box.MINIMAL, show_footer=True, min_width=40)
-    t_account.add_column("debit", balance_text if balance >= 0 else "", justify="right", ratio=1)
-    t_account.add_column("credit", balance_text if balance < 0 else "", justify="right", ratio=1)
+    t_account = table(f"{account}, {currency}", (), ("debit", "credit"))
+    t_account.box, t_account.show_footer, t_account.min_width = box.MINIMAL, True, 40
+    for column, has_balance in zip(t_account.columns, (balance >= 0, balance < 0), strict=True):
+        column.footer, column.ratio = balance_text if has_balance else "", 1
     for debit, credit in zip_longest(sides["debit"], sides["credit"], fillvalue=""):
         t_account.add_row(debit, credit)
     return t_account

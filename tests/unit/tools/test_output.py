@@ -4,6 +4,8 @@ import threading
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from rich.console import Console
@@ -11,12 +13,19 @@ from rich.progress import TextColumn
 from typer.testing import CliRunner
 
 from functions.screen.rules import RULES_FILE
+from functions.shared.domain.ledger import capture_entry, in_doubt_entry
+from functions.shared.ports import RecordedPayment
+from tests.samples import payment
 from tools import output
+from tools.books.reading import BooksReader
+from tools.books.statements import payment as show_payment
 from tools.cli.__main__ import app
 from tools.deployment.build import checked_rules
 from tools.estimates import cost
 from tools.output import ExitCode, counted, progress, status_line, table
 from tools.trials import replay
+from tools.trials.acceptance.runner import Outcome, Result
+from tools.trials.acceptance.runner import show as show_acceptance
 from tools.trials.events import event_files
 from tools.trials.replay import with_progress
 from tools.trials.rules import load_samples, try_rules
@@ -25,6 +34,12 @@ from tools.trials.rules import show as show_tried
 WIDTHS = (40, 80)
 RULES = checked_rules(RULES_FILE)
 WIDE = ("055496e6-8bf5-4fa1-af74-c91831b0f479", "2026-11-28 14:50:44.789", "asset:gateway:sparkle", "1,234,567.89 USD")
+
+IN_DOUBT, CAPTURE = in_doubt_entry(123456789012, "USD"), capture_entry("sparkle", 1999, "USD")
+BOOKS = SimpleNamespace(
+    payment=lambda _: RecordedPayment(*payment().post(IN_DOUBT, IN_DOUBT.reverse(1), CAPTURE)),
+)
+ACCEPTED = [Result("a group of tests", "it works", outcome, seconds=4.0) for outcome in Outcome]
 
 
 def written(print_to: Callable[[Console], object], width: int) -> str:
@@ -50,11 +65,28 @@ def test_a_table_folds_what_is_too_wide_and_cuts_nothing(width: int) -> None:
     [
         lambda console: cost.show(1000, 2, Path("/dev/null"), console),
         lambda console: show_tried(RULES, try_rules(RULES, load_samples()), console),
+        lambda console: show_payment(cast(BooksReader, BOOKS), "pay-1", console),
+        lambda console: show_acceptance(ACCEPTED, [], console),
     ],
-    ids=["cost", "rules-test"],
+    ids=["cost", "rules-test", "ledger payment", "acceptance"],
 )
 def test_what_a_command_shows_is_not_cut_at_80_columns(show: Callable[[Console], object]) -> None:
     assert "…" not in written(show, 80)
+
+
+@pytest.mark.parametrize(
+    ("show", "whole"),
+    [
+        (lambda console: show_payment(cast(BooksReader, BOOKS), "pay-1", console), "1,234,567,890.12"),
+        (lambda console: show_acceptance(ACCEPTED, [], console), "12.0 s"),
+    ],
+    ids=["T-accounts", "acceptance"],
+)
+def test_in_a_narrow_terminal_a_table_folds(show: Callable[[Console], object], whole: str) -> None:
+    text = written(show, 40)
+    assert "…" not in text
+    assert whole in text
+    assert all(len(line) <= 40 for line in text.splitlines())
 
 
 def test_in_progress_only_the_description_gives_way() -> None:

@@ -146,10 +146,8 @@ def test_every_page_says_how_many_are_in_doubt(bench: Bench, browser: FlaskClien
     assert "badge" not in browser.get("/machines", base_url=HOST).text
     bench.record(payment("pay-1", "in_doubt"))
     with create_app(bench.stack).test_client() as later:
-        assert re.search(
-            r'class="count badge" aria-hidden="true">1</span><span class="unseen">1 payment</span>',
-            later.get("/machines", base_url=HOST).text,
-        )
+        text = later.get("/machines", base_url=HOST).text
+        assert re.search(r'badge" aria-hidden="true">1</span><span class="unseen">1 payment</span>', text)
 
 
 def test_accounts_show_a_day_and_whether_it_balances(browser: FlaskClient, payment_id: str) -> None:
