@@ -7,13 +7,13 @@ from rich.markup import escape
 
 from functions.shared.domain.shapes import canonical_id
 from tools.books.money import money
+from tools.books.redelivery import publish_again, redeliver_dead_letters
 from tools.cli.frame import JsonOption, StackOption, clear_errors, console, errors, steps
 from tools.deployment.paths import STACK_FILE
 from tools.deployment.stack import Stack
 from tools.output import counted
 from tools.times import time_text
 from tools.trials.listening import ReceivedEvent, forward, listen
-from tools.trials.redelivery import publish_again, redeliver_dead_letters
 
 app = typer.Typer()
 

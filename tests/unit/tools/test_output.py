@@ -78,7 +78,7 @@ def test_what_a_command_shows_is_not_cut_at_80_columns(show: Callable[[Console],
     ("show", "whole"),
     [
         (lambda console: show_payment(cast(BooksReader, BOOKS), "pay-1", console), "1,234,567,890.12"),
-        (lambda console: show_acceptance(ACCEPTED, [], console), "12.0 s"),
+        (lambda console: show_acceptance(ACCEPTED, [], console), "12.0"),
     ],
     ids=["T-accounts", "acceptance"],
 )
