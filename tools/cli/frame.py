@@ -11,13 +11,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.markup import escape
 
-from client.errors import PaymentsError
+from client.errors import NoAnswer, PaymentsError
 from functions.screen.rules import RulesError
 from functions.shared.domain.errors import Unavailable
 from tools.books.reading import LedgerError
 from tools.deployment.packages import PackagesError
 from tools.deployment.paths import CheckoutError, need_checkout
-from tools.deployment.stack import StackError
+from tools.deployment.stack import HOW_TO_START, StackError
 from tools.deployment.terraform import TerraformError
 from tools.output import ExitCode, status_line
 from tools.trials.events import EventError
@@ -53,15 +53,17 @@ def clear_errors(*, needs_checkout: bool = False) -> Iterator[None]:
         StackError,
         TerraformError,
     ) as error:
-        _fail(type(error).__name__, error)
+        _fail(type(error).__name__, str(error), HOW_TO_START if isinstance(error, NoAnswer) else "")
     except (BotoCoreError, ClientError, Unavailable) as error:
-        _fail("AWS", error)
+        # An Unavailable has the name of the error that caused it as its last word.
+        connected = "EndpointConnectionError" not in (type(error).__name__, str(error).rpartition(" ")[2])
+        _fail("AWS", str(error), "" if connected else HOW_TO_START)
     except SystemExit:  # a server that reported its port as taken
         raise typer.Exit(ExitCode.FAILED) from None
 
 
-def _fail(error_name: str, error: Exception) -> NoReturn:
-    errors.print(f"[red]{error_name}:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+def _fail(error_name: str, message: str, advice: str) -> NoReturn:
+    errors.print(f"[red]{error_name}:[/red] {escape(f'{message} {advice}'.strip())}", highlight=False, soft_wrap=True)
     raise typer.Exit(ExitCode.FAILED) from None
 
 
