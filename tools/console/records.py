@@ -22,11 +22,13 @@ from functions.shared.adapters.table.keys import (
     ACCOUNT_SHARDS,
     DOUBT_SHARDS,
     FIRST_ENTRY,
+    FIRST_EVENT,
     RECORD,
     account_day,
     break_pk,
     payment_id_of,
     payment_pk,
+    sequence_of,
 )
 from functions.shared.adapters.table.ledger import doubts_in
 from functions.shared.adapters.table.shards import merged
@@ -61,6 +63,15 @@ class Entry:
     postings: tuple[Posting, ...]
     source: str | None = None
     reverses: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentEvent:
+    """An event that tells others of a version of the payment's record. Who has received it is not in the ledger."""
+
+    version: int
+    type: str
+    at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +173,19 @@ class LedgerItems:
         items = read_batch(self._client, self._table, keys, ConsistentRead=False)
         return {payment_id_of(item["pk"]): item for item in items}
 
-    def payment(self, payment_id: str) -> tuple[Item | None, list[Entry]]:
-        """Return the payment's record, and its journal with the oldest entry first."""
-        # ENTRY#… sorts before PAYMENT, POSTING#… after it. The entries already include their postings.
+    def payment(self, payment_id: str) -> tuple[Item | None, list[Entry], list[PaymentEvent]]:
+        """Return the payment's record, and its journal and its events with the oldest first."""
+        # ENTRY#… and EVENT#… sort before PAYMENT, POSTING#… after it. The entries already include their postings.
         values = {":pk": payment_pk(payment_id), ":record": RECORD}
         items = self._query("pk = :pk AND sk <= :record", values, ConsistentRead=True)
         by_key = {item["sk"]: item for item in items}
         entries = [_entry(key, item) for key, item in by_key.items() if key.startswith(FIRST_ENTRY)]
-        return by_key.get(RECORD), entries
+        events = [
+            PaymentEvent(int(sequence_of(key)), item["type"], item["at"])
+            for key, item in by_key.items()
+            if key.startswith(FIRST_EVENT)
+        ]
+        return by_key.get(RECORD), entries, events
 
     def doubts(self, limit: int) -> list[Doubt]:
         """Return at most `limit` payments in doubt, the oldest doubt first."""

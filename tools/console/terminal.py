@@ -1,4 +1,5 @@
-"""Shows a payment in the terminal: its path through the states as a bar chart over time, and its ledger entries."""
+"""Shows a payment in the terminal: its path through the states as a bar chart over time, its ledger entries and its
+events."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from tools.console.graph import MARKS
 from tools.console.history import History, Outcome, Visit, seconds_text
 from tools.console.pages import now
 from tools.console.payments import PaymentDetails, Summary
-from tools.console.records import Entry, money
+from tools.console.records import Entry, PaymentEvent, money
 from tools.console.timeline import Row, rows
 from tools.output import table
 from tools.times import time_text
@@ -58,6 +59,8 @@ def show(details: PaymentDetails, operations: Mapping[str, History], console: Co
         console.print(_entries(details.entries))
     elif details.summary:
         console.print(details.no_entries_text if details.record else "The ledger has no record of this payment.")
+    if details.events:
+        console.print(_events(details.events))
 
 
 def show_list(day: date | None, reference: str | None, payments: Sequence[Summary], console: Console) -> None:
@@ -164,4 +167,11 @@ def _entries(entries: list[Entry]) -> Table:
             )
             label = ""
         shown.add_section()
+    return shown
+
+
+def _events(events: Sequence[PaymentEvent]) -> Table:
+    shown = table("Events", ("version", "type", "time (UTC)"))
+    for event in events:
+        shown.add_row(str(event.version), event.type, time_text(event.at))
     return shown

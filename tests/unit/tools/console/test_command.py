@@ -58,6 +58,7 @@ def test_inspect_in_json_has_the_states_and_the_entries(bench: Bench, stack_file
     bench.record(payment(payment_id), capture_entry("sparkle", 1999, "USD"))
     shown = json.loads(CliRunner().invoke(command.app, ["inspect", payment_id, "--json", *stack(stack_file)]).stdout)
     assert shown["summary"]["status"] == shown["record"]["status"] == "captured"
+    assert [(event["version"], event["type"]) for event in shown["events"]] == [(1, "payment.captured")]
     assert [visit["state"] for visit in shown["history"]["visits"]] == ["HowToEnd", "Done"]
     assert shown["entries"][0]["postings"][0]["amount_minor"] == 1999
     assert (shown["operations"], shown["resolution"]) == ({}, None)

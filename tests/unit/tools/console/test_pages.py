@@ -14,7 +14,7 @@ from tools.console import pages
 from tools.console.definition import Definition
 from tools.console.history import History
 from tools.console.payments import PaymentDetails, Resolution, Summary
-from tools.console.records import Entry
+from tools.console.records import Entry, PaymentEvent
 
 SUSPENSE = (Posting("suspense:in_doubt", "debit", 1999, "USD"), Posting("liability:merchant", "credit", 1999, "USD"))
 BACK = (Posting("suspense:in_doubt", "credit", 1999, "USD"), Posting("liability:merchant", "debit", 1999, "USD"))
@@ -276,3 +276,11 @@ def test_without_entries_it_says_of_the_money_only_what_is_known(status: str, op
     record = {"status": status, "operations": listed}
     shown = pages.single_page(details(history(CAUGHT), entries=[], record=record))
     assert f"It has no entries: {why}." in shown
+
+
+def test_the_events_that_tell_of_it_are_listed() -> None:
+    events = [PaymentEvent(1, "payment.captured", "2026-11-23T09:00:01.500Z")]
+    shown = pages.single_page(details(history(CAUGHT), events=events))
+    assert '<th scope="row"><code>payment.captured</code></th><td data-name="version">1</td>' in shown
+    assert "2026-11-23 09:00:01.500 UTC" in shown
+    assert "events-heading" not in pages.single_page(details(history(CAUGHT)))

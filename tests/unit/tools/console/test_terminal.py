@@ -8,6 +8,7 @@ from tests.unit.tools.console.histories import ASKED, CAUGHT, RETRIED, history
 from tests.unit.tools.console.test_pages import details
 from tools.console.history import History
 from tools.console.payments import PaymentDetails
+from tools.console.records import PaymentEvent
 from tools.console.terminal import show
 
 
@@ -41,6 +42,14 @@ def test_entries_are_listed_with_debit_and_credit() -> None:
     debit, credit = (line.split("│") for line in lines)
     assert (debit[1].strip(), debit[4].strip(), debit[5].strip()) == ("1 in_doubt", "19.99 USD", "")
     assert (credit[1].strip(), credit[4].strip(), credit[5].strip()) == ("2 reversal of 1", "", "19.99 USD")
+
+
+def test_the_events_that_tell_of_it_are_listed() -> None:
+    told = [PaymentEvent(1, "payment.captured", "2026-11-23T09:00:01.500Z")]
+    lines = shown(details(history(CAUGHT), events=told)).splitlines()
+    (row,) = (line for line in lines if "payment.captured" in line)
+    assert [cell.strip() for cell in row.strip("│").split("│")] == ["1", "payment.captured", "2026-11-23 09:00:01.500"]
+    assert "Events" not in shown(details(history(CAUGHT)))
 
 
 def test_it_says_how_the_payment_is_doing() -> None:
