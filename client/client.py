@@ -479,8 +479,8 @@ def _moment(name: str, moment: date | None) -> str | None:
 
 def _path(collection: str, item: str, *subpath: str) -> str:
     if not (is_token(item) if collection == "cards" else is_id(item)):
-        name = "token" if collection == "cards" else "payment_id"
-        raise NotSent(f"Nothing has this {name}: it is not in the form of one, and may be a card number.")
+        what, name = ("stored card", "token") if collection == "cards" else ("payment", "payment_id")
+        raise NotSent(f"There is no {what} with this {name}: it is none, and may be a card number.")
     return "/".join(("", collection, item, *subpath))
 
 

@@ -244,7 +244,7 @@ def test_what_can_t_be_an_id_is_told_as_nothing_s_id(tmp_path: Path, arguments: 
     stack.save(tmp_path / "stack.json")
     done = run(*arguments, "--stack", str(tmp_path / "stack.json"))
     assert (done.exit_code, done.stdout) == (ExitCode.FAILED, "")
-    assert f"Nothing has this {name}" in done.stderr
+    assert f"with this {name}: it is none" in done.stderr
 
 
 def test_a_rejected_refund_says_why_and_fails(client: FakeClient) -> None:
