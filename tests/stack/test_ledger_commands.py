@@ -416,9 +416,9 @@ class TestBreaks:
         before = driver.payment_items(settled)
         with sandbox.reporting(cut(sandbox.report())):
             run = command("reconcile", sandbox.day)
-        assert run.returncode == 1
-        told = " ".join(run.stdout.split())
-        assert told.startswith("ReportUnreadable: The settlement report")
+        assert (run.returncode, run.stdout) == (3, "")
+        told = " ".join(run.stderr.split())
+        assert told.startswith("StackError: ReportUnreadable: The settlement report")
         assert message in told
         assert "The report was rejected and the books are unchanged." in told
         assert driver.payment_items(settled) == before
