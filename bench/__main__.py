@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -60,33 +61,49 @@ SMALL = SampleSizes(
 """Under three minutes on two cores: fewer samples, at most 8 payments at once, 50 in a row, and 3,000 entries."""
 
 
-def sections(stack: Stack, sizes: SampleSizes) -> dict[str, Callable[[], Section]]:
+class Part(StrEnum):
+    """The parts of the benchmark."""
+
+    SIZE = "size"
+    COLD = "cold"
+    MEMORY = "memory"
+    WARM = "warm"
+    CALLS = "calls"
+    LATENCY = "latency"
+    ANSWERED = "answered"
+    THROUGHPUT = "throughput"
+    PAYMENTS = "payments"
+    LEDGER = "ledger"
+
+
+def sections(stack: Stack, sizes: SampleSizes) -> dict[Part, Callable[[], Section]]:
     """Return the parts of the benchmark by name; calling one measures it."""
     runner = processes.Processes(stack)
     product = workflow.Workflow(stack, stack.live_arn("payment"))
     tasks = {function: runner.task(function) for function in processes.CLIENTS}
     no_op, bare = workflow.no_op_workflow(product), workflow.bare_workflow(product, tasks)
     return {
-        "size": lambda: processes.sizes(runner.packages),
-        "cold": lambda: processes.cold_starts(runner, list(processes.CLIENTS), sizes.cold_starts),
-        "memory": lambda: processes.memory(runner, tasks, sizes.memory_runs),
-        "warm": lambda: processes.warm_calls(runner, tasks, sizes.warm_calls),
-        "calls": lambda: workflow.counted_calls(product, sizes.counted_payments),
-        "latency": lambda: workflow.end_to_end(product, no_op, bare, sizes.sequential_payments),
-        "answered": lambda: workflow.answered(stack, sizes.answered_payments),
-        "throughput": lambda: workflow.throughput(
+        Part.SIZE: lambda: processes.sizes(runner.packages),
+        Part.COLD: lambda: processes.cold_starts(runner, list(processes.CLIENTS), sizes.cold_starts),
+        Part.MEMORY: lambda: processes.memory(runner, tasks, sizes.memory_runs),
+        Part.WARM: lambda: processes.warm_calls(runner, tasks, sizes.warm_calls),
+        Part.CALLS: lambda: workflow.counted_calls(product, sizes.counted_payments),
+        Part.LATENCY: lambda: workflow.end_to_end(product, no_op, bare, sizes.sequential_payments),
+        Part.ANSWERED: lambda: workflow.answered(stack, sizes.answered_payments),
+        Part.THROUGHPUT: lambda: workflow.throughput(
             product, no_op, bare, sizes.payments_by_concurrency, sizes.throughput_rounds
         ),
-        "payments": lambda: workflow.drift(product, no_op, sizes.total_payments),
-        "ledger": lambda: books.reads(stack, sizes.ledger_sizes, sizes.ledger_reads),
+        Part.PAYMENTS: lambda: workflow.drift(product, no_op, sizes.total_payments),
+        Part.LEDGER: lambda: books.reads(stack, sizes.ledger_sizes, sizes.ledger_reads),
     }
 
 
 def main(
     small: Annotated[bool, typer.Option(help="Fewer of everything, in under three minutes.")] = False,
-    only: Annotated[list[str] | None, typer.Argument(help="These parts alone, by name.")] = None,
+    only: Annotated[list[Part] | None, typer.Argument(help="These parts alone, by name.")] = None,
 ) -> None:
-    """Measure, print, and write build/bench.json and the curves beside it."""
+    """Measure, print, and write build/bench.json and the curves beside it: after Ctrl-C, those of the parts that are
+    done."""
     console = Console(width=160)
     home = BUILD / "bench" / "stack"
     machine = Machine(home=home, stack_file=home / "stack.json", usual_ports=False)
@@ -96,20 +113,23 @@ def main(
     results: list[Section] = []
     try:
         stack = machine.up(lambda step: console.print(step, style="dim", highlight=False))
-        with report.progress(console) as begin:
-            begin("The functions' calls, recorded")
-            for name, measure in sections(stack, SMALL if small else FULL).items():
-                if not only or name in only:
-                    begin(name)
-                    results.append(measure())
-                    report.show(results[-1], console)
+        try:
+            with report.progress(console) as begin:
+                begin("The functions' calls, recorded")
+                for name, measure in sections(stack, SMALL if small else FULL).items():
+                    if not only or name in only:
+                        begin(name)
+                        results.append(measure())
+                        report.show(results[-1], console)
+        finally:
+            if results:
+                machine_info["load at the end"] = report.describe_machine()["load"]
+                for chart in (chart for section in results for chart in section.charts):
+                    console.print(f"Drew {report.draw(chart, BUILD)}", highlight=False)
+                report.save(results, machine_info | {"small": small}, BUILD / "bench.json")
+                console.print(f"Wrote {BUILD / 'bench.json'}", highlight=False)
     finally:
         machine.down()
-    machine_info["load at the end"] = report.describe_machine()["load"]
-    for chart in (chart for section in results for chart in section.charts):
-        console.print(f"Drew {report.draw(chart, BUILD)}", highlight=False)
-    report.save(results, machine_info | {"small": small}, BUILD / "bench.json")
-    console.print(f"Wrote {BUILD / 'bench.json'}", highlight=False)
     passed = report.verdict(results, console)
     raise typer.Exit(0 if passed else 1)
 

@@ -346,10 +346,13 @@ class PaymentsClient:
         """Get the details of a stored card that may be displayed. Raises NotFound."""
         return CardSummary.from_json(self._transport.call("GET", _path("cards", token)))
 
-    def erase_card(self, token: str) -> None:
-        """Erase a stored card, which can't be charged from then on. Does nothing if there is no such card."""
-        with suppress(NotFound):
+    def erase_card(self, token: str) -> bool:
+        """Erase a stored card, which can't be charged from then on. Returns whether there was such a card."""
+        try:
             self._transport.call("DELETE", _path("cards", token))
+        except NotFound:
+            return False
+        return True
 
     def _sealed(self, card: CardData | str | None, payment_id: str) -> str | None:
         """Seal the card: none leaves this process in the clear, not even a test card."""
@@ -476,7 +479,8 @@ def _moment(name: str, moment: date | None) -> str | None:
 
 def _path(collection: str, item: str, *subpath: str) -> str:
     if not (is_token(item) if collection == "cards" else is_id(item)):
-        raise NotSent("This is not a payment_id or a token, and it may be a card number.")
+        what, name = ("stored card", "token") if collection == "cards" else ("payment", "payment_id")
+        raise NotSent(f"There is no {what} with this {name}: this is no {name}, and may be a card number.")
     return "/".join(("", collection, item, *subpath))
 
 

@@ -2,7 +2,9 @@
 
 import difflib
 import json
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -11,10 +13,13 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, ProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, ProgressColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 from functions.shared.domain.times import iso
+
+PROGRESS_SECONDS = 10.0
+"""How far apart the lines of progress are that go to a pipe or a file."""
 
 
 class ExitCode(IntEnum):
@@ -49,13 +54,45 @@ def table(title: str, texts: Iterable[str], figures: Iterable[str] = ()) -> Tabl
     )
 
 
+class _Progress(Progress):
+    """Progress in one changing line or, outside a terminal, in a line every PROGRESS_SECONDS."""
+
+    def start(self) -> None:
+        self._printed_at = time.monotonic()
+        super().start()
+
+    def stop(self) -> None:
+        if self.live.transient:
+            self.live.stop()  # Progress.stop prints an empty line into a pipe
+        else:
+            super().stop()
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        super().update(task_id, **changes)
+        with self._lock:
+            if self.console.is_terminal or time.monotonic() < self._printed_at + PROGRESS_SECONDS:
+                return
+            self._printed_at = time.monotonic()
+            task = self._tasks[task_id]
+            done = "" if task.total is None else f"{task.completed:,.0f} of {task.total:,.0f}  "
+            self.console.print(f"  {done}{task.description}", markup=False, highlight=False)
+
+
 def progress(console: Console, *columns: ProgressColumn, transient: bool = True) -> Progress:
     """Progress in one line: the columns, a description and the time. In a narrow terminal only the description is
-    cut."""
+    cut. Call `update` for whatever is to be seen in a pipe, too."""
     description = TextColumn(
         "{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
     )
-    return Progress(*columns, description, TimeElapsedColumn(), console=console, transient=transient, expand=True)
+    return _Progress(*columns, description, TimeElapsedColumn(), console=console, transient=transient, expand=True)
+
+
+@contextmanager
+def status_line(console: Console, first: str) -> Iterator[Callable[[str], None]]:
+    """A line that says what is being done, for as long as it is: first this text, then what the callback is given."""
+    with progress(console, SpinnerColumn()) as bar:
+        task = bar.add_task(first, total=None)
+        yield lambda text: bar.update(task, description=text)
 
 
 def counted(count: int, singular: str, plural: str | None = None) -> str:

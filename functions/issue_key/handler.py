@@ -4,7 +4,7 @@ from typing import Any
 
 from functions.issue_key.issue_key import issue_key
 from functions.shared import http, runtime, strict_json
-from functions.shared.domain.errors import PaymentUnderWay, SealingKeyUsed, Unavailable
+from functions.shared.domain.errors import PaymentUnderWay, SealingKeyUsed
 from functions.shared.domain.shapes import canonical_id, is_id
 
 
@@ -16,7 +16,12 @@ def _idempotency_key(event: runtime.Event) -> object:
     return None
 
 
-@runtime.function("issue_key", uses=(runtime.sealing_keys, runtime.ledger), payment_id=_idempotency_key)
+@runtime.function(
+    "issue_key",
+    uses=(runtime.sealing_keys, runtime.ledger),
+    payment_id=_idempotency_key,
+    if_unavailable=http.UNAVAILABLE,
+)
 def handler(event: runtime.Event) -> dict[str, Any]:
     key = _idempotency_key(event)
     if not key:
@@ -30,9 +35,6 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         issued = issue_key(payment_id, sealing_keys=runtime.sealing_keys(), ledger=runtime.ledger(), now=runtime.now())
     except (PaymentUnderWay, SealingKeyUsed):
         return http.answer(409, payment_exists(payment_id, event["requestContext"]["path"]))
-    except Unavailable as error:
-        runtime.logger.warning("unavailable", reason=str(error))
-        return http.UNAVAILABLE
     return http.answer(201, issued)
 
 

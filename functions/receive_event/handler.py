@@ -5,13 +5,17 @@ from base64 import b64decode
 from typing import Any
 
 from functions.shared import http, runtime
-from functions.shared.domain.errors import Unavailable
 from functions.shared.domain.gateway_event import InvalidEvent
 
 MAX_BODY_BYTES = 256 * 1024
 
 
-@runtime.function("receive_event", uses=(runtime.event_readers, runtime.event_queue), payment_id=lambda event: None)
+@runtime.function(
+    "receive_event",
+    uses=(runtime.event_readers, runtime.event_queue),
+    payment_id=lambda event: None,
+    if_unavailable=http.UNAVAILABLE,  # the gateway sends the event again
+)
 def handler(event: runtime.Event) -> dict[str, Any]:
     gateway = event["pathParameters"]["gateway"]
     reader = runtime.event_readers().get(gateway)
@@ -30,9 +34,6 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         runtime.count("GatewayEventsRefused")
         runtime.logger.warning("event refused", gateway=gateway, reason=str(error))
         return _REFUSED
-    except Unavailable as error:
-        runtime.logger.warning("unavailable", reason=str(error))
-        return http.UNAVAILABLE  # the gateway sends the event again
     return http.answer(200, {})
 
 

@@ -4,19 +4,20 @@ from typing import Any
 
 from functions.search.search_payments import Criteria, InvalidSearch, search_payments
 from functions.shared import http, runtime
-from functions.shared.domain.errors import Unavailable
 
 
-@runtime.function("search", uses=(runtime.ledger, runtime.payment_index), payment_id=lambda event: None)
+@runtime.function(
+    "search",
+    uses=(runtime.ledger, runtime.payment_index),
+    payment_id=lambda event: None,
+    if_unavailable=http.UNAVAILABLE,
+)
 def handler(event: runtime.Event) -> dict[str, Any]:
     try:
         criteria = Criteria.from_parameters(event["queryStringParameters"] or {}, runtime.now())
         page = search_payments(criteria, index=runtime.payment_index(), ledger=runtime.ledger())
     except InvalidSearch as error:
         return _INVALID[str(error)]
-    except Unavailable as error:
-        runtime.logger.warning("unavailable", reason=str(error))
-        return http.UNAVAILABLE
     return http.answer(200, page)
 
 

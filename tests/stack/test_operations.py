@@ -203,7 +203,7 @@ class TestWhatSomebodyDidAtTheGateway:
             lambda: payments(machine.stack_file, "audit", payment_id), 30, until=lambda audited: audited.returncode
         )
         assert (audited.returncode, "not adopted" in audited.stdout) == (1, True), audited.stdout
-        for message in ("the gateway's refund of 500: succeeded", "The books agree with the gateway."):
+        for message in ("the gateway's refund of 5.00 USD: succeeded", "The books agree with the gateway."):
             adopted = payments(machine.stack_file, "adopt", payment_id)
             assert adopted.returncode == 0, adopted.stdout
             assert message in adopted.stdout

@@ -141,7 +141,7 @@ class TestEvents:
         replace(driver.stack, api_url="http://127.0.0.1:9").save(tmp_path / "stack.json")
         result = CliRunner().invoke(app, ["replay", "--stack", str(tmp_path / "stack.json")])
         assert result.exit_code == ExitCode.FAILED
-        assert "Is the stack up?" in " ".join(result.output.split())
+        assert "make up" in " ".join(result.output.split())
         assert "Sample events" not in result.output
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from functions.shared.domain.shapes import is_id
+from tools.books.money import money
 from tools.deployment.stack import Stack, StackError
 
 
@@ -19,18 +20,19 @@ def adopt(stack: Stack, payment_id: str, console: Console) -> None:
     if "errorType" in answer:
         raise StackError(f"{answer['errorType']}: {answer['errorMessage']}")
     after = _payment(stack, payment_id)
+    currency = after["currency"]
     operations_before = {operation["operation_id"]: operation for operation in before["operations"]}
     changed = [each for each in after["operations"] if operations_before.get(each["operation_id"]) != each]
     for operation in changed:
         owner = "the gateway's" if operation["source"] == "gateway" else "our"
         error = f" ({operation['error']})" if operation["error"] else ""
-        console.print(f"{owner} {operation['type']} of {operation['amount_minor']:,}: {operation['status']}{error}")
+        amount = operation["amount_minor"]
+        of = "" if amount is None else f" of {money(amount, currency)}"
+        console.print(f"{owner} {operation['type']}{of}: {operation['status']}{error}", highlight=False)
     if not changed:
         console.print("The books agree with the gateway.")
-    console.print(
-        f"{after['status']}: captured {after['captured_minor']:,}, refunded {after['refunded_minor']:,}"
-        f" {after['currency']}"
-    )
+    captured, refunded = (money(after[f"{what}_minor"], currency) for what in ("captured", "refunded"))
+    console.print(f"{after['status']}: captured {captured}, refunded {refunded}", highlight=False)
 
 
 def _payment(stack: Stack, payment_id: str) -> dict[str, Any]:

@@ -4,25 +4,22 @@ noticed."""
 import json
 from base64 import b64decode
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.config import Config
 from rich.console import Console
-from rich.markup import escape
 
 from functions.shared.adapters.anchors import ANCHORS, PARTS, to_anchor
 from functions.shared.adapters.kms import KmsMac
 from functions.shared.domain.anchor import GENESIS_ROOT, Anchor, Line, from_part, part_hash
 from tools.books.flaws import Flaw
-from tools.deployment.stack import Stack
+from tools.deployment.stack import Stack, StackError
+from tools.output import counted
 
 _THREADS = 8
-
-Lines = Mapping[str, Sequence[tuple[Anchor, Line]]]
-"""The anchors' lines by payment, each payment's in the order of the anchors."""
 
 
 @dataclass(slots=True)
@@ -39,8 +36,8 @@ class TrustedAnchors:
         return of_day[-1] if of_day and of_day[-1].until >= written_at else None
 
 
-def anchor(stack: Stack, day: str, console: Console) -> bool:
-    """Have the anchor function anchor this day, and print what the anchor holds. Returns whether there is one."""
+def anchor(stack: Stack, day: str, console: Console) -> None:
+    """Have the anchor function anchor this day, and print what the anchor holds. Raises StackError if it can't."""
     config = Config(read_timeout=900, retries={"total_max_attempts": 1})  # the function's own timeout
     client = stack.session().client("lambda", endpoint_url=stack.aws_endpoint_url, config=config)
     with console.status(f"Anchoring {day}"):
@@ -49,16 +46,11 @@ def anchor(stack: Stack, day: str, console: Console) -> bool:
         )
         summary = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
-        console.print(f"[red]{summary['errorType']}:[/red] {escape(summary['errorMessage'])}", highlight=False)
-        console.print("The day is not anchored yet. Trying again is safe.")
-        return False
-    console.print(
-        f"Anchor {summary['number']}, of {summary['day']}: {summary['payments']:,} payments with "
-        f"{summary['entries']:,} entries.",
-        highlight=False,
-    )
+        reason = f"{summary['errorType']}: {summary['errorMessage']}"
+        raise StackError(f"{reason}\nThe day is not anchored yet. Trying again is safe.")
+    payments, entries = counted(summary["payments"], "payment"), counted(summary["entries"], "entry", "entries")
+    console.print(f"Anchor {summary['number']}, of {summary['day']}: {payments} with {entries}.", highlight=False)
     console.print(f"Its root: {summary['root']}", highlight=False, soft_wrap=True)
-    return True
 
 
 def read_anchors(stack: Stack) -> TrustedAnchors:

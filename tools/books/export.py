@@ -81,7 +81,7 @@ def export(
                     writer.write(posted, payment)
                     count += 1
                     bar.update(task, description=counted(count, "entry", "entries"))
-                bar.advance(task)
+                bar.update(task, advance=1)
     finally:
         writer.end()
     console.print(f"{counted(count, 'entry', 'entries')}, {begin} to {end}.", highlight=False)

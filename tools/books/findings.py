@@ -16,6 +16,7 @@ from functions.shared.domain.adoption import adopted_id
 from tools.books.flaws import first_flaw
 from tools.books.money import money
 from tools.books.reading import Item
+from tools.output import counted
 
 Money = dict[str, int]
 """Amounts in minor units by currency; zeros are left out."""
@@ -190,11 +191,12 @@ def _ledger_findings(payment: Evidence) -> Iterator[Finding]:
     for number, reversals in _reversals(entries).items():
         original = _posting_lines(entries[number]["postings"]) if number in entries else ()
         if [_posting_lines(entry["postings"], reverse=True) for entry in reversals] != [original]:
-            yield Finding(payment.payment_id, Kind.REVERSED_TWICE, f"{number} undone once", f"{len(reversals)} undo it")
+            found = f"{counted(len(reversals), 'entry undoes', 'entries undo')} it"
+            yield Finding(payment.payment_id, Kind.REVERSED_TWICE, f"{number} undone once", found)
     settled = Counter(entry["source"].rpartition("@")[0] for entry in entries.values() if entry["kind"] == "settlement")
     for line, times in settled.items():
         if times > 1:
-            yield Finding(payment.payment_id, Kind.SETTLED_TWICE, f"{line} settled once", f"{times} times")
+            yield Finding(payment.payment_id, Kind.SETTLED_TWICE, f"{line} settled once", counted(times, "time"))
     if payment.record:
         if flaw := first_flaw(payment.payment_id, payment.items):
             yield Finding(payment.payment_id, Kind.JOURNAL, "as it was written", f"{flaw.where} {flaw.what}")

@@ -17,6 +17,7 @@ from functions.shared.domain.ledger import GENESIS_HASH, PostedEntry, chart_of_a
 from functions.shared.domain.payment import Status
 from functions.shared.domain.seal import digest
 from tools.books.reading import Item
+from tools.output import counted
 
 # The sort key of an entry or of a posting, with the entry's number.
 _ENTRY_KEY = re.compile(rf"(?:{keys.FIRST_ENTRY}|{keys.FIRST_POSTING})(\d{{4,}})(?:#\d+)?")
@@ -77,9 +78,9 @@ def first_flaw(payment_id: str, items: Mapping[str, Item]) -> Flaw | None:
 
 
 def _flaw_of_separate_operations(record: Item, separate: Sequence[Item]) -> str | None:
-    counted = record.get("operations_apart", 0)
-    if len(separate) != counted:
-        return f"has {len(separate)} operations beside its record, which counts {counted}"
+    expected = record.get("operations_apart", 0)
+    if len(separate) != expected:
+        return f"has {counted(len(separate), 'operation')} beside its record, which counts {expected}"
     if separate and apart_hash(map(_plain, separate)) != record.get("apart_hash"):
         return "an operation beside its record is not as it was written"
     return None
@@ -171,9 +172,8 @@ def flaw_of_anchors(payment_id: str, items: Mapping[str, Item], lines: Sequence[
     for anchor, line in lines:
         anchor_has = f"anchor {anchor.number}, of {anchor.day}, has"
         if not record:
-            return Flaw(
-                payment_id, f"is gone: {anchor_has} it in version {line.version}, with {line.entry_count} entries"
-            )
+            entries = counted(line.entry_count, "entry", "entries")
+            return Flaw(payment_id, f"is gone: {anchor_has} it in version {line.version}, with {entries}")
         try:
             current = Line.of(record)
         except (AttributeError, KeyError, TypeError, ValueError) as error:

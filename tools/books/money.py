@@ -36,4 +36,4 @@ def to_minor(amount: str, currency: str) -> int:
 
 def readable(text: str) -> str:
     """The text with amounts in minor units, `charge ch_1 of 123450 USD`, turned into `charge ch_1 of 1,234.50 USD`."""
-    return re.sub(r"(-?\b\d+) ([A-Z]{3})\b", lambda match: money(int(match[1]), match[2]), text)
+    return re.sub(r"(?<![\w.,])(-?\d+) ([A-Z]{3})\b", lambda match: money(int(match[1]), match[2]), text)

@@ -18,7 +18,7 @@ from functions.shared.domain.payment import Payment
 from functions.shared.domain.times import end_of_day, iso
 from functions.shared.ports import AccountPosting, Books, DayTotals, Ledger, RecordedPayment
 from tools.deployment.stack import Stack
-from tools.times import parsed_day, parsed_time
+from tools.times import parsed_day, parsed_time, time_text
 
 _BATCH = 100
 
@@ -190,7 +190,7 @@ def parse_time(text: str | None) -> str:
     except ValueError:
         raise LedgerError(f"{text!r} is not a time. Write a day like {moment[:10]}, or a time like {moment}.") from None
     if at > moment:
-        raise LedgerError(f"{text} is in the future; it is now {moment}.")
+        raise LedgerError(f"{text} is in the future; it is now {time_text(moment)} UTC.")
     return at
 
 

@@ -14,7 +14,7 @@ from functions.shared.adapters.table.books import DynamoDbBreaks
 from tools.books.money import readable
 from tools.books.reading import now
 from tools.deployment.polling import has_ended, wait_for
-from tools.deployment.stack import Stack, new_payment_id
+from tools.deployment.stack import Stack, StackError, new_payment_id
 from tools.output import counted, print_json, progress, table
 from tools.times import time_text
 
@@ -37,7 +37,8 @@ _DEFAULT_ADVICE = "See the execution's history. Running this again is safe: repe
 
 
 def reconcile(stack: Stack, day: str, console: Console, *, as_json: bool = False) -> bool:
-    """Run a day's reconciliation to its end, and print its breaks. Returns whether there are none."""
+    """Run a day's reconciliation to its end, and print its breaks. Returns whether there are none. Raises StackError if
+    the run fails."""
     states = stack.client("stepfunctions")
     execution_arn = states.start_execution(
         stateMachineArn=stack.live_arn("reconcile"),
@@ -55,10 +56,8 @@ def reconcile(stack: Stack, day: str, console: Console, *, as_json: bool = False
         execution = wait_for(read, math.inf, _POLL_SECONDS, until=has_ended)
     if execution["status"] != "SUCCEEDED":
         error = execution.get("error", execution["status"])
-        console.print(f"[red]{error}:[/red] {escape(_reason(execution.get('cause', '')))}", highlight=False)
-        console.print(_ADVICE.get(error, _DEFAULT_ADVICE))
-        console.print(execution_arn, highlight=False, soft_wrap=True)
-        return False
+        advice = _ADVICE.get(error, _DEFAULT_ADVICE)
+        raise StackError(f"{error}: {_reason(execution.get('cause', ''))}\n{advice}\n{execution_arn}")
     breaks = DynamoDbBreaks(stack.client("dynamodb"), stack.ledger_table).open(day)
     if as_json:
         print_json({"day": day, "breaks": [asdict(found) | {"since": since} for found, since in breaks.items()]})

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from itertools import zip_longest
 
@@ -13,7 +13,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from functions.shared.domain.ledger import Direction, PostedEntry, Posting
-from functions.shared.domain.payment import Payment
 from functions.shared.domain.times import end_of_day
 from functions.shared.ports import AccountPosting
 from tools.books.money import amount_text, money
@@ -101,7 +100,8 @@ def payment(books: BooksReader, payment_id: str, console: Console, *, as_json: b
         return
     console.print(f"[bold]{payment_id}[/bold]  {recorded.payment.status}", highlight=False)
     if not recorded.entries:
-        console.print(f"It has no entries: {_why_no_entries(recorded.payment)}.", soft_wrap=True)
+        operations = [operation.status for operation in recorded.payment.operations]
+        console.print(no_entries_text(recorded.payment.status, operations), soft_wrap=True)
         return
     console.print(_entries_table(recorded.entries))
     sides: defaultdict[tuple[str, str], list[tuple[PostedEntry, Posting]]] = defaultdict(list)
@@ -111,16 +111,18 @@ def payment(books: BooksReader, payment_id: str, console: Console, *, as_json: b
     console.print(Columns((_t_account(*account, postings) for account, postings in sides.items()), padding=(1, 3)))
 
 
-def _why_no_entries(payment: Payment) -> str:
-    """Why a payment has no journal entries: the journal holds money that moved, not money that is held at the
-    cardholder's bank."""
-    if payment.status == "in_doubt" or any(operation.status == "in_doubt" for operation in payment.operations):
-        return "whether the gateway holds or has taken money is not known yet"
-    if any(operation.status == "processing" for operation in payment.operations):
-        return "an operation is under way, and money may move with it"
-    if payment.status == "authorized":
-        return "the gateway holds money, and none has moved"
-    return "no money has moved"
+def no_entries_text(status: str, operations: Collection[str]) -> str:
+    """Why a payment of this status, with operations of these statuses, has no journal entries: the journal holds money
+    that moved, not money that is held at the cardholder's bank."""
+    if "in_doubt" in (status, *operations):
+        why = "whether the gateway holds or has taken money is not known yet"
+    elif "processing" in operations:
+        why = "an operation is under way, and money may move with it"
+    elif status == "authorized":
+        why = "the gateway holds money, and none has moved"
+    else:
+        why = "no money has moved"
+    return f"It has no entries: {why}."
 
 
 def _balances(totals: Totals) -> list[dict[str, object]]:
@@ -193,9 +195,10 @@ def _t_account(account: str, currency: str, postings: Iterable[tuple[PostedEntry
         sides[posting.direction].append(f"{posted.number} {posted.entry.kind}  {amount}")
         balance += posting.signed_minor
     balance_text = f"balance  {amount_text(abs(balance), currency)}"
-    t_account = Table(title=f"{account}, {currency}", box=box.MINIMAL, show_footer=True, min_width=40)
-    t_account.add_column("debit", balance_text if balance >= 0 else "", justify="right", ratio=1)
-    t_account.add_column("credit", balance_text if balance < 0 else "", justify="right", ratio=1)
+    t_account = table(f"{account}, {currency}", (), ("debit", "credit"))
+    t_account.box, t_account.show_footer, t_account.min_width = box.MINIMAL, True, 40
+    for column, has_balance in zip(t_account.columns, (balance >= 0, balance < 0), strict=True):
+        column.footer, column.ratio = balance_text if has_balance else "", 1
     for debit, credit in zip_longest(sides["debit"], sides["credit"], fillvalue=""):
         t_account.add_row(debit, credit)
     return t_account

@@ -12,6 +12,7 @@ from functions.shared.adapters.table.items import marshal
 from functions.shared.domain.anchor import UNSEALED
 from tools.books.reading import read_items
 from tools.deployment.stack import Stack
+from tools.output import counted
 
 SEGMENTS = 16
 
@@ -22,9 +23,10 @@ def upgrade(stack: Stack, console: Console) -> None:
     upgrade = _Upgrade(stack)
     with console.status("Reading the ledger"), ThreadPoolExecutor(SEGMENTS) as pool:
         counts = sum(pool.map(upgrade.segment, range(SEGMENTS)), Counter[str]())
+    counters = counts["VELOCITY"] + counts["ENDED"]
     console.print(
-        f"Moved {counts['CARD']:,} cards, and {counts['VELOCITY'] + counts['ENDED']:,} counters and notes. "
-        f"Marked {counts['PAYMENT']:,} unsealed payments for the first anchor: make anchor writes it.",
+        f"Moved {counted(counts['CARD'], 'card')}, and {counted(counters, 'counter or note', 'counters and notes')}. "
+        f"Marked {counted(counts['PAYMENT'], 'unsealed payment')} for the first anchor: make anchor writes it.",
         highlight=False,
     )
 

@@ -24,6 +24,7 @@ from tools.books.money import money
 from tools.books.reading import BooksReader, Item, Totals, add_day_totals, day_before, items_of_payment, now, read_items
 from tools.deployment.stack import Stack
 from tools.output import counted, print_json, progress, table
+from tools.times import time_text
 
 SEGMENTS = 64
 _THREADS = 8
@@ -129,8 +130,9 @@ def _show(flaws: list[Flaw], total: VerificationResult, closed: int, trusted: Tr
         console.print(f"{without_events} from before events were introduced.", highlight=False)
     if trusted.anchors:
         last = trusted.anchors[-1]
+        since = f"{time_text(last.taken_at)} UTC"
         console.print(
-            f"No anchor covers what was written since {last.taken_at} yet: make audit compares it with the gateway.",
+            f"No anchor covers what was written since {since} yet: make audit compares it with the gateway.",
             highlight=False,
         )
     else:
@@ -152,7 +154,8 @@ def days_without_anchor(trusted: TrustedAnchors, payments_written: Mapping[str, 
     days = {anchor.day for anchor in trusted.anchors}
     for day in sorted(payments_written):
         if days and min(days) < day < day_before(today) and day not in days:
-            yield Flaw(f"day {day}", f"has no anchor, and {payments_written[day]:,} payments were last written on it")
+            written = counted(payments_written[day], "payment was", "payments were")
+            yield Flaw(f"day {day}", f"has no anchor, and {written} last written on it")
 
 
 def flaws_of_closes(closed: Mapping[str, DayTotals], by_day: Mapping[str, Totals]) -> Iterator[Flaw]:
@@ -255,7 +258,8 @@ class _Reader:
         ]
         if anchor is None or int(record["version"]) in anchored_versions:
             return None
-        what = f"was written at {record['written_at']}, and anchor {anchor.number}, of that day, does not have it"
+        at = f"{time_text(record['written_at'])} UTC"
+        what = f"was written at {at}, and anchor {anchor.number}, of that day, does not have it"
         return Flaw(payment_id, what)
 
     @staticmethod

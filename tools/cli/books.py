@@ -129,8 +129,7 @@ def anchor(
 ) -> None:
     """Anchor a day's payments in storage that nobody can change. `verify` compares the ledger with it."""
     with clear_errors():
-        anchored = anchor_day(Stack.load(stack), parse_day(day), console)
-    exit_unless(anchored)
+        anchor_day(Stack.load(stack), parse_day(day), console)
 
 
 @ledger.command()

@@ -1,6 +1,8 @@
 """Deploying to AWS."""
 
 import json
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,9 +19,11 @@ from tools.deployment.rotate import rotate as rotate_key
 from tools.deployment.stack import Stack
 from tools.deployment.terraform import Terraform
 from tools.local.machine import Machine
-from tools.output import exit_unless
+from tools.output import ExitCode, exit_unless, status_line
 
 app = typer.Typer()
+
+_PROGRESS = partial(status_line, console)
 
 
 @app.command()
@@ -56,7 +60,7 @@ def deploy(
                 terraform, cloudwatch, percent=percent, seconds=60 * minutes, console=console, confirm=not yes
             ):
                 console.print("The previous versions are in service again. See docs/runbook.md for the alarm.")
-                raise typer.Exit(1)
+                raise typer.Exit(ExitCode.FOUND)
         outputs = terraform.outputs()
         file = stack or STACK_FILE.with_name(f"stack-{environment}.json")
         Stack.from_outputs(outputs).save(file)
@@ -117,7 +121,7 @@ def rotate(
     """Begin a new generation of a key that KMS can't rotate by itself (docs/rotation.md)."""
     with clear_errors(needs_checkout=True):
         local = environment == "local"
-        terraform = Machine.from_environment().terraform() if local else Terraform.on_aws(environment)
+        terraform = Machine.from_environment().terraform() if local else _on_aws(environment)
         terraform.init()
         generations = rotate_key(terraform, key, retire=retire)
     console.print(f"{key}_keys is now {json.dumps(generations)} in {terraform.keys_file}", highlight=False)
@@ -130,7 +134,7 @@ def rotate(
 def validate() -> None:
     """Check that the Terraform is formatted and valid."""
     with clear_errors(needs_checkout=True):
-        Terraform("validate").check()
+        Terraform("validate", progress=_PROGRESS).check()
     console.print("The Terraform is formatted and valid.")
 
 
@@ -161,13 +165,18 @@ def build_packages(
     console.print(f"Built {folder}", highlight=False)
 
 
+def _on_aws(environment: str) -> Terraform:
+    return replace(Terraform.on_aws(environment), progress=_PROGRESS)
+
+
 def _prepared(environment: str) -> Terraform:
     """Terraform for an AWS environment, initialised, with the packages built for its runtime and architecture."""
     with steps("Looking for credentials") as (say, progress):
-        terraform = Terraform.on_aws(environment, progress)
+        terraform = _on_aws(environment)
         say(f"AWS account {terraform.account()}")
-        say(f"Initialising Terraform (AWS provider from {terraform.init()})")
+        say("Initialising Terraform")
+        origin = terraform.init()
         target = Target(*terraform.evaluate("[var.lambda_runtime, var.lambda_architecture]"))
-        say(f"Building for {target.runtime} on {target.architecture}")
+        say(f"Building for {target.runtime} on {target.architecture} (AWS provider from {origin})")
         build(target, progress)
     return terraform

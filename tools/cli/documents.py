@@ -2,12 +2,12 @@
 
 import typer
 
-from tools.cli.event_schemas import EVENT_SCHEMAS, event_schema_texts
 from tools.cli.frame import clear_errors, console
 from tools.cli.reference import REFERENCE, reference_text
 from tools.console import mermaid
 from tools.console.definition import Definition
 from tools.deployment.definitions import definition
+from tools.deployment.event_schemas import EVENT_SCHEMAS, event_schema_texts
 from tools.deployment.paths import README
 from tools.deployment.permissions import PERMISSIONS_FILE, permissions
 from tools.local.machine import Machine

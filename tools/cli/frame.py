@@ -1,7 +1,6 @@
 """What all commands share: consoles, the stack option, and error messages."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,18 +11,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.markup import escape
 
-from client.errors import PaymentsError
+from client.errors import NoAnswer, PaymentsError
 from functions.screen.rules import RulesError
 from functions.shared.domain.errors import Unavailable
 from tools.books.reading import LedgerError
 from tools.deployment.packages import PackagesError
 from tools.deployment.paths import CheckoutError, need_checkout
-from tools.deployment.stack import StackError
+from tools.deployment.stack import HOW_TO_START, StackError
 from tools.deployment.terraform import TerraformError
-from tools.output import ExitCode
+from tools.output import ExitCode, status_line
 from tools.trials.events import EventError
 
-_PROGRESS_SECONDS = 10.0
 # A pipe has no width, and a log is easier to read when its tables are not folded. `asset:bank:` is not an emoji.
 _PIPE_WIDTH = 160
 console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, emoji=False)
@@ -55,15 +53,17 @@ def clear_errors(*, needs_checkout: bool = False) -> Iterator[None]:
         StackError,
         TerraformError,
     ) as error:
-        _fail(type(error).__name__, error)
+        _fail(type(error).__name__, str(error), HOW_TO_START if isinstance(error, NoAnswer) else "")
     except (BotoCoreError, ClientError, Unavailable) as error:
-        _fail("AWS", error)
+        # An Unavailable has the name of the error that caused it as its last word.
+        connected = "EndpointConnectionError" not in (type(error).__name__, str(error).rpartition(" ")[2])
+        _fail("AWS", str(error), "" if connected else HOW_TO_START)
     except SystemExit:  # a server that reported its port as taken
         raise typer.Exit(ExitCode.FAILED) from None
 
 
-def _fail(error_name: str, error: Exception) -> NoReturn:
-    errors.print(f"[red]{error_name}:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+def _fail(error_name: str, message: str, advice: str) -> NoReturn:
+    errors.print(f"[red]{error_name}:[/red] {escape(f'{message} {advice}'.strip())}", highlight=False, soft_wrap=True)
     raise typer.Exit(ExitCode.FAILED) from None
 
 
@@ -74,22 +74,12 @@ def prose_console(as_json: bool) -> Console:
 
 @contextmanager
 def steps(first_step: str) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
-    """Two callbacks: the first prints a step on a line of its own, the second updates a status line.
-
-    Outside a terminal there is no status line; progress is printed every few seconds instead.
-    """
-    with console.status(first_step) as status:
-        printed_at = time.monotonic()
+    """Two callbacks: the first prints a step on a line of its own, the second updates a status line."""
+    with status_line(console, first_step) as progress:
 
         def say(step: str) -> None:
             console.print(step, highlight=False)
-            status.update(escape(step))
-
-        def progress(text: str) -> None:
-            nonlocal printed_at
-            status.update(escape(text))
-            if not console.is_terminal and time.monotonic() > printed_at + _PROGRESS_SECONDS:
-                printed_at = time.monotonic()
-                console.print(f"  {text}", highlight=False)
+            if console.is_terminal:
+                progress(step)
 
         yield say, progress

@@ -268,7 +268,8 @@ def show_card(
 def erase(token: str, api_url: ApiOption = None, stack: StackOption = STACK_FILE) -> None:
     """Erase a stored card. Its token can no longer be charged."""
     with clear_errors():
-        connect(stack, api_url).erase_card(token)
+        if not connect(stack, api_url).erase_card(token):
+            raise StackError("There is no stored card with this token.")
     console.print("Erased.")
 
 

@@ -4,9 +4,9 @@ import html
 import subprocess
 import sys
 
-from tools.deployment.paths import ROOT
+from tools.deployment.paths import DOCS, ROOT
 
-REFERENCE = ROOT / "docs" / "command.md"
+REFERENCE = DOCS / "command.md"
 _NOTE = "<!-- Made by `make reference`. -->\n\n"
 
 

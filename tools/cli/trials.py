@@ -34,7 +34,7 @@ from tools.trials.replay_executions import (
     latest_executions,
     replay_executions,
 )
-from tools.trials.reports import report, write_json, write_junit
+from tools.trials.reports import report, report_of_executions, write_json, write_junit
 from tools.trials.rules import load_samples, try_rules
 from tools.trials.rules import show as show_tried
 from tools.trials.soak import soak as soak_stack
@@ -100,9 +100,9 @@ def replay(
             "Choose past executions either by --execution or by --status, --since, --until and --limit."
         )
     past_executions = execution or filters or from_stack
-    if past_executions and (events or repeat > 1 or watch or junit or json_file or as_json):
+    if past_executions and (events or repeat > 1 or watch or junit or json_file):
         raise typer.BadParameter(
-            "Past executions can't be combined with events, --repeat, --watch, --junit, --json-file or --json."
+            "Past executions can't be combined with events, --repeat, --watch, --junit or --json-file."
         )
     with clear_errors():
         if not past_executions:
@@ -111,13 +111,16 @@ def replay(
         target.call("GET", "/keys")  # fails early if the stack doesn't answer
         if past_executions:
             source = Stack.load(from_stack) if from_stack else target
-            with console.status("Reading past executions"):
+            prose = prose_console(as_json)
+            with prose.status("Reading past executions"):
                 executions = (
                     executions_by_name(source, [name for names in execution for name in names.split()])
                     if execution
                     else latest_executions(source, status, since, until, limit or DEFAULT_LIMIT)
                 )
-            replayed = replay_executions(target, executions, console, card_number=card, concurrency=concurrency)
+            replayed = replay_executions(target, executions, prose, card_number=card, concurrency=concurrency)
+            if as_json:
+                print_json(report_of_executions(replayed))
             if replayed.interrupted:
                 raise KeyboardInterrupt
             exit_unless(all(each.has_ended for each in replayed))

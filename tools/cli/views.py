@@ -74,7 +74,7 @@ def inspect(
     as_json: JsonOption = False,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Show one payment: the states it went through, and its ledger entries."""
+    """Show one payment: the states it went through, its ledger entries, and the events that tell others of it."""
     if as_json and (html or file):
         raise typer.BadParameter("Choose either --json or a page.")
     with clear_errors():

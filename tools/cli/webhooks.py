@@ -7,12 +7,13 @@ from rich.markup import escape
 
 from functions.shared.domain.shapes import canonical_id
 from tools.books.money import money
+from tools.books.redelivery import publish_again, redeliver_dead_letters
 from tools.cli.frame import JsonOption, StackOption, clear_errors, console, errors, steps
 from tools.deployment.paths import STACK_FILE
 from tools.deployment.stack import Stack
 from tools.output import counted
+from tools.times import time_text
 from tools.trials.listening import ReceivedEvent, forward, listen
-from tools.trials.redelivery import publish_again, redeliver_dead_letters
 
 app = typer.Typer()
 
@@ -47,9 +48,9 @@ def _line(event: ReceivedEvent) -> str:
     family, _, kind = body["type"].partition(".")
     payment = body["data"].get("payment") or {}
     amount = f"  {money(payment['amount_minor'], payment['currency'])}" if payment.get("amount_minor") else ""
-    colour = _COLOURS.get(kind, "yellow")
+    colour, at = _COLOURS.get(kind, "yellow"), time_text(body["time"])
     return (
-        f"[dim]{escape(body['time'])}[/dim]  {family}.[{colour}]{escape(kind):20}[/{colour}] {escape(body['subject'])}"
+        f"[dim]{at}[/dim]  {family}.[{colour}]{escape(kind):20}[/{colour}] {escape(body['subject'])}"
         f"  [dim]{escape(body['sequence'].lstrip('0'))}[/dim]{escape(amount)}"
     )
 

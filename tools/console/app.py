@@ -22,7 +22,7 @@ from functions.shared.ports import Position
 from tools.console import aws, pages
 from tools.console.payments import MAX_DOUBTS_SHOWN, STATUSES, Payments, Search
 from tools.console.records import BREAK_DAYS
-from tools.deployment.paths import ROOT
+from tools.deployment.paths import DOCS
 from tools.deployment.stack import Stack, StackError
 from tools.local.browsers import foreign
 from tools.times import parsed_day
@@ -132,8 +132,8 @@ def create_app(stack: Stack, stack_file: str | None = None) -> Flask:
     @app.get("/docs/<name>.md", endpoint="document")
     def document(name: str) -> Response:
         """Show a document from docs/: the runbook, or one that it links to."""
-        file = ROOT / "docs" / f"{name}.md"
-        if file.parent != ROOT / "docs" or not file.is_file():
+        file = DOCS / f"{name}.md"
+        if file.parent != DOCS or not file.is_file():
             abort(404)
         return page("document.html", heading=name, body=pages.document(file.read_text()))
 

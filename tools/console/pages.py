@@ -17,12 +17,14 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from functions.shared.domain.times import iso
+from tools.books.money import readable
 from tools.console.aws import commands
 from tools.console.graph import draw
 from tools.console.history import Attempt, Event, History, seconds_text
 from tools.console.payments import PaymentDetails
 from tools.console.records import Entry, money
 from tools.console.timeline import rows
+from tools.output import counted
 from tools.times import parsed_time, time_text
 
 STATIC = Path(__file__).parent / "static"
@@ -163,7 +165,9 @@ environment.filters.update(
     px=lambda value: f"{value:.1f}".removesuffix(".0"),
     money=money,
     amount=lambda minor, currency: money(minor, currency).removesuffix(f" {currency}"),
-    counted=lambda each: Counter(each).items(),
+    tally=lambda each: Counter(each).items(),
+    counted=counted,
+    readable=readable,
     seconds=seconds_text,
     pretty=_pretty,
     time=_time,

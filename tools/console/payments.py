@@ -22,13 +22,15 @@ from functions.shared.adapters.executions import StepFunctionsExecutions
 from functions.shared.domain.dispute import Dispute, held_minor
 from functions.shared.domain.errors import error_code
 from functions.shared.domain.payment import Status
+from functions.shared.domain.times import iso
 from functions.shared.ports import Execution, Position
 from tools.books.money import decimal
 from tools.books.reading import Item
+from tools.books.statements import no_entries_text
 from tools.console.definition import Definition
 from tools.console.history import CustomerWait, History, parsed, read
 from tools.console.masking import masked
-from tools.console.records import Entry, LedgerItems
+from tools.console.records import Entry, LedgerItems, PaymentEvent
 from tools.deployment.stack import Stack, StackError
 
 PAGE_SIZE = 50
@@ -83,7 +85,7 @@ class Summary:
 
     @property
     def position(self) -> Position:
-        return Position(_milliseconds(self.started_at), self.payment_id)
+        return Position(iso(self.started_at), self.payment_id)
 
     @classmethod
     def of(
@@ -228,8 +230,8 @@ class PaymentDetails:
     """Everything known about one execution and the payment that it belongs to.
 
     `execution` has the fields of DescribeExecution, masked and with input and output parsed. Step Functions deletes
-    executions after 90 days; then only the ledger's record and entries are left. An execution of any state machine
-    other than the payments' has no record and no entries.
+    executions after 90 days; then only the ledger's record, entries and events are left. An execution of any state
+    machine other than the payments' has none of these.
     """
 
     name: str
@@ -239,6 +241,7 @@ class PaymentDetails:
     history: History | None
     record: Item | None
     entries: list[Entry]
+    events: Sequence[PaymentEvent] = ()
     resolution: Resolution | None = None
 
     @property
@@ -247,6 +250,12 @@ class PaymentDetails:
         operations = (self.record or {}).get("operations") or []
         ids = [each["operation_id"] for each in operations if each["status"] == "in_doubt"]
         return [self.name, *ids] if self.summary and self.summary.status == "in_doubt" else ids
+
+    @property
+    def no_entries_text(self) -> str:
+        """Why there are no entries, of a payment that has a record."""
+        record = self.record or {}
+        return no_entries_text(record["status"], [each["status"] for each in record.get("operations") or ()])
 
     @property
     def is_running(self) -> bool:
@@ -416,10 +425,10 @@ class Payments:
         arn = name if name.startswith("arn:") else self.stack.execution_arn(name)
         execution = self._describe(arn)
         payment_id = arn.removeprefix(self.stack.execution_arn(""))
-        record, entries, unrecorded = None, list[Entry](), None
+        record, entries, events, unrecorded = None, list[Entry](), list[PaymentEvent](), None
         if payment_id != arn:
             name = payment_id
-            record, entries = self.ledger.payment(payment_id)
+            record, entries, events = self.ledger.payment(payment_id)
             unrecorded = None if record else self._executions([payment_id]).get(payment_id)
         history = self._history(arn, execution) if execution else None
         wait = history.customer_wait if history else None
@@ -427,11 +436,11 @@ class Payments:
         if not execution:
             if not record:
                 raise StackError(f"This stack has no payment and no execution {name}.")
-            return PaymentDetails(name, summary, None, None, None, record, entries)
+            return PaymentDetails(name, summary, None, None, None, record, entries, events)
         facts = {key: execution.get(key) for key in ("executionArn", "status", "startDate", "stopDate")}
         contents = {key: parsed(execution.get(key)) for key in ("input", "output", "error", "cause")}
         details = PaymentDetails(
-            name, summary, facts | masked(contents), self._definition(arn), history, record, entries
+            name, summary, facts | masked(contents), self._definition(arn), history, record, entries, events
         )
         return (
             replace(details, resolution=self._find_resolution(details.doubts, execution)) if details.doubts else details
@@ -548,12 +557,7 @@ class Payments:
 
 
 def _position_of(execution: Mapping[str, Any]) -> Position:
-    return Position(_milliseconds(execution["startDate"]), execution["name"])
-
-
-def _milliseconds(moment: datetime) -> str:
-    """Format a time as the ledger does."""
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+    return Position(iso(execution["startDate"]), execution["name"])
 
 
 def _money(payments: Iterable[Summary]) -> list[Money]:

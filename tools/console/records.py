@@ -17,32 +17,33 @@ from typing import Any
 
 from functions.shared.adapters.table.books import DynamoDbBooks
 from functions.shared.adapters.table.index import DynamoDbPaymentIndex
-from functions.shared.adapters.table.items import marshal, unmarshal
+from functions.shared.adapters.table.items import query, read_batch
 from functions.shared.adapters.table.keys import (
     ACCOUNT_SHARDS,
     DOUBT_SHARDS,
     FIRST_ENTRY,
+    FIRST_EVENT,
     RECORD,
     account_day,
     break_pk,
-    doubt_shard,
     payment_id_of,
     payment_pk,
+    sequence_of,
 )
+from functions.shared.adapters.table.ledger import doubts_in
 from functions.shared.adapters.table.shards import merged
 from functions.shared.domain.ledger import Posting
 from functions.shared.domain.payment import Status
 from functions.shared.domain.times import iso
 from functions.shared.ports import Position
 from tools.books.money import money as money_text
-from tools.books.reading import Item, accounts_of, days, first_day_of, read_items
+from tools.books.reading import Item, accounts_of, days, first_day_of
 from tools.deployment.stack import Stack
 
 BREAK_DAYS = 7
 MAX_POSTINGS_ADDED = 20_000
 """The maximum number of postings that are added up per request; the next request continues from there."""
 
-_BATCH = 100
 _THREADS = 8
 _PAGE_SIZE = 100
 # The index lags behind the table, and a function may take minutes to write a posting. Older sums are final.
@@ -62,6 +63,15 @@ class Entry:
     postings: tuple[Posting, ...]
     source: str | None = None
     reverses: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentEvent:
+    """An event that tells others of a version of the payment's record. Who has received it is not in the ledger."""
+
+    version: int
+    type: str
+    at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,32 +169,29 @@ class LedgerItems:
 
     def records(self, payment_ids: Iterable[str]) -> dict[str, Item]:
         """Fetch the payments' records by id; payments without a record are missing from the result."""
-        keys = [marshal({"pk": payment_pk(payment_id), "sk": RECORD}) for payment_id in payment_ids]
-        records: dict[str, Item] = {}
-        while keys:
-            batch, keys = keys[:_BATCH], keys[_BATCH:]
-            answer = self._client.batch_get_item(RequestItems={self._table: {"Keys": batch}})
-            for item in map(unmarshal, answer["Responses"].get(self._table, ())):
-                records[payment_id_of(item["pk"])] = item
-            keys += answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
-        return records
+        keys = [(payment_pk(payment_id), RECORD) for payment_id in payment_ids]
+        items = read_batch(self._client, self._table, keys, ConsistentRead=False)
+        return {payment_id_of(item["pk"]): item for item in items}
 
-    def payment(self, payment_id: str) -> tuple[Item | None, list[Entry]]:
-        """Return the payment's record, and its journal with the oldest entry first."""
-        # ENTRY#… sorts before PAYMENT, POSTING#… after it. The entries already include their postings.
+    def payment(self, payment_id: str) -> tuple[Item | None, list[Entry], list[PaymentEvent]]:
+        """Return the payment's record, and its journal and its events with the oldest first."""
+        # ENTRY#… and EVENT#… sort before PAYMENT, POSTING#… after it. The entries already include their postings.
         values = {":pk": payment_pk(payment_id), ":record": RECORD}
         items = self._query("pk = :pk AND sk <= :record", values, ConsistentRead=True)
         by_key = {item["sk"]: item for item in items}
         entries = [_entry(key, item) for key, item in by_key.items() if key.startswith(FIRST_ENTRY)]
-        return by_key.get(RECORD), entries
+        events = [
+            PaymentEvent(int(sequence_of(key)), item["type"], item["at"])
+            for key, item in by_key.items()
+            if key.startswith(FIRST_EVENT)
+        ]
+        return by_key.get(RECORD), entries, events
 
     def doubts(self, limit: int) -> list[Doubt]:
         """Return at most `limit` payments in doubt, the oldest doubt first."""
 
         def doubts_of(shard: int) -> list[Doubt]:
-            shard_key = {":shard": doubt_shard(shard)}
-            items = self._query("doubt_shard = :shard", shard_key, IndexName="in_doubt", Limit=limit)
-            return [Doubt(payment_id_of(item["pk"]), item["doubt_since"]) for item in islice(items, limit)]
+            return [Doubt(*doubt) for doubt in doubts_in(self._client, self._table, shard, limit)]
 
         with ThreadPoolExecutor(_THREADS) as threads:
             found = [doubt for doubts in threads.map(doubts_of, range(DOUBT_SHARDS)) for doubt in doubts]
@@ -240,8 +247,7 @@ class LedgerItems:
         ]
 
     def _query(self, condition: str, values: dict[str, Any], **arguments: Any) -> Iterator[Item]:
-        arguments |= {"KeyConditionExpression": condition, "ExpressionAttributeValues": marshal(values)}
-        return map(unmarshal, read_items(self._client, "query", self._table, **arguments))
+        return query(self._client, self._table, condition, values, **arguments)
 
 
 def _totals(rows: Iterable[tuple[str, str, Sequence[int]]]) -> list[Total]:

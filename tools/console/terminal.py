@@ -1,4 +1,5 @@
-"""Shows a payment in the terminal: its path through the states as a bar chart over time, and its ledger entries."""
+"""Shows a payment in the terminal: its path through the states as a bar chart over time, its ledger entries and its
+events."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from tools.console.graph import MARKS
 from tools.console.history import History, Outcome, Visit, seconds_text
 from tools.console.pages import now
 from tools.console.payments import PaymentDetails, Summary
-from tools.console.records import Entry, money
+from tools.console.records import Entry, PaymentEvent, money
 from tools.console.timeline import Row, rows
 from tools.output import table
 from tools.times import time_text
@@ -57,7 +58,9 @@ def show(details: PaymentDetails, operations: Mapping[str, History], console: Co
     if details.entries:
         console.print(_entries(details.entries))
     elif details.summary:
-        console.print("Nothing was posted." if details.record else "The ledger has no record of this payment.")
+        console.print(details.no_entries_text if details.record else "The ledger has no record of this payment.")
+    if details.events:
+        console.print(_events(details.events))
 
 
 def show_list(day: date | None, reference: str | None, payments: Sequence[Summary], console: Console) -> None:
@@ -72,7 +75,7 @@ def show_list(day: date | None, reference: str | None, payments: Sequence[Summar
         if each.wait:
             status.append(f" since {each.wait.since.astimezone(UTC):%H:%M:%S}", style="dim")
         grid.add_row(
-            f"{each.started_at:%H:%M:%S}" if day else f"{each.started_at:%Y-%m-%d %H:%M:%S}",
+            time_text(each.started_at, "seconds")[11 if day else 0 :],
             status,
             Text(each.merchant_reference or ""),
             f"{each.brand} •••• {each.last4}" if each.last4 else "",
@@ -164,4 +167,11 @@ def _entries(entries: list[Entry]) -> Table:
             )
             label = ""
         grid.add_section()
+    return grid
+
+
+def _events(events: Sequence[PaymentEvent]) -> Table:
+    grid = table("Events", ("version", "type", "time (UTC)"))
+    for event in events:
+        grid.add_row(str(event.version), event.type, time_text(event.at))
     return grid

@@ -15,7 +15,8 @@ BUILD = ROOT / "build" if IS_CHECKOUT else Path("build")
 EVENTS = ROOT / "events"
 FUNCTIONS = ROOT / "functions"
 # An installed command has its own copy.
-OPENAPI = (ROOT / "docs" if IS_CHECKOUT else _HERE) / "openapi.yaml"
+DOCS = (ROOT if IS_CHECKOUT else _HERE) / "docs"
+OPENAPI = DOCS / "openapi.yaml"
 README = ROOT / "README.md"
 REQUIREMENTS = ROOT / "requirements"
 STATE_MACHINES = ROOT / "statemachine"

@@ -8,11 +8,11 @@ from typing import Any
 
 import yaml
 
-from tools.deployment.paths import ROOT
+from tools.deployment.paths import DOCS
 from tools.deployment.rewritings import REWRITINGS, Right
 from tools.deployment.terraform import Terraform
 
-PERMISSIONS_FILE = ROOT / "docs" / "permissions.yaml"
+PERMISSIONS_FILE = DOCS / "permissions.yaml"
 _HEADING = (
     "# Who may do what. `make permissions` writes this from Terraform's plan: don't edit it, review how it changes.\n"
 )

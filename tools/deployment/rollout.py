@@ -11,11 +11,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TimeRemainingColumn
 
 from tools.deployment.polling import wait_for
 from tools.deployment.stack import StackError
 from tools.deployment.terraform import Terraform
+from tools.output import counted, progress
 
 POLL_SECONDS = 5.0
 MAX_APPLIES = 3
@@ -131,13 +132,12 @@ def _require_no_firing_alarms(cloudwatch: Any, names: list[str]) -> None:
 
 def _watch_alarms(cloudwatch: Any, names: list[str], seconds: float, console: Console) -> list[str]:
     """Wait, and return the firing alarms as soon as one fires; an empty list when the time is over."""
-    columns = (TextColumn("Watching {task.fields[alarms]} alarms"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=seconds, alarms=len(names))
+    with progress(console, BarColumn(), TimeRemainingColumn()) as bar:
+        task = bar.add_task(f"Watching {counted(len(names), 'alarm')}", total=seconds)
         start = time.monotonic()
 
         def firing() -> list[str]:
-            progress.update(task, completed=time.monotonic() - start)
+            bar.update(task, completed=time.monotonic() - start)
             return _firing_alarms(cloudwatch, names)
 
         return wait_for(firing, seconds, POLL_SECONDS)

@@ -28,8 +28,19 @@ UNDER_WAY = ("processing", "action_required")
 """The statuses of a payment that has not ended: the workflow is running, or it waits for the customer."""
 
 
+HOW_TO_START = "If this is the local stack, start it: make up (or payments up)."
+
+
 class StackError(Exception):
     """There is no such stack, or it doesn't answer; the message says what to do."""
+
+
+def _request(method: str, url: str, path: str, **options: Any) -> requests.Response:
+    """`options` are those of requests. Raises StackError if nothing answers."""
+    try:
+        return requests.request(method, url + path, timeout=HTTP_TIMEOUT_SECONDS, **options)
+    except requests.RequestException as error:
+        raise StackError(f"{url} does not answer: {type(error).__name__}. {HOW_TO_START}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +55,9 @@ class Gateway:
     sandbox: bool = False
 
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Call the gateway with its key. `options` are those of requests."""
+        """Call the gateway with its key. `options` are those of requests. Raises StackError if it does not answer."""
         headers = {"Authorization": f"Bearer {self.api_key}", **options.pop("headers", {})}
-        return requests.request(method, self.url + path, headers=headers, timeout=HTTP_TIMEOUT_SECONDS, **options)
+        return _request(method, self.url, path, headers=headers, **options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +80,9 @@ class Listener:
         self._call("POST", "/refusals", json={"statuses": statuses})
 
     def _call(self, method: str, path: str, **options: Any) -> requests.Response:
-        headers = {"Authorization": f"Bearer {self.api_key}"}
-        try:
-            answer = requests.request(method, self.url + path, headers=headers, timeout=HTTP_TIMEOUT_SECONDS, **options)
-            answer.raise_for_status()
-        except requests.RequestException as error:
-            raise StackError(f"{self.url} does not answer: {type(error).__name__}. Is the stack up?") from None
+        answer = _request(method, self.url, path, headers={"Authorization": f"Bearer {self.api_key}"}, **options)
+        if not answer.ok:
+            raise StackError(f"{self.url}{path} answers {answer.status_code}. {HOW_TO_START}")
         return answer
 
 
@@ -202,24 +210,14 @@ class Stack:
     def call(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> requests.Response:
-        """Call the API, signed with SigV4."""
+        """Call the API, signed with SigV4. Raises StackError if it does not answer."""
         data = None if body is None else json.dumps(body).encode()
         all_headers = {**({"Content-Type": "application/json"} if data else {}), **(headers or {})}
         credentials = self.session().get_credentials()
         if credentials is None:
             raise StackError("No AWS credentials. Put them in the stack file, or configure them as for the AWS CLI.")
-        try:
-            return requests.request(
-                method,
-                self.api_url + path,
-                data=data,
-                headers=all_headers,
-                auth=SigV4(credentials, self.region),
-                timeout=HTTP_TIMEOUT_SECONDS,
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            raise StackError(f"{self.api_url} does not answer: {type(error).__name__}. Is the stack up?") from None
+        auth = SigV4(credentials, self.region)
+        return _request(method, self.api_url, path, data=data, headers=all_headers, auth=auth, allow_redirects=False)
 
     def sandbox(self, method: str, path: str, **options: Any) -> requests.Response:
         """Call the only sandbox. `options` are those of requests."""

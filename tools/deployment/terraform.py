@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from tools.deployment.paths import BUILD, TERRAFORM
 from tools.deployment.private import PRIVATE_UMASK
+from tools.output import counted
 
 # The usual folders for unpacked provider mirrors (HOST/hashicorp/aws/VERSION/PLATFORM/…), at most one level deep.
 _MIRROR_PREFIXES = [Path.home() / ".terraform.d"] + [
@@ -27,6 +29,10 @@ LESS_GARBAGE_COLLECTION = {"GOGC": "400"}
 
 # STS answers in every region, whichever the deployment is for.
 _STS_REGION = "us-east-1"
+
+
+Progress = Callable[[str], AbstractContextManager[Callable[[str], object]]]
+"""Shows what is being done while it is open: at first a text, then those that the callback is given."""
 
 
 class TerraformError(Exception):
@@ -50,32 +56,29 @@ def program() -> str:
     raise TerraformError("Terraform is not installed. Install Terraform 1.9 or newer, and see that it is on the PATH.")
 
 
-def _plugin_dir(mirror: Path | None) -> Sequence[str]:
-    return (f"-plugin-dir={mirror}",) if mirror else ()
-
-
 @dataclass(frozen=True, slots=True)
 class Terraform:
     """The project's Terraform for one environment, with its own data folder.
 
     `state` is a local state file; with None the state is in the backend, in a workspace named like the environment.
-    `environment` is added to the process environment. Progress of an apply that prints nothing itself goes to `say`.
+    `environment` is added to the process environment. `progress` shows how far it is wherever Terraform's own output
+    isn't shown.
     """
 
     name: str
     state: Path | None = None
     environment: Mapping[str, str] | None = None
-    say: Callable[[str], object] = lambda text: None
+    progress: Progress = lambda first: nullcontext(lambda text: None)
 
     @classmethod
-    def on_aws(cls, name: str, say: Callable[[str], object] = lambda text: None) -> Self:
+    def on_aws(cls, name: str) -> Self:
         """Terraform for an environment that has a file of variables. Raises TerraformError."""
         environments = sorted(file.stem for file in (TERRAFORM / "environments").glob("*.tfvars"))
         if name not in environments:
             raise TerraformError(
                 f"There is no environment {name!r}. terraform/environments has: {', '.join(environments)}."
             )
-        return cls(name, say=say)
+        return cls(name)
 
     def account(self) -> str:
         """The AWS account of the credentials. Raises TerraformError if there are no valid credentials.
@@ -90,7 +93,7 @@ class Terraform:
     def init(self) -> str:
         """Initialise, preferably from a mirror. Returns where the provider came from."""
         mirror = find_mirror()
-        self._run("init", "-input=false", "-reconfigure", *_plugin_dir(mirror))
+        self._init("-reconfigure", mirror)
         if self.state is None:
             # Each environment has a workspace, so that a deployment never takes over another's resources.
             self._run("workspace", "select", "-or-create", self.name)
@@ -99,23 +102,28 @@ class Terraform:
     def check(self) -> None:
         """Check that the code is formatted and valid; needs no backend and no credentials."""
         self._run("fmt", "-check", "-diff", "-recursive")
-        self._init_without_backend()
+        self._init("-backend=false", find_mirror())
         self._run("validate")
 
     def plan(self, *arguments: str) -> None:
         self._run("plan", "-input=false", *self._state_argument(), *self._var_files(), *arguments, show=True)
 
     def apply(self, *arguments: str, show: bool = False) -> None:
-        approve = () if show else ("-auto-approve",)
         # An apply mostly waits, and the local emulator doesn't throttle.
         at_once = ("-parallelism=40",) if self.state else ()
-        options = ("-input=false", *approve, *at_once, *self._state_argument(), *self._var_files())
-        self._run("apply", *options, *arguments, show=show, on_line=_Applied(self.say))
+        self._change("apply", "Deploying with Terraform", *at_once, *arguments, show=show)
 
     def destroy(self, *arguments: str, show: bool = False) -> None:
-        approve = () if show else ("-auto-approve",)
-        options = ("-input=false", *approve, *self._state_argument(), *self._var_files())
-        self._run("destroy", *options, *arguments, show=show)
+        self._change("destroy", "Destroying with Terraform", *arguments, show=show)
+
+    def _change(self, command: str, what: str, *arguments: str, show: bool) -> None:
+        """Change the resources: without confirmation and with `progress`, or in Terraform's own words (`show`)."""
+        options = ("-input=false", *self._state_argument(), *self._var_files(), *arguments)
+        if show:
+            self._run(command, *options, show=True)
+            return
+        with self.progress(what) as say:
+            self._run(command, "-auto-approve", *options, on_line=_Changed(what, say))
 
     def delete_workspace(self) -> None:
         """Delete the workspace, which must be empty, and this machine's files for it."""
@@ -166,8 +174,15 @@ class Terraform:
         self._run("state", "rm", *self._state_argument(), address)
         return True
 
-    def _init_without_backend(self) -> None:
-        self._run("init", "-input=false", "-backend=false", *_plugin_dir(find_mirror()))
+    def _init(self, option: str, mirror: Path | None) -> None:
+        with self.progress("Initialising Terraform") as say:
+
+            def show_step(line: str) -> None:
+                if step := re.match(r"(?:- )?((?:Initializing|Finding|Installing|Installed|Using) .+)", line):
+                    say(f"Initialising Terraform: {step[1].rstrip('.')}")
+
+            plugin_dir = (f"-plugin-dir={mirror}",) if mirror else ()
+            self._run("init", "-input=false", option, *plugin_dir, on_line=show_step)
 
     @property
     def _home(self) -> Path:
@@ -251,15 +266,15 @@ def _end(process: "subprocess.Popen[Any]", read: Callable[[], None] = lambda: No
         raise
 
 
-class _Applied:
-    """Counts an apply's finished operations by the lines that Terraform prints."""
+class _Changed:
+    """Counts the resources that were changed, by the lines that Terraform prints."""
 
-    def __init__(self, say: Callable[[str], object]) -> None:
-        self._say, self._total, self._done = say, 0, 0
+    def __init__(self, what: str, say: Callable[[str], object]) -> None:
+        self._what, self._say, self._total, self._done = what, say, 0, 0
 
     def __call__(self, line: str) -> None:
         if planned := re.match(r"Plan: (?:\d+ to import, )?(\d+) to add, (\d+) to change, (\d+) to destroy", line):
             self._total = sum(map(int, planned.groups()))
         elif re.search(r": (Creation|Modifications|Destruction) complete after ", line):
             self._done += 1
-            self._say(f"Deploying with Terraform: {self._done} of {self._total} resources")
+            self._say(f"{self._what}: {self._done} of {counted(self._total, 'resource')}")

@@ -20,6 +20,7 @@ from functions.shared.adapters.table.events import DELIVERED_RETENTION
 from functions.shared.adapters.table.keys import DOUBT_SHARDS
 from tools.deployment.paths import FUNCTIONS
 from tools.estimates import footprint
+from tools.output import counted
 
 PRICES_FILE = Path(__file__).with_name("prices.json")
 
@@ -381,10 +382,8 @@ def show(per_month: int, reads: int, file: Path, console: Console) -> dict[str, 
     total = _total(design.lines, prices)
     month = f"{per_month:,} a month"
 
-    table = Table(
-        title=f"A captured payment; its client reads it {reads} times, waiting for the outcome the first time",
-        title_justify="left",
-    )
+    looks = f"its client reads it {counted(reads, 'time')}, waiting for the outcome the first time"
+    table = Table(title=f"A captured payment; {looks}", title_justify="left")
     _columns(table, "service", "unit", "a payment", "price", "$ per million", f"$ of {month}", "share")
     for line in design.lines:
         price, usd = prices[line.price], line.units * prices[line.price].each

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
@@ -24,6 +24,7 @@ from tools.deployment.rollout import apply_until_live
 from tools.deployment.stack import Stack, StackError, api_curlrc, sandbox_curlrc
 from tools.deployment.terraform import Terraform, TerraformError, program
 from tools.local.events import signing_secret
+from tools.local.processes import process
 
 REGION = "us-east-1"
 EMULATOR, LISTENER = "emulator", "listener"
@@ -67,8 +68,8 @@ class Service:
 
     def owns_its_pid(self) -> bool:
         """Return whether the process is still ours, since the system reuses pids."""
-        ps = subprocess.run(["ps", "-p", str(self.pid), "-o", "command="], capture_output=True, text=True)
-        return self.module in ps.stdout
+        owner = process(self.pid)
+        return owner is not None and self.module in owner.arguments
 
     def healthy(self) -> bool:
         with suppress(requests.RequestException):
@@ -249,7 +250,7 @@ class Machine:
         """Start a service, and record it at once, so that it can be stopped even if it never becomes healthy."""
         module = f"tools.local.{name}"
         clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
-        process = subprocess.Popen(
+        started = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             cwd=ROOT,
             env={**clean, **(environment or {}), **keys},
@@ -259,7 +260,7 @@ class Machine:
             start_new_session=True,
             umask=PRIVATE_UMASK,
         )
-        services[name] = Service(module, process.pid, port, health_path, keys)
+        services[name] = Service(module, started.pid, port, health_path, keys)
         self._remember(services)
 
     def _wait_until_healthy(self, services: Mapping[str, Service]) -> None:
@@ -315,7 +316,7 @@ class Machine:
 
     def _deploy(self, services: Mapping[str, Service], say: Say, progress: Say) -> Stack:
         emulator = services[EMULATOR]
-        terraform = replace(self._terraform(services), say=progress)
+        terraform = replace(self._terraform(services), progress=lambda first: nullcontext(progress))
         say("Initialising Terraform")
         origin = terraform.init()
         say(f"Deploying with Terraform (AWS provider from {origin}); the first time takes a minute")

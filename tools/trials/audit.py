@@ -14,7 +14,8 @@ from rich.console import Console
 
 from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.gateways.registry import adapter
-from functions.shared.adapters.table.keys import DOUBT_SHARDS, doubt_shard, is_of_payment, payment_id_of
+from functions.shared.adapters.table.keys import DOUBT_SHARDS, is_of_payment, payment_id_of
+from functions.shared.adapters.table.ledger import doubts_in
 from tools.books.findings import Evidence, Finding, findings
 from tools.books.reading import Item, items_of_payment, read_items
 from tools.deployment.stack import Stack
@@ -129,17 +130,9 @@ def _items(stack: Stack, payment_ids: Collection[str] | None) -> Iterator[Item]:
 
 def _doubts(stack: Stack) -> Iterator[str]:
     """Yield the ids of the payments in the index of doubts."""
-    client = stack.resource("dynamodb").meta.client
     for shard in range(DOUBT_SHARDS):
-        items = read_items(
-            client,
-            "query",
-            stack.ledger_table,
-            IndexName="in_doubt",
-            KeyConditionExpression="doubt_shard = :shard",
-            ExpressionAttributeValues={":shard": doubt_shard(shard)},
-        )
-        yield from (payment_id_of(item["pk"]) for item in items)
+        for payment_id, _ in doubts_in(stack.client("dynamodb"), stack.ledger_table, shard):
+            yield payment_id
 
 
 def _charges(stack: Stack) -> Iterator[Item]:

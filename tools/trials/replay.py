@@ -156,7 +156,8 @@ def replay_all(
         throughput = f"{counted(len(replays), 'replay')} in {seconds:.1f} s, {len(replays) / seconds:.1f}/s"
         console.print(throughput, highlight=False)
     if replays.interrupted:
-        console.print(f"[yellow]Interrupted:[/yellow] these are {len(replays)} of {len(runnable) * repeat} replays.")
+        total = counted(len(runnable) * repeat, "replay")
+        console.print(f"[yellow]Interrupted:[/yellow] these are {len(replays)} of {total}.")
     if unexpected := sum(not replayed.as_expected for replayed in replays):
         console.print(f"[red]{unexpected} of {counted(len(replays), 'replay')} did not go as expected.[/red]")
     return replays
@@ -182,7 +183,7 @@ def with_progress(
         def run_one(item: Item) -> Result:
             bar.update(task, description=describe(item))
             result = run(item)
-            bar.advance(task)
+            bar.update(task, advance=1)
             return result
 
         futures = [pool.submit(run_one, item) for item in items]

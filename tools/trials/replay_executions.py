@@ -21,7 +21,7 @@ from rich.table import Table
 from functions.shared.contracts import is_test_card
 from tools.deployment.polling import has_ended, wait_for
 from tools.deployment.stack import Stack, StackError, new_payment_id
-from tools.output import table
+from tools.output import counted, table
 from tools.times import time_text
 from tools.trials.replay import FOLLOW_TIMEOUT_SECONDS, Results, with_progress
 
@@ -103,7 +103,7 @@ def replay_executions(
     )
     console.print(_table(replays) if replays else "No execution matches.")
     if replays.interrupted:
-        console.print(f"[yellow]Interrupted:[/yellow] these are {len(replays)} of {len(past)} executions.")
+        console.print(f"[yellow]Interrupted:[/yellow] these are {len(replays)} of {counted(len(past), 'execution')}.")
     if unfinished := sum(not replayed.has_ended for replayed in replays):
         console.print(f"[red]{unfinished} of {len(replays)} did not finish.[/red]")
     return replays

@@ -6,6 +6,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, ElementTree, SubElement  # nosec B405
 
 from tools.trials.replay import ReplayResult
+from tools.trials.replay_executions import ReplayedExecution, outcome_text
 
 
 def write_junit(replays: Sequence[ReplayResult], file: Path) -> None:
@@ -40,6 +41,24 @@ def report(replays: Sequence[ReplayResult]) -> dict[str, object]:
                 "http_status": replayed.http_status,
                 "body": replayed.body,
                 "seconds": round(replayed.seconds, 3),
+            }
+            for replayed in replays
+        ],
+    }
+
+
+def report_of_executions(replays: Sequence[ReplayedExecution]) -> dict[str, object]:
+    """Build the JSON report of past executions, with an object for each that says how it ended then and now."""
+    return {
+        "replays": [
+            {
+                "execution": replayed.past["name"],
+                "started_at": replayed.past["startDate"],
+                "ended_then": outcome_text(replayed.past),
+                "card_now": replayed.card,
+                "payment_id": replayed.replay and replayed.replay["name"],
+                "ended_now": replayed.replay and outcome_text(replayed.replay),
+                "has_ended": replayed.has_ended,
             }
             for replayed in replays
         ],

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from functions.screen.rules import Facts, Rules, Screening
 from tools.deployment.paths import FUNCTIONS
-from tools.output import table
+from tools.output import counted, table
 from tools.trials.events import EventError
 
 SAMPLES_FILE = FUNCTIONS / "screen" / "samples.json"
@@ -77,7 +77,7 @@ def show(rules: Rules, results: Sequence[SampleResult], console: Console) -> Non
         rule_table.add_row(rule.name, rule.action, str(fired[rule.name] or "[yellow]none[/yellow]"), rule.reason)
     console.print(rule_table, sample_table)
     if unexpected := sum(not sample.as_expected for sample in results):
-        console.print(f"[red]{unexpected} of {len(results)} samples did not go as expected.[/red]")
+        console.print(f"[red]{unexpected} of {counted(len(results), 'sample')} did not go as expected.[/red]")
 
 
 def _decision(screening: Screening) -> str:

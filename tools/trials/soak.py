@@ -7,7 +7,6 @@ which are new each time.
 import json
 import os
 import random
-import subprocess
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,7 +26,8 @@ from tools.books.findings import Evidence
 from tools.deployment.paths import FUNCTIONS
 from tools.deployment.polling import wait_for
 from tools.deployment.stack import UNDER_WAY, Stack, StackError, new_payment_id
-from tools.output import counted, progress, table
+from tools.local.processes import processes
+from tools.output import counted, progress, status_line, table
 from tools.trials.audit import Audit, audit
 from tools.trials.audit import show as show_audit
 from tools.trials.replay import answer_bank, clear_faults, set_fault
@@ -177,17 +177,16 @@ class Memory:
 
     @classmethod
     def now(cls, stack: Stack) -> "Memory":
-        ps = subprocess.run(["ps", "-axww", "-o", "pid=,ppid=,rss=,args="], capture_output=True, text=True, check=True)
-        rows = [line.split(None, 3) for line in ps.stdout.splitlines()]
-        sizes = {int(pid): int(rss) / 1024 for pid, _, rss, *_ in rows}
+        running = list(processes())
+        sizes = {each.pid: each.resident_mib for each in running}
 
         def serving(module: str, url: str | None) -> int | None:
             begin = f"-m {module} --port {urlsplit(url or '').port} "
-            return next((int(pid) for pid, _, _, *args in rows if args and begin in f"{args[0]} "), None)
+            return next((each.pid for each in running if begin in f"{each.arguments} "), None)
 
         emulator = serving("tools.local.emulator", stack.aws_endpoint_url)
         sandboxes = [serving(f"tools.local.{name}", sandbox.url) for name, sandbox in stack.sandboxes.items()]
-        workers = [int(pid) for pid, parent, *_ in rows if int(parent) == emulator]
+        workers = [each.pid for each in running if each.parent == emulator]
         return cls(
             emulator=sizes.get(emulator or 0, 0),
             functions=sum(sizes[pid] for pid in workers),
@@ -228,10 +227,10 @@ def soak(stack: Stack, *, count: int, seed: int, concurrency: int, console: Cons
         ended = {payment_id: planned[payment_id] for payment_id in state.answers}
         console.print(f"[yellow]Interrupted:[/yellow] {len(ended):,} of {counted(count, 'payment')} had ended.")
         planned = ended
-    with console.status("Removing the faults") as status:
+    with status_line(console, "Removing the faults") as say:
         clear_faults(stack)
-        _wait_for_doubts(stack, state, status.update)
-        status.update(f"Reading {counted(len(planned), 'payment')} in API, ledger and gateway")
+        _wait_for_doubts(stack, state, say)
+        say(f"Reading {counted(len(planned), 'payment')} in API, ledger and gateway")
         audited = audit(stack, [payment_id for payment_id, each in planned.items() if each.path == "/payments"])
     state.problems += disagreements(planned, state.answers, audited)
     _show(planned, state, audited, console)

@@ -3,7 +3,7 @@
 In this format, the order of texts is the order of times. `datetime.fromisoformat` reads the times that others write.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 
 def iso(moment: datetime, timespec: str = "milliseconds") -> str:
@@ -21,6 +21,7 @@ def end_of_day(day: str) -> str:
     return f"{day}T23:59:59.999Z"
 
 
-def epoch_seconds(moment: str) -> int:
-    """The time in whole seconds since 1970, the format of DynamoDB's time to live."""
-    return int(datetime.fromisoformat(moment).timestamp())
+def epoch_seconds(moment: str | datetime, later: timedelta = timedelta(0)) -> int:
+    """The time this much later in whole seconds since 1970, the format of DynamoDB's time to live."""
+    at = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    return int((at + later).timestamp())

@@ -11,7 +11,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from functions.shared import redaction
-from functions.shared.domain.errors import GatewayMismatch, InternalError, PaymentError, Rejection
+from functions.shared.domain.errors import GatewayMismatch, InternalError, PaymentError, Rejection, Unavailable
 from functions.shared.domain.shapes import canonical_id, is_id
 
 Event = dict[str, Any]
@@ -38,6 +38,7 @@ def function(
     *,
     uses: Sequence[Callable[[], object]] = (),
     payment_id: Callable[[Event], object] = lambda event: event.get("payment_id"),
+    if_unavailable: dict[str, Any] | None = None,
 ) -> Callable[[UseCase], Handler]:
     """Make a Lambda handler of `call(event) -> answer`.
 
@@ -47,7 +48,8 @@ def function(
 
     The event is checked against `contracts/<contract>.json`. Every log line has the payment's id, provided that it is
     one, and no log line has the event. Every error that leaves the handler is a PaymentError with a message of ours and
-    no cause or context; any other exception becomes an InternalError.
+    no cause or context; any other exception becomes an InternalError. Instead of an Unavailable, the handler answers
+    `if_unavailable`, where that is given.
     """
 
     def decorate(call: UseCase) -> Handler:
@@ -69,6 +71,9 @@ def function(
                 logger.info(f"{contract} done")
                 return answer
             except PaymentError as error:
+                if if_unavailable and isinstance(error, Unavailable):
+                    logger.warning("unavailable", reason=str(error))
+                    return if_unavailable
                 if isinstance(error, Rejection):
                     count("PaymentRejected")
                 elif isinstance(error, GatewayMismatch):

@@ -577,8 +577,7 @@ def test_a_card_is_stored_shown_and_erased(api: ScriptedApi, payments: PaymentsC
     api.script(STARTED, (200, SUMMARY.to_dict()), (204, b""), NO_SUCH_CARD)
     assert payments.store_card(SEALED, idempotency_key=KEY).status == "processing"
     assert payments.card(TOKEN).expiry == "12/44"
-    payments.erase_card(TOKEN)
-    payments.erase_card(TOKEN)
+    assert [payments.erase_card(TOKEN) for _ in range(2)] == [True, False]
     assert api.calls[0].json == {"card_data": SEALED}
     assert api.routes == [("POST", "/cards"), ("GET", f"/cards/{TOKEN}"), *[("DELETE", f"/cards/{TOKEN}")] * 2]
 

@@ -22,7 +22,7 @@ from functions.shared.domain.settlement import Break, BreakType
 from tests.documents import document
 from tests.npm import by_npm
 from tests.samples import EXPIRES_AT, LATER, NOW, TOKEN, operation_request, payment
-from tools.cli.event_schemas import EVENT_SCHEMAS, event_schema_texts
+from tools.deployment.event_schemas import EVENT_SCHEMAS, event_schema_texts
 from tools.deployment.paths import ROOT
 from tools.trials.acceptance.openapi import EXAMPLES, SCHEMAS
 

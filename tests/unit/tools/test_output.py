@@ -4,6 +4,8 @@ import threading
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from rich.console import Console
@@ -11,11 +13,19 @@ from rich.progress import TextColumn
 from typer.testing import CliRunner
 
 from functions.screen.rules import RULES_FILE
+from functions.shared.domain.ledger import capture_entry, in_doubt_entry
+from functions.shared.ports import RecordedPayment
+from tests.samples import payment
+from tools import output
+from tools.books.reading import BooksReader
+from tools.books.statements import payment as show_payment
 from tools.cli.__main__ import app
 from tools.deployment.build import checked_rules
 from tools.estimates import cost
-from tools.output import ExitCode, counted, progress, table
+from tools.output import ExitCode, counted, progress, status_line, table
 from tools.trials import replay
+from tools.trials.acceptance.runner import Outcome, Result
+from tools.trials.acceptance.runner import show as show_acceptance
 from tools.trials.events import event_files
 from tools.trials.replay import with_progress
 from tools.trials.rules import load_samples, try_rules
@@ -24,6 +34,12 @@ from tools.trials.rules import show as show_tried
 WIDTHS = (40, 80)
 RULES = checked_rules(RULES_FILE)
 WIDE = ("055496e6-8bf5-4fa1-af74-c91831b0f479", "2026-11-28 14:50:44.789", "asset:gateway:sparkle", "1,234,567.89 USD")
+
+IN_DOUBT, CAPTURE = in_doubt_entry(123456789012, "USD"), capture_entry("sparkle", 1999, "USD")
+BOOKS = SimpleNamespace(
+    payment=lambda _: RecordedPayment(*payment().post(IN_DOUBT, IN_DOUBT.reverse(1), CAPTURE)),
+)
+ACCEPTED = [Result("a group of tests", "it works", outcome, seconds=4.0) for outcome in Outcome]
 
 
 def written(print_to: Callable[[Console], object], width: int) -> str:
@@ -49,11 +65,28 @@ def test_a_table_folds_what_is_too_wide_and_cuts_nothing(width: int) -> None:
     [
         lambda console: cost.show(1000, 2, Path("/dev/null"), console),
         lambda console: show_tried(RULES, try_rules(RULES, load_samples()), console),
+        lambda console: show_payment(cast(BooksReader, BOOKS), "pay-1", console),
+        lambda console: show_acceptance(ACCEPTED, [], console),
     ],
-    ids=["cost", "rules-test"],
+    ids=["cost", "rules-test", "ledger payment", "acceptance"],
 )
 def test_what_a_command_shows_is_not_cut_at_80_columns(show: Callable[[Console], object]) -> None:
     assert "…" not in written(show, 80)
+
+
+@pytest.mark.parametrize(
+    ("show", "whole"),
+    [
+        (lambda console: show_payment(cast(BooksReader, BOOKS), "pay-1", console), "1,234,567,890.12"),
+        (lambda console: show_acceptance(ACCEPTED, [], console), "12.0"),
+    ],
+    ids=["T-accounts", "acceptance"],
+)
+def test_in_a_narrow_terminal_a_table_folds(show: Callable[[Console], object], whole: str) -> None:
+    text = written(show, 40)
+    assert "…" not in text
+    assert whole in text
+    assert all(len(line) <= 40 for line in text.splitlines())
 
 
 def test_in_progress_only_the_description_gives_way() -> None:
@@ -62,6 +95,32 @@ def test_in_progress_only_the_description_gives_way() -> None:
     with progress(console, TextColumn("{task.completed}/{task.total}"), transient=False) as bar:
         bar.add_task("a description that is far too long for so narrow a terminal", total=36_000, completed=35_999)
     assert "35999/36000 a description" in out.getvalue()
+
+
+@pytest.mark.parametrize(("seconds", "lines"), [(0.0, ["  1 of 2  first [x]", "  2 of 2  second"]), (3600.0, [])])
+def test_in_a_pipe_progress_is_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, lines: list[str]
+) -> None:
+    monkeypatch.setattr(output, "PROGRESS_SECONDS", seconds)
+
+    def go_on(console: Console) -> None:
+        with progress(console) as bar:
+            task = bar.add_task("", total=2)
+            bar.update(task, advance=1, description="first [x]")
+            bar.update(task, advance=1, description="second")
+
+    assert [line for line in written(go_on, 80).splitlines() if line] == lines
+
+
+def test_in_a_pipe_a_status_line_is_repeated_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "PROGRESS_SECONDS", 0.0)
+
+    def go_on(console: Console) -> None:
+        with status_line(console, "Reading") as outer, status_line(console, "inside") as inner:
+            outer("Reading on")
+            inner("further inside")
+
+    assert written(go_on, 80).split("\n")[:2] == ["  Reading on", "  further inside"]
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ from ministack.core.responses import (
 )
 from ministack.services import stepfunctions
 
+from functions.shared.domain.times import iso
 from tools.local.emulator.iam import current_execution
 
 INPUT_LIMIT_BYTES = 262_144
@@ -259,7 +260,7 @@ def _start_sync(data: dict[str, Any]) -> Any:
         "stateMachineArn": machine_arn,
         "name": name,
         "status": "RUNNING",
-        "startDate": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "startDate": iso(datetime.now(UTC)),
         "stopDate": None,
         "input": text,
         "output": None,

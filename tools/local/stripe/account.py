@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from functions.shared.domain.times import iso
 from tools.local.sandbox.challenge import Challenge, amount_for_people
 from tools.local.stripe.cards import MESSAGES, Card
 from tools.local.stripe.errors import StripeError, missing
@@ -702,4 +703,4 @@ def _fee(amount: int, currency: str) -> int:
 
 
 def _iso(seconds: int | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    return None if seconds is None else iso(datetime.fromtimestamp(seconds, UTC))

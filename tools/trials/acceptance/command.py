@@ -52,7 +52,7 @@ def acceptance(
             recorder.hide(sandbox.api_key, "<gateway key>")
         run = Run(environment, recorder, session, stack=stack)
     else:
-        variables, gateway_key = variables_of(environment), os.environ.get("GATEWAY_API_KEY")
+        variables, gateway_key = variables_of(environment, console), os.environ.get("GATEWAY_API_KEY")
         gateway = chosen_gateway(variables, os.environ.get("GATEWAY"))
         # The variable that Terraform reads; boto3 by default reads another one.
         session = boto3.Session(region_name=variables["region"] or os.environ.get("AWS_REGION"))

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tools.deployment.paths import BUILD, TERRAFORM
 from tools.deployment.stack import StackError
 from tools.deployment.terraform import Terraform
 from tools.estimates import cost
+from tools.output import status_line
 
 ENVIRONMENTS = TERRAFORM / "environments"
 HOURS = 2
@@ -44,6 +46,8 @@ class Deployment:
     gateway_key: str | None
     prepare: Callable[[str], Terraform]
     """Builds the packages and returns an initialised Terraform for an environment."""
+    console: Console
+    """Where Terraform's progress is shown."""
 
     @property
     def prefix(self) -> str:
@@ -52,7 +56,7 @@ class Deployment:
 
     @property
     def terraform(self) -> Terraform:
-        return Terraform(self.name)
+        return Terraform(self.name, progress=partial(status_line, self.console))
 
     @property
     def is_written(self) -> bool:
@@ -118,6 +122,7 @@ def guarded_deployment(
         gateway=gateway,
         gateway_key=gateway_key,
         prepare=prepare,
+        console=console,
     )
 
 
@@ -129,11 +134,12 @@ def chosen_gateway(variables: Mapping[str, Any], name: str | None) -> str:
     raise StackError(f"Choose one of the environment's gateways with GATEWAY=: {', '.join(names)}.")
 
 
-def variables_of(base: str) -> dict[str, Any]:
+def variables_of(base: str, console: Console) -> dict[str, Any]:
     """Evaluate an environment's variables without a workspace. Raises StackError if they must not be used."""
     if not (ENVIRONMENTS / f"{base}.tfvars").exists():
         raise StackError(f"There is no environment {base}: write terraform/environments/{base}.tfvars first.")
-    terraform = Terraform(base, state=BUILD / "acceptance" / "no.tfstate")
+    state, progress = BUILD / "acceptance" / "no.tfstate", partial(status_line, console)
+    terraform = Terraform(base, state=state, progress=progress)
     terraform.init()
     names = ("name", "environment", "region", "deletion_protection")
     expressions = ", ".join(f"{name} = var.{name}" for name in names)

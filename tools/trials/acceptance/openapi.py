@@ -4,12 +4,11 @@ from typing import Any
 
 import yaml
 
-from tools.deployment.paths import ROOT
+from tools.deployment.paths import OPENAPI
 
-FILE = ROOT / "docs" / "openapi.yaml"
 METHODS = ("get", "post", "put", "patch", "delete")
 
-_UNRESOLVED: dict[str, Any] = yaml.load(FILE.read_text(encoding="utf-8"), yaml.CSafeLoader)
+_UNRESOLVED: dict[str, Any] = yaml.load(OPENAPI.read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
 def _resolved(node: Any) -> Any:

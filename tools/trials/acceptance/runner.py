@@ -11,9 +11,9 @@ from xml.etree.ElementTree import Element, ElementTree, SubElement  # nosec B405
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn
 
+from tools.output import progress, table
 from tools.trials.acceptance.run import Run, Skipped, Step
 from tools.trials.acceptance.steps import deployment, examples, failure, hostile, payments, permissions, signals
 
@@ -56,11 +56,10 @@ def run_steps(run: Run, steps: Sequence[Step], console: Console) -> list[Result]
     """Run the steps, and print failures at once. After an interruption, run only the steps with `always`."""
     results: list[Result] = []
     interrupted = False
-    columns = (BarColumn(), TextColumn("{task.completed}/{task.total}"), TextColumn("{task.description}"))
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
-        task = progress.add_task("", total=len(steps))
+    with progress(console, BarColumn(), MofNCompleteColumn()) as bar:
+        task = bar.add_task("", total=len(steps))
         for step in steps:
-            progress.update(task, description=escape(f"{step.group}: {step.name}"))
+            bar.update(task, description=f"{step.group}: {step.name}")
             if interrupted and not step.always:
                 result = Result(step.group, step.name, Outcome.SKIPPED, "Interrupted.")
             else:
@@ -70,7 +69,7 @@ def run_steps(run: Run, steps: Sequence[Step], console: Console) -> list[Result]
                 message = f"[red]✗[/red] {step.group}: {escape(step.name)}\n  {escape(result.why)}"
                 console.print(message, highlight=False, soft_wrap=True)
             results.append(result)
-            progress.advance(task)
+            bar.update(task, advance=1)
     return results
 
 
@@ -94,17 +93,15 @@ def _run_step(run: Run, step: Step) -> Result:
 
 def show(results: Sequence[Result], notes: Sequence[str], console: Console) -> None:
     """Print a row for each group, then the reasons why steps were skipped, then the notes."""
-    table = Table(title="Acceptance", title_justify="left")
-    table.add_column("group")
-    for outcome in Outcome:
-        table.add_column(str(outcome), justify="right", style=_COLOURS[outcome])
-    table.add_column("took", justify="right")
+    shown = table("Acceptance", ("group",), (*Outcome, "took"))
+    for column, outcome in zip(shown.columns[1:], Outcome, strict=False):
+        column.style = _COLOURS[outcome]
     for group in dict.fromkeys(result.group for result in results):
         of_group = [result for result in results if result.group == group]
         counts = Counter(result.outcome for result in of_group)
         took = sum(result.seconds for result in of_group)
-        table.add_row(group, *(str(counts[outcome] or "") for outcome in Outcome), f"{took:.1f} s")
-    console.print(table)
+        shown.add_row(group, *(str(counts[outcome] or "") for outcome in Outcome), f"{took:.1f} s")
+    console.print(shown)
     reasons = Counter((result.group, result.why) for result in results if result.outcome is Outcome.SKIPPED)
     for (group, why), count in reasons.items():
         console.print(f"[yellow]skipped[/yellow] {group}, {count}: {escape(why)}", highlight=False, soft_wrap=True)

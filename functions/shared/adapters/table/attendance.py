@@ -7,10 +7,11 @@
 """
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from functions.shared.adapters.table.items import ledger_errors, marshal, read_batch, unmarshal
+from functions.shared.domain.times import epoch_seconds
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -29,8 +30,7 @@ class DynamoDbAttendance:
         self._table = table
 
     def attend(self, machine: str, name: str, at: str) -> None:
-        expires_at = int((datetime.fromisoformat(at) + RETENTION).timestamp())
-        item = {"pk": _pk(machine, name), "sk": "ATTENDED", "expires_at": expires_at}
+        item = {"pk": _pk(machine, name), "sk": "ATTENDED", "expires_at": epoch_seconds(at, RETENTION)}
         with ledger_errors():
             self._client.put_item(TableName=self._table, Item=marshal(item))
 

@@ -10,12 +10,13 @@
 
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from functions.shared.adapters.table import keys
 from functions.shared.adapters.table.items import Item, ledger_errors, marshal, query, read_batch, unmarshal
 from functions.shared.domain.event import Event
+from functions.shared.domain.times import epoch_seconds
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -60,7 +61,7 @@ class DynamoDbDeliveries:
         return str(unmarshal(answer["Item"])["delivered"]) if "Item" in answer else ""
 
     def delivered(self, endpoint: str, event: Event, at: str) -> None:
-        expires_at = int((datetime.fromisoformat(at) + DELIVERED_RETENTION).timestamp())
+        expires_at = epoch_seconds(at, DELIVERED_RETENTION)
         # If the condition fails, another delivery at the same time has got further.
         with ledger_errors(), suppress(self._client.exceptions.ConditionalCheckFailedException):
             self._client.update_item(

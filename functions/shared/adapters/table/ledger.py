@@ -160,21 +160,9 @@ class DynamoDbLedger:
         return [keys.payment_id_of(item["pk"]) for item in items]
 
     def doubts(self) -> Doubts:
-        since = [moment for shard in range(keys.DOUBT_SHARDS) for moment in self._doubt_times(shard)]
+        shards = (doubts_in(self._client, self._table, n, MAX_DOUBTS_COUNTED) for n in range(keys.DOUBT_SHARDS))
+        since = [moment for shard in shards for _, moment in shard]
         return Doubts(len(since), min(since, default=None))
-
-    def _doubt_times(self, shard: int) -> list[str]:
-        """The start times of the shard's doubts, oldest first."""
-        items = query(
-            self._client,
-            self._table,
-            "doubt_shard = :shard",
-            {":shard": keys.doubt_shard(shard)},
-            limit=MAX_DOUBTS_COUNTED,
-            IndexName="in_doubt",
-            ProjectionExpression="doubt_since",
-        )
-        return [item["doubt_since"] for item in items]
 
     def _has_recorded(self, payment: Payment, entries: Sequence[PostedEntry]) -> bool:
         """Whether an earlier attempt, whose answer was lost, has recorded exactly this."""
@@ -219,6 +207,20 @@ class DynamoDbLedger:
         for operation in payment.operations:
             if operation.kept_apart == payment.version:
                 yield {"Put": {"TableName": self._table, "Item": marshal(_older_operation_item(payment, operation))}}
+
+
+def doubts_in(client: "DynamoDBClient", table: str, shard: int, limit: int | None = None) -> Iterator[tuple[str, str]]:
+    """The ids of the shard's payments in doubt, each with the time since when, the oldest doubt first."""
+    items = query(
+        client,
+        table,
+        "doubt_shard = :shard",
+        {":shard": keys.doubt_shard(shard)},
+        limit=limit,
+        IndexName="in_doubt",
+        ProjectionExpression="pk, doubt_since",
+    )
+    return ((keys.payment_id_of(item["pk"]), item["doubt_since"]) for item in items)
 
 
 def entry_items(posted: PostedEntry) -> Iterator[Item]:

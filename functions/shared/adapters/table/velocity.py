@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from functions.shared.adapters.table.items import Item, ledger_errors, marshal, query, read_batch, unmarshal
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.payment import DeclinedCard, Payment, PaymentRequest, StoreRequest
-from functions.shared.domain.times import iso
+from functions.shared.domain.times import epoch_seconds, iso
 from functions.shared.ports import Velocity
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class DynamoDbVelocityCounter:
             ":one": 1,
             ":amount_minor": amount_minor,
             ":this": payment_hash,
-            ":expires_at": int((started + RETENTION).timestamp()),
+            ":expires_at": epoch_seconds(started, RETENTION),
         }
 
         def update(expression: str, condition: str, **further_values: Any) -> None:
@@ -172,7 +172,7 @@ class DynamoDbVelocityCounter:
                 ConditionExpression=IS_NOT_FULL,
                 ExpressionAttributeNames={"#held": attribute},
                 ExpressionAttributeValues=marshal(
-                    {":these": {element}, ":held": MAX_ELEMENTS, ":expires_at": int((started + RETENTION).timestamp())}
+                    {":these": {element}, ":held": MAX_ELEMENTS, ":expires_at": epoch_seconds(started, RETENTION)}
                 ),
                 ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",

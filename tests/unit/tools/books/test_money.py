@@ -30,3 +30,4 @@ def test_money_has_its_currencys_decimals_and_thousands_separators(
 def test_amounts_in_a_text_are_made_readable_and_nothing_else_is() -> None:
     text = "2 of charge ch_1 of 123450 USD, once, as on 2026-11-23, and -5 JPY"
     assert readable(text) == "2 of charge ch_1 of 1,234.50 USD, once, as on 2026-11-23, and -5 JPY"
+    assert readable("19.99 USD and 1,234,500 JPY") == "19.99 USD and 1,234,500 JPY"

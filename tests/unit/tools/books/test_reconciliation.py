@@ -108,8 +108,8 @@ def test_a_run_that_fails_says_why_and_what_to_do(
 ) -> None:
     ends({"Type": "Fail", "Error": error, "Cause": cause})
     run = payments("reconcile", books.first)
-    assert run.status == 1
-    assert f"{error}: {message}\n" in run.output
+    assert (run.status, run.stdout) == (ExitCode.FAILED, "")
+    assert f"StackError: {error}: {message}\n" in run.output
     assert what_to_do in text(run)
     assert f"execution:payments-test-reconcile:{books.first}-by-hand-" in run.output
 

@@ -83,7 +83,7 @@ def verified(aws: MockedAws) -> tuple[bool, str]:
 
 
 def test_cards_and_counters_move_to_their_tables_and_old_tokens_keep_working(aws: MockedAws) -> None:
-    assert "Moved 1 cards, and 2 counters and notes. Marked 1 unsealed payments" in upgraded(aws)
+    assert "Moved 1 card, and 2 counters and notes. Marked 1 unsealed payment for" in upgraded(aws)
     assert pks(aws, CARDS_TABLE) == ["CARD#tok_1"]
     assert pks(aws, COUNTERS_TABLE) == ["ENDED#CHECKED", "VELOCITY#fp_1"]
     assert set(pks(aws, TABLE)) == {"PAYMENT#pay-1"}

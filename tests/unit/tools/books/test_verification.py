@@ -64,7 +64,7 @@ def test_an_intact_journal_has_no_flaw(items: Items) -> None:
 
 def test_the_record_counts_the_operations_beside_it(items: Items) -> None:
     items["OPERATION#op-1"] = {"sk": "OPERATION#op-1", "operation_id": "op-1"}
-    assert first_flaw("pay-1", items) == Flaw("pay-1", "has 1 operations beside its record, which counts 0")
+    assert first_flaw("pay-1", items) == Flaw("pay-1", "has 1 operation beside its record, which counts 0")
     items["PAYMENT"] |= {"operations_apart": Decimal(1), "apart_hash": apart_hash([items["OPERATION#op-1"]])}
     assert first_flaw("pay-1", items) is None
     items["OPERATION#op-1"] |= {"status": "succeeded"}

@@ -102,8 +102,9 @@ class FakeClient:
     def card(self, token: str) -> CardSummary:
         return CARD
 
-    def erase_card(self, token: str) -> None:
+    def erase_card(self, token: str) -> bool:
         self.calls.append(("erase", (token,), {}))
+        return token == TOKEN
 
 
 @pytest.fixture
@@ -220,6 +221,30 @@ def test_a_number_that_is_no_published_test_card_is_refused_and_not_repeated(cli
 def test_each_command_makes_its_call(client: FakeClient, arguments: list[str], call: tuple[Any, ...]) -> None:
     assert run(*arguments).exit_code == 0
     assert client.calls == [call]
+
+
+def test_a_card_that_is_not_there_is_not_said_to_be_erased(client: FakeClient) -> None:
+    result = run("cards", "erase", TOKEN.replace("a", "b"))
+    assert (result.exit_code, result.stdout) == (ExitCode.FAILED, "")
+    assert result.stderr == "StackError: There is no stored card with this token.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["get", "pay-1"], "payment_id"),
+        (["refund", "pay-1"], "payment_id"),
+        (["cards", "get", "tok_1"], "token"),
+        (["cards", "erase", "tok_1"], "token"),
+    ],
+)
+def test_what_can_t_be_an_id_is_reported_as_the_id_of_nothing(tmp_path: Path, arguments: list[str], name: str) -> None:
+    arn = "arn:aws:states:us-east-1:1:stateMachine:payments-local-payment"
+    stack = Stack("http://127.0.0.1:1", "us-east-1", arn, "ledger", "/aws/lambda/", None, "key", "secret")
+    stack.save(tmp_path / "stack.json")
+    result = run(*arguments, "--stack", str(tmp_path / "stack.json"))
+    assert (result.exit_code, result.stdout) == (ExitCode.FAILED, "")
+    assert f"with this {name}: this is no {name}" in result.stderr
 
 
 def test_a_rejected_refund_says_why_and_fails(client: FakeClient) -> None:

@@ -146,7 +146,8 @@ def test_every_page_says_how_many_are_in_doubt(bench: Bench, browser: FlaskClien
     assert "badge" not in browser.get("/machines", base_url=HOST).text
     bench.record(payment("pay-1", "in_doubt"))
     with create_app(bench.stack).test_client() as later:
-        assert re.search(r'class="count badge">1<', later.get("/machines", base_url=HOST).text)
+        text = later.get("/machines", base_url=HOST).text
+        assert re.search(r'badge" aria-hidden="true">1</span><span class="unseen">1 payment</span>', text)
 
 
 def test_accounts_show_a_day_and_whether_it_balances(browser: FlaskClient, payment_id: str) -> None:
@@ -198,7 +199,7 @@ def test_open_breaks_are_listed(bench: Bench, browser: FlaskClient) -> None:
         sk="missing#pay-1#1",
         type="missing_at_gateway",
         payment_id="pay-1",
-        expected="19.99 USD",
+        expected="1999 USD",
         found="nothing",
         seen_at=f"{day}T09:00:00Z",
     )

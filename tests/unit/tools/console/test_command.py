@@ -31,7 +31,7 @@ def test_inspect_shows_a_payment_in_the_terminal(bench: Bench, stack_file: Path)
     bench.record(payment(payment_id))
     result = CliRunner().invoke(command.app, ["inspect", payment_id, "--stack", str(stack_file)])
     assert result.exit_code == 0
-    assert all(word in result.output for word in (payment_id, "captured", "HowToEnd", "Nothing was posted."))
+    assert all(word in result.output for word in (payment_id, "captured", "HowToEnd", "no money has moved"))
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -58,6 +58,7 @@ def test_inspect_in_json_has_the_states_and_the_entries(bench: Bench, stack_file
     bench.record(payment(payment_id), capture_entry("sparkle", 1999, "USD"))
     content = json.loads(CliRunner().invoke(command.app, ["inspect", payment_id, "--json", *stack(stack_file)]).stdout)
     assert content["summary"]["status"] == content["record"]["status"] == "captured"
+    assert [(event["version"], event["type"]) for event in content["events"]] == [(1, "payment.captured")]
     assert [visit["state"] for visit in content["history"]["visits"]] == ["HowToEnd", "Done"]
     assert content["entries"][0]["postings"][0]["amount_minor"] == 1999
     assert (content["operations"], content["resolution"]) == ({}, None)

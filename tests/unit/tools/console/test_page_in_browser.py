@@ -10,9 +10,13 @@ from datetime import UTC, datetime
 import pytest
 from playwright.sync_api import Browser, expect
 
+from functions.shared.domain.ledger import Posting
 from tests.chromium import browser as browser
+from tests.unit.tools.console.histories import CAUGHT, history
+from tests.unit.tools.console.test_pages import details
 from tools.console.app import serve
-from tools.console.payments import STATUSES, Money, Page, Payments, Summary
+from tools.console.payments import STATUSES, Machine, Money, Page, PaymentDetails, Payments, Summary
+from tools.console.records import Break, Entry, LedgerItems, PaymentEvent
 from tools.deployment.stack import Stack
 
 ARN = "arn:aws:states:us-east-1:000000000000:stateMachine:payments-local-payment"
@@ -108,3 +112,44 @@ def test_no_payment_makes_the_list_wider_than_the_window(
     page.goto(url)
     expect(page.locator("tbody tr")).to_have_count(len(payments))
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+LONG_ID = "payment-".ljust(64, "W")
+LONG_TEXT = "charge ch_1 of 99999999999 USD, " + "X" * 80
+
+
+def longest_details() -> PaymentDetails:
+    """A payment whose tables have texts and amounts as long as they can be."""
+    at = "2026-11-23T09:00:01.500Z"
+    postings = (Posting("asset:gateway:sparkle", "debit", MOST_MINOR, "CLF"),) * 2
+    entries = [Entry(n, "partial_reversal_of_suspense", at, postings, LONG_ID, 1) for n in (1, 2)]
+    operation = {"operation_id": LONG_ID, "type": "capture", "amount_minor": MOST_MINOR, "status": "in_doubt"}
+    dispute = {"dispute_id": LONG_ID, "reason": "x" * 64, "amount_minor": MOST_MINOR, "status": "open"}
+    record = {
+        "status": "captured",
+        "operations": [operation | {"error": "amount_exceeds_captured", "created_at": at, "caller": f"arn:{LONG_ID}"}],
+        "disputes": [dispute | {"opened_at": at, "ended_at": at}],
+    }
+    events = [PaymentEvent(n, "payment.dispute_opened", at) for n in (1, 2)]
+    return details(history(CAUGHT), name=LONG_ID, record=record, entries=entries, events=events)
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280])
+@pytest.mark.parametrize("path", ["breaks", "machines", f"payments/{LONG_ID}"])
+def test_no_table_makes_a_page_wider_than_the_window(
+    browser: Browser, running: ExitStack, monkeypatch: pytest.MonkeyPatch, path: str, width: int
+) -> None:
+    found = Break("2026-11-23", "unexplained_at_gateway", LONG_ID, LONG_TEXT, LONG_TEXT, "2026-11-24T02:00:00.000Z")
+    execution = {"executionArn": "arn:x", "name": "x" * 80, "status": "TIMED_OUT", "startDate": datetime.now(UTC)}
+    monkeypatch.setattr(LedgerItems, "breaks", lambda *_: [found])
+    monkeypatch.setattr(Payments, "other_machines", lambda _: [Machine("payments-local-operation", [execution])])
+    monkeypatch.setattr(Payments, "details", lambda *_: longest_details())
+    monkeypatch.setattr(Payments, "doubt_count", lambda _: 200)
+    url = running.enter_context(running_console(running.enter_context(listening())))
+    page = running.enter_context(browser.new_page(viewport={"width": width, "height": 800}))
+    page.goto(f"{url}/{path}")
+    expect(page.locator("tbody tr").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    if width < 640:
+        scrolling = "[...document.querySelectorAll('.scroll')].filter((each) => each.querySelector('table'))"
+        assert page.evaluate(f"{scrolling}.every((each) => each.scrollWidth <= each.clientWidth)")

@@ -14,7 +14,7 @@ from tools.console import pages
 from tools.console.definition import Definition
 from tools.console.history import History
 from tools.console.payments import PaymentDetails, Resolution, Summary
-from tools.console.records import Entry
+from tools.console.records import Entry, PaymentEvent
 
 SUSPENSE = (Posting("suspense:in_doubt", "debit", 1999, "USD"), Posting("liability:merchant", "credit", 1999, "USD"))
 BACK = (Posting("suspense:in_doubt", "credit", 1999, "USD"), Posting("liability:merchant", "debit", 1999, "USD"))
@@ -259,3 +259,28 @@ def test_a_page_says_who_is_waited_for_and_since_when() -> None:
     for moment in ("2026-11-23 09:00:01", "2026-11-23 09:15:02", "ch_1"):
         assert moment in note
     assert 'class="customer"' not in pages.single_page(details(history(CAUGHT)))
+
+
+@pytest.mark.parametrize(
+    ("status", "operations", "why"),
+    [
+        ("in_doubt", [], "whether the gateway holds or has taken money is not known yet"),
+        ("authorized", ["processing"], "an operation is under way, and money may move with it"),
+        ("authorized", [], "the gateway holds money, and none has moved"),
+        ("declined", [], "no money has moved"),
+    ],
+)
+def test_without_entries_it_says_of_the_money_only_what_is_known(status: str, operations: list[str], why: str) -> None:
+    void = {"operation_id": "op-1", "type": "void", "amount_minor": None, "error": None, "created_at": None}
+    listed = [void | {"status": each} for each in operations]
+    record = {"status": status, "operations": listed}
+    page = pages.single_page(details(history(CAUGHT), entries=[], record=record))
+    assert f"It has no entries: {why}." in page
+
+
+def test_its_events_are_listed() -> None:
+    events = [PaymentEvent(1, "payment.captured", "2026-11-23T09:00:01.500Z")]
+    page = pages.single_page(details(history(CAUGHT), events=events))
+    assert '<th scope="row"><code>payment.captured</code></th><td data-name="version">1</td>' in page
+    assert "2026-11-23 09:00:01.500 UTC" in page
+    assert "events-heading" not in pages.single_page(details(history(CAUGHT)))

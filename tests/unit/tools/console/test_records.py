@@ -9,7 +9,7 @@ from functions.shared.ports import Position
 from tests.samples import NOW, payment
 from tests.unit.tools.console.conftest import Bench
 from tools.books.reading import Item
-from tools.console.records import Break, Doubt, Entry, LedgerItems, Total, Totals, money
+from tools.console.records import Break, Doubt, Entry, LedgerItems, PaymentEvent, Total, Totals, money
 
 TODAY = date(2026, 11, 23)
 
@@ -22,7 +22,7 @@ def ledger(bench: Bench) -> LedgerItems:
 def test_a_payment_has_its_record_and_its_entries_in_order(bench: Bench, ledger: LedgerItems) -> None:
     suspense = in_doubt_entry(1999, "USD")
     bench.record(payment("pay-1", "reversed"), suspense, suspense.reverse(1))
-    record, entries = ledger.payment("pay-1")
+    record, entries, events = ledger.payment("pay-1")
     assert record is not None
     assert (record["status"], record["amount_minor"], type(record["amount_minor"])) == ("reversed", 1999, int)
     assert [(entry.number, entry.kind, entry.posted_at, entry.reverses) for entry in entries] == [
@@ -33,10 +33,11 @@ def test_a_payment_has_its_record_and_its_entries_in_order(bench: Bench, ledger:
         Posting("suspense:in_doubt", "debit", 1999, "USD"),
         Posting("liability:merchant", "credit", 1999, "USD"),
     )
+    assert events == [PaymentEvent(1, "payment.reversed", NOW)]
 
 
 def test_a_payment_that_is_not_there_is_nothing(ledger: LedgerItems) -> None:
-    assert ledger.payment("pay-1") == (None, [])
+    assert ledger.payment("pay-1") == (None, [], [])
     assert ledger.records([]) == {}
 
 

@@ -8,6 +8,7 @@ from tests.unit.tools.console.histories import CAUGHT, CHALLENGED, RETRIED, hist
 from tests.unit.tools.console.test_pages import details
 from tools.console.history import History
 from tools.console.payments import PaymentDetails
+from tools.console.records import PaymentEvent
 from tools.console.terminal import show
 
 
@@ -43,6 +44,14 @@ def test_entries_are_listed_with_debit_and_credit() -> None:
     assert (credit[1].strip(), credit[4].strip(), credit[5].strip()) == ("2 reversal of 1", "", "19.99 USD")
 
 
+def test_its_events_are_listed() -> None:
+    events = [PaymentEvent(1, "payment.captured", "2026-11-23T09:00:01.500Z")]
+    lines = printed(details(history(CAUGHT), events=events)).splitlines()
+    (row,) = (line for line in lines if "payment.captured" in line)
+    assert [cell.strip() for cell in row.strip("│").split("│")] == ["1", "payment.captured", "2026-11-23 09:00:01.500"]
+    assert "Events" not in printed(details(history(CAUGHT)))
+
+
 def test_it_says_how_the_payment_is_doing() -> None:
     first_line = printed(details(history(CAUGHT))).splitlines()[0]
     assert first_line == "pay-1  reversed  states_timeout  19.99 USD  visa •••• 4242  order-1001  sparkle"
@@ -64,7 +73,7 @@ def test_a_payment_that_waits_for_the_customer_says_since_when_until_when_and_wh
 
 def test_a_payment_that_runs_and_one_that_moved_no_money_are_shown_too() -> None:
     assert "so far" in printed(details(history(RETRIED[:4], "RUNNING"), "RUNNING"))
-    assert "Nothing was posted." in printed(details(history(CAUGHT), entries=[]))
+    assert "It has no entries: no money has moved." in printed(details(history(CAUGHT), entries=[]))
     assert "The ledger has no record of this payment." in printed(details(history(CAUGHT), entries=[], record=None))
 
 

@@ -3,6 +3,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,38 @@ def fake_terraform(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
 
+def reporting(folder: Path) -> tuple[Terraform, list[str]]:
+    """A Terraform, and all that its progress shows: an empty text when that is closed."""
+    messages: list[str] = []
+
+    @contextmanager
+    def progress(first: str) -> Iterator[Callable[[str], None]]:
+        messages.append(first)
+        yield messages.append
+        messages.append("")
+
+    return Terraform("local", state=folder / "terraform.tfstate", progress=progress), messages
+
+
+def test_initialising_says_what_it_is_doing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ("Initializing provider plugins...", "- Installing hashicorp/aws v6.14.1...", "", "You may now begin")
+    fake_terraform(tmp_path, monkeypatch, "\n".join(f"echo '{line}'" for line in lines))
+    terraform, messages = reporting(tmp_path)
+    terraform.init()
+    steps = ("Initializing provider plugins", "Installing hashicorp/aws v6.14.1")
+    assert messages == ["Initialising Terraform", *(f"Initialising Terraform: {step}" for step in steps), ""]
+
+
+@pytest.mark.parametrize("change", [Terraform.apply, Terraform.destroy])
+def test_what_terraform_shows_itself_is_not_shown_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[..., None]
+) -> None:
+    fake_terraform(tmp_path, monkeypatch, "exit 0")
+    terraform, messages = reporting(tmp_path)
+    change(terraform, show=True)
+    assert messages == []
+
+
 def test_an_apply_that_shows_nothing_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = (
         "Plan: 2 to add, 1 to change, 0 to destroy.",
@@ -95,9 +129,12 @@ def test_an_apply_that_shows_nothing_says_how_far_it_is(tmp_path: Path, monkeypa
         "aws_sns_topic.it: Modifications complete after 0s [id=2]",
     )
     fake_terraform(tmp_path, monkeypatch, "\n".join(f"echo '{line}'" for line in lines))
-    messages: list[str] = []
-    Terraform("local", state=tmp_path / "terraform.tfstate", say=messages.append).apply()
-    assert messages == [f"Deploying with Terraform: {count} of 3 resources" for count in (1, 2)]
+    terraform, messages = reporting(tmp_path)
+    terraform.apply()
+    counted = [f"Deploying with Terraform: {count} of 3 resources" for count in (1, 2)]
+    assert messages == ["Deploying with Terraform", *counted, ""]
+    terraform.destroy()
+    assert messages[4] == "Destroying with Terraform"
 
 
 def test_a_terraform_that_answers_nothing_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,14 +53,14 @@ class TestTheGuard:
     )
     def test_production_and_what_is_not_there_are_refused(self, base: str, why: str) -> None:
         with pytest.raises(StackError, match=why):
-            variables_of(base)
+            variables_of(base, QUIET)
 
     def test_an_environment_that_protects_its_data_is_refused(self) -> None:
         with pytest.raises(StackError, match="deletion_protection = false"):
             deployment.refuse_production("dev", {"environment": "dev", "deletion_protection": True})
 
     def test_the_variables_of_another_are_read(self) -> None:
-        variables = variables_of("dev")
+        variables = variables_of("dev", QUIET)
         assert (variables["name"], variables["environment"]) == ("payments", "dev")
         assert (variables["deletion_protection"], variables["known_keys"]) == (False, [])
         assert variables["gateway_urls"] == {"sparkle": "https://sandbox.sparkle.example"}
@@ -122,7 +122,7 @@ class TestTheGuard:
     ) -> None:
         (tmp_path / "dev.tfvars").write_text('environment = "dev"\n')
         monkeypatch.setattr(deployment, "ENVIRONMENTS", tmp_path)
-        created = Deployment("dev", "accept1", {"environment": "accept1"}, {}, "sparkle", None, Terraform)
+        created = Deployment("dev", "accept1", {"environment": "accept1"}, {}, "sparkle", None, Terraform, QUIET)
         assert not created.is_written
         created.write(log_level="WARNING")
         assert created.is_written

@@ -1,14 +1,18 @@
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from functions.shared.contracts import load
+from tools.cli import trials
 from tools.cli.__main__ import app
 from tools.deployment.stack import Stack, StackError
-from tools.trials.replay_executions import executions_by_name, outcome_text, with_test_card
+from tools.output import ExitCode
+from tools.trials.replay import Results
+from tools.trials.replay_executions import ReplayedExecution, executions_by_name, outcome_text, with_test_card
 
 PAYMENT = {
     "amount_minor": 1999,
@@ -103,6 +107,31 @@ def test_all_that_a_payment_with_a_card_may_be_given_is_taken_over() -> None:
 )
 def test_how_an_execution_ended_is_described_in_a_few_words(execution: dict[str, Any], text: str) -> None:
     assert outcome_text(execution) == text
+
+
+def test_past_executions_are_also_available_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = datetime(2026, 11, 23, 9, tzinfo=UTC)
+    past = {"name": "pay-1", "startDate": at, "status": "FAILED", "error": "PaymentRejected"}
+    now = {"name": "pay-2", "status": "SUCCEEDED", "output": '{"status": "captured"}'}
+    results = Results([ReplayedExecution(past, "none, as it was", now), ReplayedExecution(past, "–", None)])
+    monkeypatch.setattr(trials, "executions_by_name", lambda stack, names: [past, past])
+    monkeypatch.setattr(trials, "replay_executions", lambda *_, **__: results)
+    monkeypatch.setattr(Stack, "call", lambda *_: None)
+    STACK.save(tmp_path / "stack.json")
+    arguments = ["replay", "--execution", "pay-1 pay-1", "--json", "--stack", str(tmp_path / "stack.json")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == ExitCode.FOUND
+    ended, lost = json.loads(result.stdout)["replays"]
+    assert ended == {
+        "execution": "pay-1",
+        "started_at": "2026-11-23T09:00:00.000Z",
+        "ended_then": "FAILED · PaymentRejected",
+        "card_now": "none, as it was",
+        "payment_id": "pay-2",
+        "ended_now": "SUCCEEDED · captured",
+        "has_ended": True,
+    }
+    assert (lost["payment_id"], lost["ended_now"], lost["has_ended"]) == (None, None, False)
 
 
 def test_a_cause_that_quotes_the_input_is_not_shown() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 
-from tools.deployment.paths import OPENAPI, ROOT
+from tools.deployment.paths import DOCS, OPENAPI
 
-EVENT_SCHEMAS = ROOT / "docs" / "events"
+EVENT_SCHEMAS = DOCS / "events"
 _FILES = {
     "Event": "event.json",
     "CloudEvent": "cloud_event.json",

@@ -7,8 +7,8 @@ import pytest
 
 from tests.mocked_aws import COUNTERS_TABLE, TABLE, MockedAws, mocked_aws, new_id
 from tests.samples import LATER, payment
+from tools.books.redelivery import publish_again, redeliver_dead_letters
 from tools.deployment.stack import Stack, StackError
-from tools.trials.redelivery import publish_again, redeliver_dead_letters
 
 
 @pytest.fixture(scope="module")
