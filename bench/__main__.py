@@ -80,7 +80,7 @@ def sections(stack: Stack, sizes: SampleSizes) -> dict[Part, Callable[[], Sectio
     """Return the parts of the benchmark by name; calling one measures it."""
     runner = processes.Processes(stack)
     product = workflow.Workflow(stack, stack.live_arn("payment"))
-    tasks = {function: runner.task(function) for function in processes.CLIENTS}
+    tasks = {function: runner.task(function) for function in processes.CALLED}
     no_op, bare = workflow.no_op_workflow(product), workflow.bare_workflow(product, tasks)
     return {
         Part.SIZE: lambda: processes.sizes(runner.packages),

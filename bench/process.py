@@ -1,7 +1,7 @@
 """A process like those of the functions, with their package and layer: `python -S -m bench.process MODE …`.
 
     cold    DEPTH function NAME         import the handler, which creates its clients
-    cold    DEPTH floor CLIENT …        import boto3, and create the clients of these AWS services and of the gateway
+    cold    DEPTH floor CLIENT …        import boto3, and create the clients of these AWS services, and of requests
     record  TASK                        handle the task's event on the stack that the environment names, and record
                                         every call and answer in the task
     memory  function|floor TASK         handle the event once, or make only its calls, with the recorded answers
@@ -43,11 +43,11 @@ def _handler(function: str) -> Any:
 def _clients(services: Iterable[str]) -> dict[str, Any]:
     import boto3
 
-    clients = {service: boto3.client(service) for service in services if service != "gateway"}  # type: ignore[call-overload]
-    if "gateway" in services:
+    clients = {service: boto3.client(service) for service in services if service != "requests"}  # type: ignore[call-overload]
+    if "requests" in services:
         import requests
 
-        clients["gateway"] = requests.Session()
+        clients["requests"] = requests.Session()
     return clients
 
 
@@ -150,7 +150,7 @@ def _floor(task: dict[str, Any], calls: list[Any]) -> Callable[[], None]:
         for call, parameters in prepared_calls:
             call(**parameters)
         for method, url, headers, body in exchanges:
-            clients["gateway"].request(method, url, headers=headers, data=body, timeout=(1, 1)).json()
+            clients["requests"].request(method, url, headers=headers, data=body, timeout=(1, 1)).json()
 
     return run
 

@@ -26,26 +26,39 @@ from tools.trials.invoke import Invocations
 HOME = BUILD / "bench"
 
 CLIENTS = {
-    "issue_key": ("dynamodb", "kms"),
-    "tokenize": ("dynamodb", "kms"),
-    "screen": ("dynamodb",),
-    "encrypt": ("dynamodb", "kms"),
-    "charge": ("dynamodb", "kms", "secretsmanager", "gateway"),
-    "persist": ("dynamodb", "kms"),
-    "compensate": ("dynamodb", "kms", "secretsmanager", "gateway"),
-    "reserve": ("dynamodb", "kms", "secretsmanager", "stepfunctions", "gateway"),
-    "perform": ("dynamodb", "secretsmanager", "gateway"),
-    "settle": ("dynamodb", "kms"),
-    "resolve": ("dynamodb", "kms", "secretsmanager", "stepfunctions", "gateway"),
-    "reconcile": ("dynamodb", "kms", "secretsmanager", "stepfunctions", "gateway"),
-    "status": ("dynamodb", "stepfunctions"),
+    "anchor": ("dynamodb", "kms", "s3"),
+    "await_customer": ("dynamodb", "secretsmanager", "requests"),
     "cards": ("dynamodb",),
+    "charge": ("dynamodb", "kms", "secretsmanager", "requests"),
+    "compensate": ("dynamodb", "kms", "secretsmanager", "requests"),
+    "confirm": ("dynamodb", "secretsmanager", "requests"),
+    "deliver": ("dynamodb", "secretsmanager", "sqs", "requests"),
     "doubts": ("dynamodb", "stepfunctions"),
+    "encrypt": ("dynamodb", "kms"),
+    "follow_event": ("dynamodb", "kms", "secretsmanager", "stepfunctions", "requests"),
+    "issue_key": ("dynamodb", "kms"),
+    "keep": ("dynamodb",),
+    "perform": ("dynamodb", "secretsmanager", "requests"),
+    "persist": ("dynamodb", "kms"),
+    "publish": ("dynamodb", "events"),
+    "receive_event": ("secretsmanager", "sqs"),
+    "reconcile": ("dynamodb", "kms", "secretsmanager", "stepfunctions", "requests"),
+    "reserve": ("dynamodb", "kms", "secretsmanager", "stepfunctions", "requests"),
+    "resolve": ("dynamodb", "kms", "secretsmanager", "stepfunctions", "requests"),
+    "resume": ("dynamodb", "secretsmanager", "stepfunctions", "requests"),
+    "screen": ("dynamodb",),
+    "search": ("dynamodb",),
+    "settle": ("dynamodb", "kms"),
+    "status": ("dynamodb", "stepfunctions"),
+    "tokenize": ("dynamodb", "kms"),
+    "verify": ("dynamodb", "kms", "secretsmanager", "requests"),
 }
-"""The clients that each measured function creates: of AWS services, and of the gateway, which it calls with requests.
+"""The clients that each function makes when it starts: of AWS services, and `requests`, with which it calls a gateway
+or a webhook's endpoint."""
 
-Anchor can't be among them: it runs once a night and continues after the last day that it anchored, so no two of its
-calls are alike."""
+CALLED = [function for function in CLIENTS if function != "anchor"]
+"""The functions that are also called. Anchor's next call would go on after the last day that it has anchored, so no two
+of its calls are alike."""
 
 MIB = 1024 * 1024
 
