@@ -106,12 +106,12 @@ LAST_ON_THEIR_STACK = (
     "tests/stack/test_history.py",
 )
 
-# What starts first: while the ordinary stack starts, what needs none, and then the longest.
+# What starts first, because it takes longest. A process whose stack is only starting waits: the others use the cores.
 LONG = (
-    "tests/faults/test_simulated_matrix.py",
     *STACKS,
     *OWN_STACKS,
     *TOGETHER,
+    "tests/faults/test_simulated_matrix.py",
     "tests/simulation/test_simulation.py",
     "tests/workflow/",
 )
