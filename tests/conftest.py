@@ -30,9 +30,8 @@ settings.load_profile("untimed")
 # Files, folders and tests that `make test` leaves to `make test-all`, because they take long for what they find, or
 # need something that nothing else needs. `make test` runs all others.
 REST = (
-    # Faults on the running stack: each strikes in the simulation first.
-    "tests/faults/test_matrix.py",
-    "tests/faults/test_late_and_repeated_events.py",
+    # Each fault at each place, in the simulation and on the running stack. `make test` has 200 seeds of such faults.
+    "tests/faults/",
     # Deployments, and Terraform plans with every kind of variable.
     "tests/stack/test_access.py::test_a_limit_on_callers_and_its_removal_are_deployed_with_the_api",
     "tests/stack/test_acceptance.py",
@@ -111,7 +110,6 @@ LONG = (
     *STACKS,
     *OWN_STACKS,
     *TOGETHER,
-    "tests/faults/test_simulated_matrix.py",
     "tests/simulation/test_simulation.py",
     "tests/workflow/",
 )
