@@ -104,8 +104,8 @@ def refused_by_provider(folder: Path, configuration: str) -> list[str]:
 
 
 @contextmanager
-def provider_running(folder: Path, **environment: str) -> Iterator[dict[str, str]]:
-    """Start the AWS provider with these variables, and yield the variables with which Terraform uses it.
+def provider_running(folder: Path) -> Iterator[dict[str, str]]:
+    """Start the AWS provider, and yield the variables with which Terraform uses it.
 
     Without them Terraform starts it several times a run, which takes longer than most runs.
     It works in an empty folder.
@@ -114,16 +114,7 @@ def provider_running(folder: Path, **environment: str) -> Iterator[dict[str, str
     _init(folder)
     [program] = (folder / "data" / "providers").glob("*/hashicorp/aws/*/*/terraform-provider-aws_*")
     command = [str(program), "-debug"]
-    # Of our own variables, AWS_CA_BUNDLE would fail it: one process can't load that twice.
-    others = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    with subprocess.Popen(  # noqa: S603
-        command,
-        cwd=TERRAFORM,  # as Terraform starts it
-        env=others | LESS_GARBAGE_COLLECTION | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as provider:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as provider:  # noqa: S603
         try:
             attached = (re.search("(TF_REATTACH_PROVIDERS)='(.*)'", line) for line in provider.stdout or ())
             variable, value = next(filter(None, attached)).groups()

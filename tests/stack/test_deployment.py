@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from rich.console import Console
 from client import seal
 from functions.shared.domain.payment import PaymentRequest
 from functions.shared.domain.times import iso
-from tests.mocked_terraform import provider_running
 from tests.stack.driver import CARD_DATA, Driver
 from tools.deployment.build import Target
 from tools.deployment.paths import BUILD
@@ -38,20 +36,11 @@ def machine() -> Iterator[Machine]:
 
 
 def test_a_stack_is_deployed_once_rotates_its_keys_and_is_destroyed_without_a_trace(
-    machine: Machine, tmp_path: Path
+    machine: Machine,
 ) -> None:
     stack = machine.up(print)
-    with (
-        provider_running(tmp_path, **(machine.terraform().environment or {})) as variables,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        for name, value in variables.items():
-            patch.setenv(name, value)
-        changes_and_destroys(machine, stack)
-
-
-def changes_and_destroys(machine: Machine, stack: Stack) -> None:
     terraform = machine.terraform()
+
     layer = Target.host().folder / "layer.sha256"
     layer.unlink()  # so that the layer is built again
     changes: list[str] = []
