@@ -27,7 +27,7 @@ HOME = BUILD / "bench"
 
 CLIENTS = {
     "anchor": ("dynamodb", "kms", "s3"),
-    "await_customer": ("dynamodb", "secretsmanager", "requests"),
+    "await_customer": ("dynamodb", "kms", "secretsmanager", "requests"),
     "cards": ("dynamodb",),
     "charge": ("dynamodb", "kms", "secretsmanager", "requests"),
     "compensate": ("dynamodb", "kms", "secretsmanager", "requests"),

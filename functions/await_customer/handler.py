@@ -8,7 +8,11 @@ from functions.shared import runtime
 from functions.shared.domain.caught import message
 
 
-@runtime.function("await_customer", uses=(runtime.customer_waits, runtime.gateways))
+# Every call stores a token, for which `customer_waits` would make its cipher only then.
+FACTORIES = (runtime.customer_waits, runtime.ephemeral_cipher, runtime.gateways)
+
+
+@runtime.function("await_customer", uses=FACTORIES)
 def handler(event: runtime.Event) -> dict[str, Any]:
     action = message(event["action"])
     wait = await_customer(
