@@ -7,7 +7,6 @@ from functions.await_customer.await_customer import await_customer
 from functions.shared import runtime
 from functions.shared.domain.caught import message
 
-
 # Every call stores a token, for which `customer_waits` would make its cipher only then.
 FACTORIES = (runtime.customer_waits, runtime.ephemeral_cipher, runtime.gateways)
 
