@@ -19,7 +19,7 @@ STACK = Stack(
     "/aws/lambda/payments-local-",
     aws_endpoint_url=NOBODY,
     access_key_id="key",
-    secret_access_key="secret",
+    secret_access_key="secret",  # pragma: allowlist secret
     gateways={"sparkle": Gateway(NOBODY, "key", sandbox=True)},
 )
 PAYMENT_ID = "payment-of-order-1001"
