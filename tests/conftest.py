@@ -47,9 +47,10 @@ REST = (
     "tests/stack/test_history.py",
     "tests/stack/test_leaks.py",
     "tests/stack/test_permissions.py",
-    # What waits for the resolve state machine. In the simulation nothing waits, and each of them is met often.
+    # What waits for state machines. In the simulation nothing waits, and each of them is met often.
     "tests/stack/test_operations.py::TestWhatSomebodyDidAtTheGateway",
     "tests/stack/test_operations.py::test_a_stopped_refund_is_brought_to_its_end",
+    "tests/stack/test_operations.py::test_an_operation_on_an_unknown_payment_is_rejected_and_not_found",
     "tests/stack/test_resolve.py",
     # Generated clients, other people's libraries, and random requests. Only the rest has npm's packages.
     "tests/stack/test_generated_clients.py",

@@ -19,6 +19,7 @@ from moto.core import responses
 from moto.core.serialize import BaseJSONSerializer
 from moto.core.utils import method_names_from_class
 from moto.dynamodb.models import DynamoDBBackend
+from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.dynamodb.models.table import Table
 from moto.dynamodb.responses import DynamoHandler
 from moto.kms import models as kms_models
@@ -163,6 +164,19 @@ def light_answers() -> Iterator[None]:
 
 
 @contextmanager
+def light_comparisons() -> Iterator[None]:
+    """To sort a table's items for each query, moto asks each key whether it is a number, a set, a list, a map or null.
+    Most are texts."""
+    cast_value = vars(DynamoType)["cast_value"].fget
+
+    def value_at_once(value: DynamoType) -> Any:
+        return value.value if value.type == "S" else cast_value(value)
+
+    with patch.object(DynamoType, "cast_value", property(value_at_once)):
+        yield
+
+
+@contextmanager
 def no_idle_key_pairs() -> Iterator[None]:
     """Keep moto from generating a key pair, which is slow, for symmetric and MAC keys, which have none."""
 
@@ -180,6 +194,7 @@ def mocked_aws() -> Iterator[MockedAws]:
         one_request_at_a_time(),
         light_backups(),
         light_answers(),
+        light_comparisons(),
         no_idle_key_pairs(),
     ):
         dynamodb = _client("dynamodb")

@@ -23,8 +23,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     worker, workers = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     on_a_stack = (item.nodeid for item in session.items if "stack" in getattr(item, "fixturenames", ()))
     needed_by = {STACKS[scope] for scope in (scope_of(nodeid, workers) for nodeid in on_a_stack) if scope in STACKS}
-    if (worker in needed_by or (needed_by and worker is None)) and not session.config.option.collectonly:
+    if session.config.option.collectonly or not needed_by:
+        return
+    if worker in needed_by or worker is None:
         _start()
+    elif session.config.option.markexpr == "first":
+        os.nice(5)  # The others of `make test` leave the cores to the stack, whose tests take longest.
 
 
 def _start() -> None:
