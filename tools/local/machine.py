@@ -157,7 +157,6 @@ class Machine:
             self._forget()
             say("Starting the AWS emulator")
             self._start_emulator(services)
-        self._wait_until_healthy(services)
         return self._deploy(services, say, progress)
 
     def down(self) -> list[str]:
@@ -318,7 +317,8 @@ class Machine:
         emulator = services[EMULATOR]
         terraform = replace(self._terraform(services), progress=lambda first: nullcontext(progress))
         say("Initialising Terraform")
-        origin = terraform.init()
+        origin = terraform.init()  # while the services start
+        self._wait_until_healthy(services)
         say(f"Deploying with Terraform (AWS provider from {origin}); the first time takes a minute")
         outputs = apply_until_live(terraform, say)
         api_url = f"{emulator.url}/_aws/execute-api/{outputs['api_id']}/{outputs['stage_name']}"

@@ -171,7 +171,7 @@ def with_progress(
     concurrency: int,
     console: Console,
 ) -> Results[Result]:
-    """Call `do` for each item, at most `concurrency` at once, with a progress bar. Results keep the items' order.
+    """Call `run` for each item, at most `concurrency` at once, with a progress bar. Results keep the items' order.
 
     After Ctrl-C no more items are started, and the running ones are awaited. A second Ctrl-C abandons these as well.
     """

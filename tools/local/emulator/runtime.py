@@ -12,8 +12,8 @@ service exceptions", Step Functions developer guide); with MiniStack it is `Lamb
 The FunctionArn of a version or an alias ends in its name (GetFunction and ListVersionsByFunction, API reference);
 MiniStack omits it if a function is published while it is created or updated.
 
-MiniStack has a Runtime API for custom runtimes (`ProvidedWorker`). Here Python functions run on it: `bootstrap` starts
-`awslambdaric` from the directory in the variable RUNTIME_CLIENT_DIR (`pip install --target`).
+MiniStack has a Runtime API for custom runtimes (`ProvidedWorker`). Here Python functions run on it: environments.py
+starts `awslambdaric` from the directory in the variable RUNTIME_CLIENT_DIR (`pip install --target`).
 
 On AWS a call whose function has no free execution environment gets a new one at once. Here a new one takes a second of
 a core that all the others share, so a call first waits a while for one to become free. If one is just being started,
@@ -25,8 +25,7 @@ import io
 import os
 import queue
 import select
-import shlex
-import sys
+import subprocess
 import tempfile
 import threading
 import time
@@ -34,6 +33,7 @@ import zipfile
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from ministack.core import lambda_runtime
@@ -42,6 +42,7 @@ from ministack.services import lambda_svc
 
 from tools.local.browsers import foreign
 from tools.local.emulator import roles
+from tools.local.emulator.environments import ForkServers
 from tools.local.emulator.search_path import search_path
 
 RUNTIME_CLIENT_DIR = "RUNTIME_CLIENT_DIR"
@@ -51,6 +52,8 @@ _PATIENCE_SECONDS = 1.0
 _INIT_SECONDS = 10.0
 _LOOKS_EVERY_SECONDS = 0.05
 _LONG_POLL_SECONDS = 5.0
+
+_fork_servers = ForkServers()
 
 
 def install() -> None:
@@ -99,6 +102,12 @@ def install() -> None:
         answer["body"] |= {"errorType": "Lambda.TooManyRequestsException", "errorMessage": answer["body"]["message"]}
         return answer
 
+    def popen(command: list[str], **options: Any) -> Any:
+        if options.get("env", {}).get("AWS_EXECUTION_ENV", "").startswith("AWS_Lambda_python"):
+            return _fork_servers.start(options["cwd"], options["env"])
+        return subprocess.Popen(command, **options)
+
+    lambda_runtime.subprocess = SimpleNamespace(**{**vars(subprocess), "Popen": popen})
     lambda_svc._throttle_response = throttled
     lambda_runtime.execution_credentials = lambda_svc.execution_credentials = roles.execution_credentials
     lambda_svc._effective_func_record_for_qualifier = record_for
@@ -197,12 +206,10 @@ def _layer_directories(config: dict[str, Any]) -> list[str]:
 
 @functools.lru_cache(maxsize=64)
 def _with_bootstrap(code_zip: bytes) -> bytes:
-    """Add the executable that starts a custom runtime to the deployment package."""
-    # -S: the standard library without site-packages; PYTHONPATH has the function's packages.
-    script = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -S -m awslambdaric "$_HANDLER"\n'
+    """Add an executable, without which MiniStack starts no custom runtime, to the deployment package."""
     package = io.BytesIO(code_zip)
     with zipfile.ZipFile(package, "a") as archive:
-        archive.writestr("bootstrap", script)
+        archive.writestr("bootstrap", "")
     return package.getvalue()
 
 
@@ -315,3 +322,4 @@ def _refusing_web_pages(handler: Any) -> Any:
 def stop_workers() -> None:
     """End every function's process."""
     lambda_runtime.reset()
+    _fork_servers.stop()
