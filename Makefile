@@ -10,9 +10,12 @@
 $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),\
 	$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 
+# Where it is set (many images do), every process would compile all our modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 export PYTHON ?= python3
 export WORKERS ?= 3
-export REST_WORKERS ?= 3
+export REST_WORKERS ?= 4
 VENV := .venv
 CHECKOV := .venv-checkov
 GENERATORS := .venv-generators
@@ -211,7 +214,7 @@ advisories: setup ## Query OSV, over the network, for known vulnerabilities in t
 test: setup $(LOCALSTRIPE)/requirements.sha ## Run the tests that find most mistakes, in three processes (WORKERS=)
 	@$(VENV)/bin/python -m pytest -m first -n "$$WORKERS"
 
-test-all: test $(CHECKOV)/requirements.sha $(GENERATORS)/requirements.sha ## Run all tests: first those of make test, then the rest, much of which waits, in three processes, too (REST_WORKERS=)
+test-all: test $(CHECKOV)/requirements.sha $(GENERATORS)/requirements.sha ## Run all tests: first those of make test, then the rest, much of which waits, in four processes (REST_WORKERS=)
 	@$(VENV)/bin/python -m pytest -m rest -n "$$REST_WORKERS"
 
 bench: setup ## Measure speed, size, calls and growth against their limits (SMALL=1: under three minutes; ONLY=cold …)

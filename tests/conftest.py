@@ -95,6 +95,7 @@ ON_ANOTHER_STACK = (
     "tests/stack/test_soak.py",
 )
 OWN_STACKS = ("tests/stack/test_deployment.py", "tests/stack/test_gateways.py")
+WITH_A_STACK = ("tests/stack/", "tests/faults/test_matrix.py", "tests/faults/test_late_and_repeated_events.py")
 
 # Folders whose tests of the rest share what takes long to make: a stack with a proxy, and a mocked deployment.
 TOGETHER = ("tests/faults/", "tests/unit/terraform/")
@@ -114,6 +115,21 @@ LONG = (
     "tests/simulation/test_simulation.py",
     "tests/workflow/",
 )
+
+
+def has_the_stack(config: pytest.Config) -> bool:
+    """Whether this is a process of a half of the tests that will need its stack."""
+    whole = config.args_source is config.ArgsSource.TESTPATHS and not config.option.keyword
+    having = {"first": {STACKS[ONE_STACK]}, "rest": set(STACKS.values())}.get(config.option.markexpr, set())
+    return whole and os.environ.get("PYTEST_XDIST_WORKER") in having
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start the stack, which mostly waits for a minute, before the tests are even collected."""
+    if has_the_stack(session.config) and not session.config.option.collectonly:
+        from tests.stack import own  # imported late: it imports the product
+
+        own.start(session.config)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -143,6 +159,13 @@ def scope_of(nodeid: str, workers: int) -> str:
     if not file.startswith("tests/stack/") or file in OWN_STACKS:
         return file
     return ANOTHER_STACK if workers > 1 and file in ON_ANOTHER_STACK else ONE_STACK
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let tests that only compute leave the cores to those of other workers that wait for what a stack does."""
+    waits = has_the_stack(item.config) or item.nodeid.startswith(WITH_A_STACK)
+    if "PYTEST_XDIST_WORKER" in os.environ and not waits and not os.nice(0):
+        os.nice(5)
 
 
 class LongestFirst(LoadScopeScheduling):  # type: ignore[misc]

@@ -181,7 +181,8 @@ def test_without_values_the_commands_use_their_defaults(make: Make) -> None:
     ]
     assert make(*needs_nothing).returncode == 0
     bare = [[word for word in COMMANDS[target].split() if not re.search("{|^--.", word)] for target in needs_nothing]
-    assert make.calls == [[*words, "3"] if words[-1:] == ["-n"] else words for words in bare]
+    workers = {"first": "3", "rest": "4"}
+    assert make.calls == [[*words, workers[words[-2]]] if words[-1:] == ["-n"] else words for words in bare]
 
 
 def test_a_page_goes_where_the_command_chooses_unless_a_file_is_named(make: Make) -> None:

@@ -1,47 +1,16 @@
 """The tests' own stack, started once and stopped at the end."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Generator, Iterator
 
 import pytest
 
 from bench.workflow import switch_sources
 from tests.chromium import browser  # noqa: F401
-from tests.conftest import STACKS, scope_of
+from tests.stack import own
 from tests.stack.driver import Driver
 from tests.stack.own import MACHINE
 from tools.deployment.stack import Stack
 from tools.local.machine import Machine
-
-_starting: list[subprocess.Popen[str]] = []
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Start the stack, which mostly waits for a minute, while tests that don't need it run."""
-    worker, workers = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    on_a_stack = (item.nodeid for item in session.items if "stack" in getattr(item, "fixturenames", ()))
-    needed_by = {STACKS[scope] for scope in (scope_of(nodeid, workers) for nodeid in on_a_stack) if scope in STACKS}
-    if session.config.option.collectonly or not needed_by:
-        return
-    if worker in needed_by or worker is None:
-        _start()
-    elif session.config.option.markexpr == "first":
-        os.nice(5)  # The others of `make test` leave the cores to the stack, whose tests take longest.
-
-
-def _start() -> None:
-    """Start it in a process of its own, since tests that don't need it patch much of this one."""
-    MACHINE.down()
-    command = [sys.executable, "-m", "tests.stack.own"]
-    _starting.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))  # noqa: S603
-
-
-def pytest_sessionfinish() -> None:
-    for process in _starting:
-        process.wait()
-        MACHINE.down()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -61,12 +30,9 @@ def machine() -> Machine:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Stack:
-    if not _starting:  # the worker that should have this stack has crashed
-        _start()
-    [process] = _starting
-    output, _ = process.communicate()
-    assert process.returncode == 0, output
+def stack(pytestconfig: pytest.Config) -> Stack:
+    own.start(pytestconfig)
+    own.wait_until_started()
     stack = Stack.load(MACHINE.stack_file)
     # Each event calls two functions; the tests that want events let them be sent.
     stack.sandbox("DELETE", "/sandbox/events").raise_for_status()

@@ -1,6 +1,10 @@
 """The stack of this test process, on free ports and in its own folder. `python -m tests.stack.own` starts it."""
 
 import os
+import subprocess
+import sys
+
+import pytest
 
 from tests.stack.driver import SEEN_AFTER_SECONDS
 from tools.deployment.paths import BUILD
@@ -19,6 +23,31 @@ MACHINE = Machine(
     usual_ports=False,
     emulator_environment={"SFN_WAIT_SCALE": str(WAIT_SCALE), "SFN_SEEN_AFTER_SECONDS": str(SEEN_AFTER_SECONDS)},
 )
+
+_starting: list[subprocess.Popen[str]] = []
+
+
+def start(config: pytest.Config) -> None:
+    """Start it, unless it was; it stops at the end. This takes a process of its own, since tests patch much of this
+    one."""
+    if not _starting:
+        MACHINE.down()
+        command = [sys.executable, "-m", "tests.stack.own"]
+        _starting.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))  # noqa: S603
+        config.add_cleanup(_stop)
+
+
+def _stop() -> None:
+    for process in _starting:
+        process.wait()
+        MACHINE.down()
+
+
+def wait_until_started() -> None:
+    [process] = _starting
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+
 
 if __name__ == "__main__":
     MACHINE.up(print)

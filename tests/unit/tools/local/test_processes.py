@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tools.deployment.polling import wait_for
 from tools.local import processes
 from tools.local.machine import Service
 from tools.local.processes import Process, process
@@ -20,7 +21,8 @@ def test_a_process_is_found_without_any_program_until_it_has_ended(monkeypatch: 
     monkeypatch.setenv("PATH", "/nowhere")
     started = subprocess.Popen(SERVICE, stdin=subprocess.PIPE)  # noqa: S603
     try:
-        found = process(started.pid)
+        # Python's own memory is there a moment after its arguments.
+        found = wait_for(lambda: process(started.pid), 10, until=lambda found: found and found.resident_mib > 1)
         assert found
         assert (found.pid, found.parent) == (started.pid, os.getpid())
         assert found.resident_mib > 1
