@@ -41,16 +41,14 @@ help: ## List the targets and what they do
 setup: $(VENV)/requirements.sha ## Create the virtual environment, with every package at its locked version
 
 # What set-up says goes to standard error: the output of `make export > journal.csv` is the journal, on a fresh clone, too.
-setting_up = echo "Setting up $(@D): $$(grep -c '^[a-zA-Z0-9]' $<) packages, which takes a minute or two" >&2
+setting_up = echo "Setting up $(@D): $$(grep -c '^[a-zA-Z0-9]' $<) packages, which takes about half a minute" >&2
 
 $(VENV)/requirements.sha: requirements/dev.txt
 	@"$$PYTHON" -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; choose one with make PYTHON=…")'
 	@command -v terraform >/dev/null || { echo "Terraform is not installed. Install Terraform 1.9 or newer, and see that it is on the PATH." >&2; exit 1; }
 	@$(setting_up)
 	@"$$PYTHON" -m venv $(VENV) >&2
-	@{ PATH="$$PATH:$(VENV)/bin" command -v uv >/dev/null && \
-	  PATH="$$PATH:$(VENV)/bin" uv pip install --quiet --compile-bytecode --require-hashes --python $(VENV) -r requirements/dev.txt >&2; } || \
-	  $(VENV)/bin/python -m tools.deployment.packages requirements/dev.txt >&2
+	@$(VENV)/bin/python -m tools.deployment.packages requirements/dev.txt >&2
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . >&2
 	@touch $@
 
