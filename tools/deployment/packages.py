@@ -32,7 +32,7 @@ def install(requirements: Path, arguments: Iterable[str] = (), say: Say = lambda
                     fetched += 1
                     say(f"Fetching packages: {fetched} of {total}")
                 case ["Installing"]:
-                    say(f"Installing {total} packages")
+                    say(f"Installing {total} package{'s' if total != 1 else ''}")
     if process.returncode:
         raise PackagesError(f"The packages of {requirements.name} could not be installed: see above.")
 
