@@ -148,8 +148,8 @@ def no_op_workflow(product: Workflow) -> Workflow:
     product.run(request, payment_id)
     answers = task_answers(product.events(payment_id))
 
-    def package(state: str) -> dict[str, str]:
-        answer = answers.get(state)
+    def package(function: str, states: Sequence[str]) -> dict[str, str]:
+        answer = next((answers[state] for state in states if state in answers), None)
         return {"answer.py": f"ANSWER = {answer!r}\n\n\ndef handler(event, context):\n    return ANSWER\n"}
 
     return _deploy_copy(product, "nothing", "answer.handler", package)
@@ -160,41 +160,51 @@ def bare_workflow(product: Workflow, tasks: Mapping[str, Path]) -> Workflow:
     have the roles and the layer of the product's functions.
     """
 
-    def package(state: str) -> dict[str, str]:
-        task = tasks.get(state.lower())
+    def package(function: str, states: Sequence[str]) -> dict[str, str]:
+        task = tasks.get(function)
         if task is None:
             return {"bare.py": "def handler(event, context): ..."}
         recorded = json.loads(task.read_text())
         # Each function reads its secret every five minutes, not per payment.
         recorded["calls"] = [call for call in recorded["calls"] if call[1] != "GetSecretValue"]
         payment_id = recorded["event"]["payment_id"]
+        # Each payment stores a card of its own: a card that is stored already would cancel the payment's transaction.
+        token = (recorded["event"].get("card") or {}).get("token") or payment_id
         # What KMS decrypts is bound to the recorded payment.
         of_kms = {n: call for n, call in enumerate(recorded["calls"]) if call[0] == "kms"}
-        calls = json.loads(json.dumps(recorded).replace(payment_id, "{payment_id}"))
+        calls = json.loads(json.dumps(recorded).replace(payment_id, "{payment_id}").replace(token, "tok_{payment_id}"))
         calls["calls"] = [of_kms.get(n, call) for n, call in enumerate(calls["calls"])]
         return {"bare.py": Path(__file__).with_name("bare.py").read_text(), "calls.json": json.dumps(calls)}
 
     return _deploy_copy(product, "bare", "bare.handler", package, same_roles_and_layers=True)
 
 
+def expect_recorded(stack: Stack, payment_id: str) -> None:
+    """Raises RuntimeError if the ledger lacks the payment: then the bare calls are too few to compare with."""
+    if (status := stack.payment(payment_id).get("status")) != "captured":
+        raise RuntimeError(f"The bare calls have not recorded payment {payment_id} as captured, but as {status}.")
+
+
 def _deploy_copy(
     product: Workflow,
     name: str,
     handler: str,
-    package: Callable[[str], dict[str, str]],
+    package: Callable[[str, Sequence[str]], dict[str, str]],
     same_roles_and_layers: bool = False,
 ) -> Workflow:
-    """Deploy a copy of the product's state machine with other functions. `package` returns the files for a state."""
+    """Deploy a copy of the product's state machine with other functions. `package` returns the files for a function and
+    the states that call it."""
     stack = product.stack
     states, functions = stack.client("stepfunctions"), stack.client("lambda")
     product_machine = states.describe_state_machine(stateMachineArn=stack.state_machine_arn)
     role = _role(stack, f"bench-{name}")
     created: list[str] = []
     definitions: dict[str, Any] = json.loads(product_machine["definition"])["States"]
-    function_references = {state: _FUNCTION.search(json.dumps(definition)) for state, definition in definitions.items()}
-    # Deny and Persist call the same function; the later one is on a captured payment's way.
-    states_of = {(reference[2], reference[3]): state for state, reference in function_references.items() if reference}
-    for (prefix, function), state in states_of.items():
+    callers: dict[tuple[str, str], list[str]] = {}
+    for state, definition in definitions.items():
+        if reference := _FUNCTION.search(json.dumps(definition)):
+            callers.setdefault((reference[2], reference[3]), []).append(state)
+    for (prefix, function), states_that_call in callers.items():
         created.append(f"bench-{name}-{function}")
         deployed = functions.get_function_configuration(FunctionName=f"{prefix}-{function}")
         layers: dict[str, Any] = {}
@@ -205,7 +215,7 @@ def _deploy_copy(
             Role=deployed["Role"] if same_roles_and_layers else role,
             Runtime=deployed["Runtime"],
             Handler=handler,
-            Code={"ZipFile": _zipped(package(state))},
+            Code={"ZipFile": _zipped(package(function, states_that_call))},
             Timeout=deployed["Timeout"],
             MemorySize=deployed["MemorySize"],
             **layers,
@@ -372,6 +382,9 @@ def end_to_end(product: Workflow, no_op: Workflow, bare_calls: Workflow, rounds:
     def duration_ms(workflow: Workflow) -> Callable[[], float]:
         return lambda: 1000 * workflow.run(*payment_requests.new())
 
+    request, payment_id = payment_requests.new()
+    bare_calls.run(request, payment_id)
+    expect_recorded(product.stack, payment_id)
     measured, floor, calls = interleaved(
         rounds, duration_ms(product), duration_ms(no_op), duration_ms(bare_calls), warm_up=3
     )

@@ -1,6 +1,11 @@
 """The benchmark measures a running stack: its counts are right, and it times the right things."""
 
+import io
+import json
+import zipfile
+
 import pytest
+import requests
 
 from bench import processes, workflow
 from tools.deployment.polling import wait_for
@@ -64,3 +69,21 @@ def test_the_no_op_state_machine_takes_the_payment_s_path(stack: Stack) -> None:
     assert no_op.run(request, payment_id) > 0
     assert workflow.states_entered(no_op.events(payment_id))[-1] == "Persist"
     assert stack.payment(payment_id)["error"]["code"] == "payment_not_found"
+
+
+def test_the_bare_functions_make_the_calls_of_each_function_on_the_payment_s_path(
+    stack: Stack, runner: processes.Processes
+) -> None:
+    product = workflow.Workflow(stack, stack.live_arn("payment"))
+    on_its_path = ("tokenize", "screen", "encrypt", "charge", "persist")
+    # Await customer's card has no token.
+    workflow.bare_workflow(product, {each: runner.task(each) for each in (*on_its_path, "await_customer")})
+    functions = stack.client("lambda")
+    for function in on_its_path:
+        code = requests.get(
+            functions.get_function(FunctionName=f"bench-bare-{function}")["Code"]["Location"], timeout=10
+        )
+        with zipfile.ZipFile(io.BytesIO(code.content)) as package:
+            calls = json.loads(package.read("calls.json"))
+        assert calls["function"] == function
+        assert calls["calls"]
