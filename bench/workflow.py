@@ -60,6 +60,8 @@ def needed_calls() -> Counter[str]:
 _FUNCTION = re.compile(r"(arn:[\w-]+:lambda:[\w-]+:\d+:function:)([\w-]+)-(\w+)(:\d+)?")
 _POLL_SECONDS = 0.01
 _TIMEOUT_SECONDS = 300
+# A gateway's event is followed after five seconds, which may be when the next payments are counted.
+_QUIET_SECONDS = 6
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ class Workflow:
                 raise RuntimeError(f"{arn} does not end")
             time.sleep(max(_POLL_SECONDS, 0.1 * expected_seconds))
         if execution["status"] != "SUCCEEDED":
-            raise RuntimeError(f"{arn} ended as {execution['status']}: {execution.get('error')}")
+            why = ", ".join(tasks_failed(self.events(payment_id)))
+            raise RuntimeError(f"{arn} ended as {execution['status']}: {execution.get('error')} ({why})")
         return float((execution["stopDate"] - execution["startDate"]).total_seconds())
 
     def events(self, payment_id: str) -> list[dict[str, Any]]:
@@ -301,6 +304,8 @@ def counted_calls(product: Workflow, payments: int) -> Section:
         _pay(stack, *payment_requests.new())  # warms the functions up, and lets them read the gateway's secret
         _record_calls(stack, True)
         try:
+            time.sleep(_QUIET_SECONDS)
+            wait_for(lambda: not _calls_since(stack, time.time() - _QUIET_SECONDS), _TIMEOUT_SECONDS, pause_seconds=1)
             for _ in range(payments):
                 request, payment_id = payment_requests.new()
                 started_at = time.time()

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,7 +15,7 @@ from typing import Any, Self
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tools.deployment.paths import BUILD, TERRAFORM
+from tools.deployment.paths import BUILD, ROOT, TERRAFORM
 from tools.deployment.private import PRIVATE_UMASK
 from tools.output import counted
 
@@ -30,6 +30,21 @@ LESS_GARBAGE_COLLECTION = {"GOGC": "400"}
 # STS answers in every region, whichever the deployment is for.
 _STS_REGION = "us-east-1"
 
+# What the configuration reads: folders in its own, and those beside it.
+_FOLDERS, _BESIDE = ("api", "environments"), ("build/packages", "functions", "statemachine")
+_IN_A_FILE = """terraform {
+  backend "local" {}
+}
+"""
+# Terraform writes a state in S3 every twenty seconds. It would write a file after each resource: a third of its work.
+_IN_S3 = """terraform {{
+  backend "s3" {{
+    bucket         = "{bucket}"
+    key            = "terraform.tfstate"
+    use_path_style = true
+  }}
+}}
+"""
 
 Progress = Callable[[str], AbstractContextManager[Callable[[str], object]]]
 """Shows what is being done while it is open: at first a text, then those that the callback is given."""
@@ -60,13 +75,15 @@ def program() -> str:
 class Terraform:
     """The project's Terraform for one environment, with its own data folder.
 
-    `state` is a local state file; with None the state is in the backend, in a workspace named like the environment.
-    `environment` is added to the process environment. `progress` shows how far it is wherever Terraform's own output
-    isn't shown.
+    `home` is a local stack's own folder; with None Terraform runs in the repository's folder, with the backend that is
+    configured there, in a workspace named like the environment. A local stack's state is in `state_bucket`, in its own
+    S3, where it ends with what it describes. `environment` is added to the process environment. `progress` shows how
+    far it is wherever Terraform's own output isn't shown.
     """
 
     name: str
-    state: Path | None = None
+    home: Path | None = None
+    state_bucket: str = ""
     environment: Mapping[str, str] | None = None
     progress: Progress = lambda first: nullcontext(lambda text: None)
 
@@ -94,7 +111,7 @@ class Terraform:
         """Initialise, preferably from a mirror. Returns where the provider came from."""
         mirror = find_mirror()
         self._init("-reconfigure", mirror)
-        if self.state is None:
+        if self.home is None:
             # Each environment has a workspace, so that a deployment never takes over another's resources.
             self._run("workspace", "select", "-or-create", self.name)
         return f"the mirror {mirror}" if mirror else "the registry"
@@ -106,11 +123,11 @@ class Terraform:
         self._run("validate")
 
     def plan(self, *arguments: str) -> None:
-        self._run("plan", "-input=false", *self._state_argument(), *self._var_files(), *arguments, show=True)
+        self._run("plan", "-input=false", *self._var_files(), *arguments, show=True)
 
     def apply(self, *arguments: str, show: bool = False) -> None:
         # An apply mostly waits, and the local emulator doesn't throttle.
-        at_once = ("-parallelism=40",) if self.state else ()
+        at_once = ("-parallelism=40",) if self.home else ()
         self._change("apply", "Deploying with Terraform", *at_once, *arguments, show=show)
 
     def destroy(self, *arguments: str, show: bool = False) -> None:
@@ -118,7 +135,7 @@ class Terraform:
 
     def _change(self, command: str, what: str, *arguments: str, show: bool) -> None:
         """Change the resources: without confirmation and with `progress`, or in Terraform's own words (`show`)."""
-        options = ("-input=false", *self._state_argument(), *self._var_files(), *arguments)
+        options = ("-input=false", *self._var_files(), *arguments)
         if show:
             self._run(command, *options, show=True)
             return
@@ -144,13 +161,13 @@ class Terraform:
         )
 
     def outputs(self) -> dict[str, Any]:
-        answer = json.loads(self._run("output", "-json", *self._state_argument()))
+        answer = json.loads(self._run("output", "-json"))
         return {name: output["value"] for name, output in answer.items()}
 
     def planned(self) -> dict[str, Any]:
         """The planned values of each resource, by address."""
         file = self._home / "plan"
-        self._run("plan", "-input=false", f"-out={file}", *self._state_argument(), *self._var_files())
+        self._run("plan", "-input=false", f"-out={file}", *self._var_files())
         plan = json.loads(self._run("show", "-json", str(file)))
         file.unlink()  # it contains the variables, secrets included
         return {
@@ -159,7 +176,7 @@ class Terraform:
 
     def evaluate(self, expression: str) -> Any:
         """Evaluate an expression over the environment's variables."""
-        answer = self._run("console", *self._state_argument(), *self._var_files(), stdin=f"jsonencode({expression})")
+        answer = self._run("console", *self._var_files(), stdin=f"jsonencode({expression})")
         if not answer:
             raise TerraformError(f"{program()} gave no answer. Is it Terraform 1.9 or newer?")
         # Terraform prints warnings before it if the variables contain what the state lacks.
@@ -167,11 +184,11 @@ class Terraform:
 
     def forget(self, address: str) -> bool:
         """Stop managing a resource and all its instances, without changing them. Returns whether it was managed."""
-        state = self.state.read_text() if self.state else self._run("state", "pull")
+        state = self._run("state", "pull")
         resources = json.loads(state)["resources"] if state else []
         if address not in [f"{resource['type']}.{resource['name']}" for resource in resources]:
             return False
-        self._run("state", "rm", *self._state_argument(), address)
+        self._run("state", "rm", address)
         return True
 
     def _init(self, option: str, mirror: Path | None) -> None:
@@ -186,22 +203,41 @@ class Terraform:
 
     @property
     def _home(self) -> Path:
-        return self.state.parent if self.state else BUILD / "terraform" / self.name
+        return self.home or BUILD / "terraform" / self.name
+
+    def _folder(self) -> Path:
+        """Where Terraform runs: the configuration, or a local stack's links to it.
+
+        There an override file names the stack's own backend, whichever is configured for AWS, and no *.tfvars is read
+        but the environment's.
+        """
+        if self.home is None:
+            return TERRAFORM
+        folder = self.home / "configuration" / "terraform"
+        folder.mkdir(parents=True, exist_ok=True)
+        links = {folder / entry.name: entry for entry in (*TERRAFORM.glob("*.tf"), *map(TERRAFORM.joinpath, _FOLDERS))}
+        links |= {folder.parent / beside: ROOT / beside for beside in _BESIDE}
+        for gone in {link for link in folder.iterdir() if link.is_symlink()} - links.keys():
+            gone.unlink()
+        for link, target in links.items():
+            link.parent.mkdir(exist_ok=True)
+            with suppress(FileExistsError):
+                link.symlink_to(target)
+        backend = _IN_S3.format(bucket=self.state_bucket) if self.state_bucket else _IN_A_FILE
+        (folder / "backend_override.tf").write_text(backend)
+        return folder
 
     @property
     def keys_file(self) -> Path:
         """The file with the keys' generations, once keys were rotated. It belongs to the environment, and so into
         version control."""
-        folder = self.state.parent if self.state else TERRAFORM / "environments"
+        folder = self.home or TERRAFORM / "environments"
         return folder / f"{self.name}.keys.tfvars.json"
 
     def _var_files(self) -> Sequence[str]:
         """The environment's own variable files, then those that commands have written, which take precedence."""
         written = sorted(self.keys_file.parent.glob(f"{self.name}.*.tfvars.json"))
         return (f"-var-file=environments/{self.name}.tfvars", *(f"-var-file={file}" for file in written))
-
-    def _state_argument(self) -> Sequence[str]:
-        return (f"-state={self.state}",) if self.state else ()
 
     def _run(
         self,
@@ -218,7 +254,7 @@ class Terraform:
             "TF_DATA_DIR": str(self._home / "terraform-data"),
             "TF_IN_AUTOMATION": "1",
         }
-        command = [program(), f"-chdir={TERRAFORM}", *arguments]
+        command = [program(), f"-chdir={self._folder()}", *arguments]
         if show:
             if _end(subprocess.Popen(command, env=environment, umask=PRIVATE_UMASK)):
                 raise TerraformError(f"terraform {arguments[0]} failed: see above.")

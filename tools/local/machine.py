@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -27,6 +28,7 @@ from tools.local.events import signing_secret
 from tools.local.processes import process
 
 REGION = "us-east-1"
+STATE_BUCKET = "terraform-state"
 EMULATOR, LISTENER = "emulator", "listener"
 DEFAULT_GATEWAY = "sparkle"
 # Where a service listens if no port was chosen and these are free.
@@ -157,6 +159,7 @@ class Machine:
             self._forget()
             say("Starting the AWS emulator")
             self._start_emulator(services)
+        self._wait_until_healthy(services)
         return self._deploy(services, say, progress)
 
     def down(self) -> list[str]:
@@ -170,8 +173,8 @@ class Machine:
 
     def _forget(self) -> None:
         """Remove the files that describe an emulator that is gone, with its keys."""
+        shutil.rmtree(self.home / "configuration", ignore_errors=True)
         for file in (
-            *self.home.glob("terraform.tfstate*"),
             self._keys_file,
             self.stack_file,
             api_curlrc(self.stack_file),
@@ -180,12 +183,8 @@ class Machine:
             file.unlink(missing_ok=True)
 
     @property
-    def _state(self) -> Path:
-        return self.home / "terraform.tfstate"
-
-    @property
     def _keys_file(self) -> Path:
-        return Terraform("local", state=self._state).keys_file
+        return Terraform("local", home=self.home).keys_file
 
     @property
     def _processes_file(self) -> Path:
@@ -311,14 +310,14 @@ class Machine:
             "TF_VAR_lambda_runtime": target.runtime,
             "TF_VAR_lambda_architecture": target.architecture,
         }
-        return Terraform("local", state=self._state, environment=environment)
+        return Terraform("local", self.home, STATE_BUCKET, environment)
 
     def _deploy(self, services: Mapping[str, Service], say: Say, progress: Say) -> Stack:
         emulator = services[EMULATOR]
         terraform = replace(self._terraform(services), progress=lambda first: nullcontext(progress))
+        terraform.client("s3").create_bucket(Bucket=STATE_BUCKET)
         say("Initialising Terraform")
-        origin = terraform.init()  # while the services start
-        self._wait_until_healthy(services)
+        origin = terraform.init()
         say(f"Deploying with Terraform (AWS provider from {origin}); the first time takes a minute")
         outputs = apply_until_live(terraform, say)
         api_url = f"{emulator.url}/_aws/execute-api/{outputs['api_id']}/{outputs['stage_name']}"

@@ -138,8 +138,7 @@ def variables_of(base: str, console: Console) -> dict[str, Any]:
     """Evaluate an environment's variables without a workspace. Raises StackError if they must not be used."""
     if not (ENVIRONMENTS / f"{base}.tfvars").exists():
         raise StackError(f"There is no environment {base}: write terraform/environments/{base}.tfvars first.")
-    state, progress = BUILD / "acceptance" / "no.tfstate", partial(status_line, console)
-    terraform = Terraform(base, state=state, progress=progress)
+    terraform = Terraform(base, BUILD / "acceptance", progress=partial(status_line, console))
     terraform.init()
     names = ("name", "environment", "region", "deletion_protection")
     expressions = ", ".join(f"{name} = var.{name}" for name in names)

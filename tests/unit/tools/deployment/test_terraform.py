@@ -43,7 +43,7 @@ def test_a_missing_terraform_gets_a_message_that_says_what_to_do(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(TerraformError, match="Install Terraform"):
-        Terraform("local", state=tmp_path / "terraform.tfstate").init()
+        Terraform("local", home=tmp_path).init()
 
 
 @pytest.mark.parametrize("name", ["dev", "prod"])
@@ -60,7 +60,7 @@ def test_no_other_environment_is_taken_for_one(name: str) -> None:
 
 
 def test_a_resource_that_is_forgotten_is_no_longer_in_the_state(tmp_path: Path) -> None:
-    managed = Terraform("local", state=tmp_path / "terraform.tfstate")
+    managed = Terraform("local", home=tmp_path)
     managed.init()
     topic = {
         "mode": "managed",
@@ -70,14 +70,41 @@ def test_a_resource_that_is_forgotten_is_no_longer_in_the_state(tmp_path: Path) 
         "instances": [{"index_key": 0, "schema_version": 0, "attributes": {"id": "it"}}],
     }
     state = {"version": 4, "terraform_version": "1.9.0", "serial": 1, "lineage": "it", "resources": [topic]}
-    (tmp_path / "terraform.tfstate").write_text(json.dumps(state))
+    file = tmp_path / "configuration" / "terraform" / "terraform.tfstate"
+    file.write_text(json.dumps(state))
     assert [managed.forget("aws_sns_topic.it") for _ in range(2)] == [True, False]
-    assert json.loads((tmp_path / "terraform.tfstate").read_text())["resources"] == []
+    assert json.loads(file.read_text())["resources"] == []
 
 
 def test_nothing_is_forgotten_where_nothing_was_deployed(tmp_path: Path) -> None:
-    (tmp_path / "terraform.tfstate").touch()
-    assert not Terraform("local", state=tmp_path / "terraform.tfstate").forget("aws_sns_topic.it")
+    managed = Terraform("local", home=tmp_path)
+    managed.init()
+    assert not managed.forget("aws_sns_topic.it")
+
+
+def test_a_local_stack_has_its_own_backend_and_the_files_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration = tmp_path / "terraform"
+    for folder in ("api", "environments"):
+        (configuration / folder).mkdir(parents=True)
+    (configuration / "environments" / "local.tfvars").touch()
+    in_s3 = (
+        'terraform {\n  backend "s3" {\n    bucket = "of-the-team"\n    key = "it"\n    region = "eu-west-1"\n  }\n}\n'
+    )
+    (configuration / "backend.tf").write_text(in_s3)
+    (configuration / "terraform.tfvars").write_text("this is = for AWS")
+    (configuration / "first.tf").write_text('output "first" {\n  value = 1\n}\n')
+    monkeypatch.setattr(terraform, "TERRAFORM", configuration)
+    local = Terraform("local", home=tmp_path / "home")
+    local.init()
+    local.apply()
+    assert local.outputs() == {"first": 1}
+    (configuration / "first.tf").rename(configuration / "second.tf")
+    (configuration / "second.tf").write_text('output "second" {\n  value = 2\n}\n')
+    local.apply()
+    assert local.outputs() == {"second": 2}
+    assert not list(configuration.glob("*tfstate*"))
 
 
 def fake_terraform(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
@@ -98,7 +125,7 @@ def reporting(folder: Path) -> tuple[Terraform, list[str]]:
         yield messages.append
         messages.append("")
 
-    return Terraform("local", state=folder / "terraform.tfstate", progress=progress), messages
+    return Terraform("local", home=folder, progress=progress), messages
 
 
 def test_initialising_says_what_it_is_doing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +167,7 @@ def test_an_apply_that_shows_nothing_says_how_far_it_is(tmp_path: Path, monkeypa
 def test_a_terraform_that_answers_nothing_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_terraform(tmp_path, monkeypatch, "true")
     with pytest.raises(TerraformError, match="gave no answer"):
-        Terraform("local", state=tmp_path / "terraform.tfstate").evaluate("var.region")
+        Terraform("local", home=tmp_path).evaluate("var.region")
 
 
 @pytest.mark.parametrize("show", [True, False])
@@ -151,7 +178,7 @@ def test_ctrl_c_lets_terraform_write_its_state(tmp_path: Path, monkeypatch: pyte
     apply = f"""
 from pathlib import Path
 from tools.deployment.terraform import Terraform
-Terraform("local", state=Path({str(tmp_path / "terraform.tfstate")!r})).apply(show={show})
+Terraform("local", home=Path({str(tmp_path)!r})).apply(show={show})
 """
     command = subprocess.Popen([sys.executable, "-c", apply], start_new_session=True, stderr=subprocess.DEVNULL)  # noqa: S603
     while not started.exists():
