@@ -4,7 +4,7 @@
 # variable's name, and the shell takes the value from the environment, as one word and without interpreting it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal explain inspect console listen redeliver picture reference audit adopt soak reconcile trial-balance statement ledger export accounts verify-ledger anchor upgrade-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom advisories bench test test-all simulate mutants lint lint-types lint-terraform lock clean
+.PHONY: help setup demo up down replay invoke seal explain inspect console listen redeliver picture reference audit adopt soak reconcile trial-balance statement ledger export accounts verify-ledger anchor upgrade-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom advisories bench test test-all simulate mutants lint lint-terraform lint-types lint-secrets lint-code lock clean
 
 # Make would expand values from the command line when it exports them; it does not expand those from the environment.
 $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),\
@@ -224,24 +224,28 @@ simulate: setup ## Simulate the workflow with random failures, RUNS=5000 times, 
 mutants: setup ## Break the product on purpose in many ways, and check that the simulation detects each change
 	@$(VENV)/bin/python -m tests.simulation.mutants
 
-lint: setup lint-types lint-terraform ## Check style, types, imports, state machines, API descriptions, Terraform, security, and that no secret is committed
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/lint-imports --no-cache
-	$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml functions client tools examples bench
-	git ls-files -z --cached --others --exclude-standard | xargs -0 $(VENV)/bin/detect-secrets-hook
-	$(PAYMENTS) definitions
-	$(VENV)/bin/statelint --ignore URI,FLOAT build/statemachine/*.json
-	$(VENV)/bin/openapi-spec-validator docs/openapi.yaml docs/sparkle.yaml
+lint: lint-terraform lint-types lint-secrets lint-code ## Check style, types, imports, state machines, API descriptions, Terraform, security, and that no secret is committed
 
-# The two longest parts, which `make --jobs=2 lint` runs beside each other.
-lint-types: setup
-	$(VENV)/bin/mypy
-
+# Its parts, which `make --jobs=2 lint` runs beside each other, the longest first.
 lint-terraform: setup $(CHECKOV)/requirements.sha
 	$(PAYMENTS) validate
 	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --framework terraform --directory terraform --var-file terraform/environments/prod.tfvars --external-checks-dir terraform/checks
 	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --framework terraform --directory examples/consumer
+
+lint-types: setup
+	$(VENV)/bin/mypy
+
+lint-secrets: setup
+	git ls-files -z --cached --others --exclude-standard | xargs -0 $(VENV)/bin/detect-secrets-hook
+
+lint-code: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports --no-cache
+	$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml functions client tools examples bench
+	$(PAYMENTS) definitions
+	$(VENV)/bin/statelint --ignore URI,FLOAT build/statemachine/*.json
+	$(VENV)/bin/openapi-spec-validator docs/openapi.yaml docs/sparkle.yaml
 
 lock: setup ## Lock the version of every package anew
 	set -e; for name in dev checkov generators localstripe; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
