@@ -96,6 +96,7 @@ class Process:
 
     def __init__(self, pid: int, output: IO[bytes], alive: IO[bytes]) -> None:
         self.pid, self.stdout, self._alive = pid, output, alive
+        self._exit_code: int | None = None
 
     def poll(self) -> int | None:
         """1 once the process has ended."""
@@ -120,6 +121,16 @@ class Process:
 
     def _ended(self, timeout: float) -> int | None:
         """1 if the process ends within `timeout` seconds: then its end of the pipe closes."""
-        if not self._alive.closed and select.select([self._alive], [], [], timeout)[0]:
-            self._alive.close()
-        return 1 if self._alive.closed else None
+        if self._exit_code is None and readable(self._alive, timeout):
+            self._exit_code = 1
+        return self._exit_code
+
+
+def readable(pipe: IO[bytes], timeout: float | None = None) -> bool:
+    """Whether there is something to read, or the end of the stream, within `timeout` seconds.
+
+    `select.select` takes no descriptor above 1023, and hundreds of environments have more.
+    """
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    return bool(poll.poll(None if timeout is None else 1000 * timeout))

@@ -24,7 +24,6 @@ import functools
 import io
 import os
 import queue
-import select
 import subprocess
 import tempfile
 import threading
@@ -42,7 +41,7 @@ from ministack.services import lambda_svc
 
 from tools.local.browsers import foreign
 from tools.local.emulator import roles
-from tools.local.emulator.environments import ForkServers
+from tools.local.emulator.environments import ForkServers, readable
 from tools.local.emulator.search_path import search_path
 
 RUNTIME_CLIENT_DIR = "RUNTIME_CLIENT_DIR"
@@ -263,7 +262,7 @@ class PythonWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
         """Drain the pipe between calls and during long ones, so that a full pipe never blocks the function."""
         os.set_blocking(stream.fileno(), False)
         self._log_pipe = stream
-        while select.select([stream], [], []) and self._read_log():
+        while readable(stream) and self._read_log():
             pass
         with self._log_lock:
             stream.close()

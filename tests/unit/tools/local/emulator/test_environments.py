@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tools.local.emulator.environments import ForkServers, Process
+from tools.local.emulator.environments import ForkServers, Process, readable
 
 SHARED = {
     "AWS_DEFAULT_REGION": "us-east-1",
@@ -115,6 +116,27 @@ def test_a_process_that_sleeps_lives_until_it_is_ended(tmp_path: Path, servers: 
     assert started.wait(10) == started.poll() == 1
     assert started.stdout.read() == b""
     started.kill()  # nothing is left to be killed
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """As many open files as hundreds of environments have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard != resource.RLIM_INFINITY else 4096, hard))
+    descriptors = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    yield
+    for descriptor in descriptors:
+        os.close(descriptor)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_hundreds_more_can_run(tmp_path: Path, servers: ForkServers, many_files: None) -> None:
+    started = function(tmp_path, servers, "print('ready', flush=True); time.sleep(60)").start()
+    assert started.stdout.fileno() > 1023
+    assert readable(started.stdout, 10)
+    assert started.poll() is None
+    started.kill()
+    assert started.wait(10) == 1
 
 
 def test_one_that_ignores_the_signal_is_killed(tmp_path: Path, servers: ForkServers) -> None:
