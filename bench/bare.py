@@ -1,7 +1,8 @@
 """A function that makes only the calls to AWS and the gateway that one of the product's functions makes, and returns
 its recorded answer.
 
-Its package holds this file and `calls.json`, the recorded calls with `{payment_id}` in place of the payment's id.
+Its package holds this file and `calls.json`, the recorded calls with `{payment_id}` in place of the payment's id, and
+`tok_{payment_id}` in place of its card's token.
 """
 
 import json

@@ -15,9 +15,9 @@ MiniStack omits it if a function is published while it is created or updated.
 MiniStack has a Runtime API for custom runtimes (`ProvidedWorker`). Here Python functions run on it: environments.py
 starts `awslambdaric` from the directory in the variable RUNTIME_CLIENT_DIR (`pip install --target`).
 
-On AWS a call whose function has no free execution environment gets a new one at once. Here a new one takes a second of
-a core that all the others share, so a call first waits a while for one to become free. If one is just being started,
-the call waits for that, too: a burst of short calls then needs few.
+On AWS a call whose function has no free execution environment gets a new one at once. Here a new one takes a fifth of a
+second of a core that all the others share, so a call first waits a while for one to become free. If one is just being
+started, the call waits for that, too: a burst of short calls then needs few.
 """
 
 import functools
