@@ -7,13 +7,13 @@ or its query, as on AWS ("Signature Version 4", IAM user guide), even where Mini
 exception is API Gateway, where each method's authorization decides. Only the operator may use MiniStack's own paths
 (`/_ministack/reset`); its health path needs no signature, and says only that the emulator runs.
 
-Requests from web pages are refused (`tools/local/browsers.py`), and no answer has CORS headers. WebSockets are refused
-too, since nothing here uses them.
+Requests from web pages are refused (`tools/local/browsers.py`), and no answer has CORS headers. There are no
+WebSockets, since nothing here uses them.
 """
 
 import functools
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,6 +28,7 @@ from ministack.core.router import detect_service, extract_access_key_id
 from ministack.services import iam, lambda_svc, sts
 
 from tools.local.browsers import foreign
+from tools.local.emulator.http_server import Application, Message, Receive, Send
 
 HEALTH_PATH = "/_ministack/health"
 _OWN_PATHS = ("/_ministack/", "/_localstack/")
@@ -37,10 +38,6 @@ _DOWNLOAD_SECONDS = 300
 _SINGLE_HEADERS = (b"authorization", b"host", b"origin", b"sec-fetch-site")
 
 Response = tuple[int, dict[str, Any], bytes]
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -154,9 +151,6 @@ def guard_application(application: Application) -> Application:
     async def guarded(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await application(scope, receive, send)
-        elif scope["type"] != "http":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008})
         elif problem := _problem(scope["headers"]):
             await _answer(send, *_refusal(f"This is for programs on this machine; the request's {problem} is not."))
         elif scope["path"] == HEALTH_PATH:

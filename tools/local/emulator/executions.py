@@ -67,6 +67,7 @@ def install() -> None:
     describe_execution = _with_executions(stepfunctions._describe_execution, executions)
     find_matching_retrier = stepfunctions._find_matching_retrier
     fail_execution = stepfunctions._fail_execution
+    scaled_sleep = stepfunctions._scaled_sleep
 
     @functools.wraps(start_execution)
     def start(data: dict[str, Any]) -> Any:
@@ -96,8 +97,7 @@ def install() -> None:
 
     @functools.wraps(find_matching_retrier)
     def find(retriers: list[dict[str, Any]], error: str, counts: dict[int, int]) -> Any:
-        execution = current_execution.get()
-        if execution is not None and execution["status"] != "RUNNING":
+        if _was_stopped():
             return None, None
         retrier, index = find_matching_retrier(retriers, error, counts)
         if retrier is not None:
@@ -105,12 +105,19 @@ def install() -> None:
             retrier = {**retrier, "IntervalSeconds": delay, "BackoffRate": 1}
         return retrier, index
 
+    @functools.wraps(scaled_sleep)
+    def sleep(seconds: float) -> None:
+        scaled_sleep(seconds)
+        if _was_stopped():
+            raise stepfunctions._ExecutionError("States.TaskFailed", "The execution was stopped.")
+
     @functools.wraps(fail_execution)
     def fail(execution: dict[str, Any], error: str, cause: str) -> None:
         if execution["status"] == "RUNNING":
             fail_execution(execution, error, cause)
 
     stepfunctions._fail_execution = fail
+    stepfunctions._scaled_sleep = sleep
     stepfunctions._start_execution = start
     stepfunctions._start_sync_execution = _start_sync
     stepfunctions._describe_execution = describe
@@ -120,6 +127,11 @@ def install() -> None:
     for name in ("_create_state_machine", "_update_state_machine"):
         setattr(stepfunctions, name, _with_tracing(getattr(stepfunctions, name)))
     _start_at_once()
+
+
+def _was_stopped() -> bool:
+    execution = current_execution.get()
+    return execution is not None and execution["status"] != "RUNNING"
 
 
 class DelayedExecutions:

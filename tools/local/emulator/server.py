@@ -1,15 +1,14 @@
 """Runs MiniStack 1.5.33 (PyPI, MIT) in the foreground, with patches for what it lacks."""
 
-import asyncio
 import importlib.metadata
 import os
 import resource
 import signal
+import sys
 import tempfile
 from pathlib import Path
-from weakref import WeakKeyDictionary
 
-import h11
+from tools.local.emulator.http_server import http_server
 
 MINISTACK_VERSION = "1.5.33"
 
@@ -24,7 +23,6 @@ def serve(port: int, data_dir: Path, operator: tuple[str, str]) -> None:
     _configure(port, data_dir)
     # Import only now, since MiniStack reads its configuration on import.
     from ministack import app
-    from ministack.core import hypercorn_compat
 
     from tools.local.emulator import (
         access,
@@ -45,56 +43,13 @@ def serve(port: int, data_dir: Path, operator: tuple[str, str]) -> None:
     for patch in patches:
         patch.install()
     access.install(access.Operator(*operator))
-    hypercorn_compat.install()
+    # Uvicorn stops at a signal, and then sends it to itself again.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit())
     try:
-        asyncio.run(_run(access.guard_application(app.app), port))
+        http_server(access.guard_application(app.app), port).run()
     finally:
         runtime.stop_workers()
-
-
-async def _run(application: object, port: int) -> None:
-    from hypercorn.asyncio import serve as serve_asgi
-    from hypercorn.asyncio.tcp_server import TCPServer
-    from hypercorn.config import Config
-
-    read_data = TCPServer._read_data
-
-    async def read_until_closed(server: TCPServer) -> None:
-        await read_data(server)
-        # Otherwise a connection that the client closed stays, with all its tasks, until the keep-alive timeout.
-        await server.idle_task.stop()
-
-    TCPServer._read_data = read_until_closed  # type: ignore[assignment, method-assign]
-    send_heads_with_data()
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    config = Config()
-    config.bind = [f"127.0.0.1:{port}"]
-    config.keep_alive_timeout = 75
-    config.graceful_timeout = 1
-    config.h11_pass_raw_headers = True  # keeps the spelling of header names
-    await serve_asgi(application, config, shutdown_trigger=stopped.wait)  # type: ignore[arg-type]
-
-
-def send_heads_with_data() -> None:
-    """Delay a response's head until its first data or its end, so that both go out in one write.
-
-    Hypercorn writes the head separately. As soon as Go's HTTP client has read it, the AWS SDK closes the request's
-    body; if Go has not yet noticed that the body was sent, it closes the connection. A response body that arrives later
-    is lost, and the SDK repeats a request that was already carried out: the resource exists. Data that arrive together
-    with the head are always read.
-    """
-    send, heads = h11.Connection.send, WeakKeyDictionary[h11.Connection, bytes]()
-
-    def send_head_with_data(connection: h11.Connection, event: h11.Event) -> bytes | None:
-        data = send(connection, event)
-        if isinstance(event, h11.Response):
-            heads[connection] = data or b""
-            return b""
-        return heads.pop(connection, b"") + (data or b"")
-
-    h11.Connection.send = send_head_with_data  # type: ignore[assignment, method-assign]
 
 
 def _check_version() -> None:

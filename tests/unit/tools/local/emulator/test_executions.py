@@ -197,7 +197,8 @@ def test_a_throttled_function_is_a_too_many_requests_exception(emulator: Emulato
     assert emulator.run(machine)["error"] == "Lambda.TooManyRequestsException"
 
 
-def test_an_execution_that_was_stopped_retries_nothing_and_stays_stopped(emulator: Emulator) -> None:
+@pytest.mark.parametrize("during", ["Scheduled", "Failed"], ids=["an attempt", "the wait before the next"])
+def test_an_execution_that_was_stopped_retries_nothing_and_stays_stopped(emulator: Emulator, during: str) -> None:
     function = emulator.function("def handler(event, context):\n    raise RuntimeError")
     retry = {"ErrorEquals": ["States.ALL"], "IntervalSeconds": 1, "BackoffRate": 1, "MaxAttempts": 9}
     machine = emulator.state_machine(
@@ -206,15 +207,15 @@ def test_an_execution_that_was_stopped_retries_nothing_and_stays_stopped(emulato
     states = emulator.client("stepfunctions")
     arn = states.start_execution(stateMachineArn=machine, input="{}")["executionArn"]
 
-    def attempts() -> int:
+    def seen(what: str) -> int:
         events = states.get_execution_history(executionArn=arn)["events"]
-        return sum("Scheduled" in event["type"] for event in events)
+        return sum(what in event["type"] for event in events)
 
-    assert wait_for(attempts, 20)
+    assert wait_for(lambda: seen(during), 20, pause_seconds=0.01)
     states.stop_execution(executionArn=arn)
-    stopped_at = attempts()
+    attempts = seen("Scheduled")
     time.sleep(1.5)
-    assert attempts() == stopped_at
+    assert seen("Scheduled") == attempts
     assert states.describe_execution(executionArn=arn)["status"] == "ABORTED"
 
 

@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import threading
-import time
 import urllib.parse
 import uuid
 from collections.abc import Iterator
@@ -16,15 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import h11
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
 
 from tests.unit.tools.local.emulator.conftest import OPERATOR, REGION, Emulator, running_emulator
+from tools.deployment.polling import wait_for
 from tools.local.emulator import server
+from tools.local.emulator.http_server import http_server
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -122,27 +120,17 @@ READ = threading.Semaphore(0)
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    """The application under Hypercorn, in this process."""
-    stop, config = threading.Event(), Config()
+    """The application under the emulator's HTTP server, in this process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        config.bind = [f"127.0.0.1:{probe.getsockname()[1]}"]
-    config.accesslog = config.errorlog = None
-    send = h11.Connection.send
-    server.send_heads_with_data()
-    running = serve(application, config, shutdown_trigger=lambda: asyncio.to_thread(stop.wait))
-    thread = threading.Thread(target=asyncio.run, args=[running])
+        port = probe.getsockname()[1]
+    running = http_server(application, port)
+    thread = threading.Thread(target=running.run)
     thread.start()
-    for _ in range(100):
-        try:
-            connected(f"http://{config.bind[0]}").close()
-            break
-        except ConnectionRefusedError:
-            time.sleep(0.05)
-    yield f"http://{config.bind[0]}"
-    stop.set()
+    wait_for(lambda: running.started, 10, pause_seconds=0.05)
+    yield f"http://127.0.0.1:{port}"
+    running.should_exit = True
     thread.join()
-    h11.Connection.send = send  # type: ignore[method-assign]
 
 
 def test_every_kind_of_response_arrives_on_one_connection(url: str) -> None:
