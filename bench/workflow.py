@@ -6,7 +6,7 @@ import re
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,8 +60,8 @@ def needed_calls() -> Counter[str]:
 _FUNCTION = re.compile(r"(arn:[\w-]+:lambda:[\w-]+:\d+:function:)([\w-]+)-(\w+)(:\d+)?")
 _POLL_SECONDS = 0.01
 _TIMEOUT_SECONDS = 300
-# A gateway's event is followed after five seconds, which may be when the next payments are counted.
-_QUIET_SECONDS = 6
+# CloudTrail's name of API Gateway, when it calls an action itself.
+_API_GATEWAY = "BackplaneAssumeRoleSession"
 
 
 @dataclass(frozen=True)
@@ -268,56 +268,24 @@ def task_answers(events: Sequence[dict[str, Any]]) -> dict[str, Any]:
 # -- Counts
 
 
-@contextmanager
-def _without_events(stack: Stack) -> Iterator[None]:
-    """Let the gateways' sandboxes send no events, and let publish tell of none: what follows one happens after the
-    payment."""
-    before = {
-        name: sandbox.call("GET", "/sandbox/events").json()["endpoint"] for name, sandbox in stack.sandboxes.items()
-    }
-    for sandbox in stack.sandboxes.values():
-        sandbox.call("DELETE", "/sandbox/events").raise_for_status()
-    switch_sources(stack, "publish", on=False)
-    try:
-        yield
-    finally:
-        switch_sources(stack, "publish", on=True)
-        for name, endpoint in before.items():
-            if endpoint:
-                stack.sandboxes[name].call("POST", "/sandbox/events", json=endpoint).raise_for_status()
-
-
-def switch_sources(stack: Stack, function: str, *, on: bool) -> None:
-    """Let the streams and queues that call the function do so, or not."""
-    client = stack.client("lambda")
-    mappings = client.list_event_source_mappings(FunctionName=f"{stack.function_name(function)}:live")
-    for mapping in mappings["EventSourceMappings"]:
-        client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=on)
-
-
 def counted_calls(product: Workflow, payments: int) -> Section:
-    """Make payments through the API, one after the other, and count the calls that the emulator receives meanwhile."""
+    """Make payments through the API, one after the other, and count the calls of API Gateway and of their functions."""
     stack, payment_requests = product.stack, PaymentRequests(product.stack)
+    callers = [_API_GATEWAY, *map(stack.function_name, footprint.functions())]
     counts_by_payment: list[Counter[str]] = []
     entered: list[list[str]] = []
-    with _without_events(stack):
-        _pay(stack, *payment_requests.new())  # warms the functions up, and lets them read the gateway's secret
-        _record_calls(stack, True)
-        try:
-            time.sleep(_QUIET_SECONDS)
-            wait_for(lambda: not _calls_since(stack, time.time() - _QUIET_SECONDS), _TIMEOUT_SECONDS, pause_seconds=1)
-            for _ in range(payments):
-                request, payment_id = payment_requests.new()
-                started_at = time.time()
-                _pay(stack, request, payment_id)
-                events = product.events(payment_id)
-                calls = _calls_since(stack, started_at)
-                calls["lambda Invoke"] += len(task_answers(events)) + tasks_failed(events).total()
-                calls["gateway charge"] += _gateway_calls(stack, payment_id)
-                counts_by_payment.append(calls)
-                entered.append(states_entered(events))
-        finally:
-            _record_calls(stack, False)
+    _pay(stack, *payment_requests.new())  # warms the functions up, and lets them read the gateway's secret
+    with _recorded_calls(stack):
+        for _ in range(payments):
+            request, payment_id = payment_requests.new()
+            started_at = time.time()
+            _pay(stack, request, payment_id)
+            events = product.events(payment_id)
+            calls = _calls_since(stack, started_at, callers)
+            calls["lambda Invoke"] += len(task_answers(events)) + tasks_failed(events).total()
+            calls["gateway charge"] += _gateway_calls(stack, payment_id)
+            counts_by_payment.append(calls)
+            entered.append(states_entered(events))
     # All payments should make the same calls. If some differ, show the highest count of each call.
     call_names = {name for calls in counts_by_payment for name in calls}
     highest = Counter({name: max(calls[name] for calls in counts_by_payment) for name in call_names})
@@ -353,9 +321,18 @@ def _post(stack: Stack, request: dict[str, Any], payment_id: str) -> None:
         raise RuntimeError(f"POST /payments was answered {answer.status_code} {answer.text}")
 
 
-def _record_calls(stack: Stack, on: bool) -> None:
-    """Turn the emulator's audit log on or off."""
+@contextmanager
+def _recorded_calls(stack: Stack) -> Iterator[None]:
+    """Let the emulator record its calls as CloudTrail does."""
     stack.client("cloudtrail").lookup_events(MaxResults=1)  # imports the module, which must exist to be configured
+    _switch_recording(stack, on=True)
+    try:
+        yield
+    finally:
+        _switch_recording(stack, on=False)
+
+
+def _switch_recording(stack: Stack, *, on: bool) -> None:
     setting = {"cloudtrail._recording_enabled": str(on).lower()}
     credentials = stack.session().get_credentials()
     assert credentials
@@ -363,13 +340,14 @@ def _record_calls(stack: Stack, on: bool) -> None:
     requests.post(url, json=setting, auth=signature, timeout=10).raise_for_status()
 
 
-def _calls_since(stack: Stack, started_at: float) -> Counter[str]:
-    """Count the functions' calls by service and action. Leave out our own, which have the operator's key."""
-    events = stack.client("cloudtrail").lookup_events(StartTime=started_at, MaxResults=50)["Events"]
+def _calls_since(stack: Stack, started_at: float, callers: Iterable[str]) -> Counter[str]:
+    """Count these callers' calls by service and action."""
+    trail = stack.client("cloudtrail")
+    by_caller = [[{"AttributeKey": "Username", "AttributeValue": caller}] for caller in callers]
     return Counter(
         f"{event['EventSource'].removesuffix('.amazonaws.com')} {event['EventName']}"
-        for event in events
-        if event["AccessKeyId"] != stack.access_key_id
+        for named in by_caller
+        for event in trail.lookup_events(LookupAttributes=named, StartTime=started_at)["Events"]
     )
 
 
@@ -434,16 +412,14 @@ def answered(stack: Stack, rounds: int, gateway_seconds: float = 0.4) -> Section
             _post(stack, request, payment_id)
             follow(payment_id)
             duration_ms = 1000 * (time.perf_counter() - started)
-            describe_calls[method].append(_calls_since(stack, started_at)["states DescribeExecution"])
+            calls = _calls_since(stack, started_at, [stack.function_name("status")])
+            describe_calls[method].append(calls["states DescribeExecution"])
             return duration_ms
 
         return measure
 
-    _record_calls(stack, True)
-    try:
+    with _recorded_calls(stack):
         waited, polled = interleaved(rounds, pay("waiting", wait), pay("polling", poll), warm_up=2)
-    finally:
-        _record_calls(stack, False)
     calls = [Samples(tuple(describe_calls[method][2:])) for method in ("waiting", "polling")]
     return Section(
         "From POST to the answer that says how the payment ended",

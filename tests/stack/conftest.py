@@ -4,7 +4,6 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from bench.workflow import switch_sources
 from tests.chromium import browser  # noqa: F401
 from tests.stack import own
 from tests.stack.driver import Driver
@@ -52,7 +51,10 @@ def sandbox_events(machine: Machine, stack: Stack) -> Iterator[None]:
 def deliver_events(stack: Stack, *, enabled: bool) -> None:
     """Let the stack's own events be delivered to its listener, or not. Those from before are dropped."""
     stack.client("sqs").purge_queue(QueueUrl=stack.webhook_queue_urls["listener"]["queue"])
-    switch_sources(stack, "deliver", on=enabled)
+    functions = stack.client("lambda")
+    sources = functions.list_event_source_mappings(FunctionName=f"{stack.function_name('deliver')}:live")
+    for source in sources["EventSourceMappings"]:
+        functions.update_event_source_mapping(UUID=source["UUID"], Enabled=enabled)
 
 
 @pytest.fixture

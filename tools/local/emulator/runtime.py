@@ -24,12 +24,15 @@ import functools
 import io
 import os
 import queue
+import socket
+import socketserver
 import subprocess
 import tempfile
 import threading
 import time
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from types import SimpleNamespace
@@ -106,6 +109,7 @@ def install() -> None:
             return _fork_servers.start(options["cwd"], options["env"])
         return subprocess.Popen(command, **options)
 
+    lambda_runtime.socketserver = SimpleNamespace(**{**vars(socketserver), "ThreadingTCPServer": _SleepingServer})
     lambda_runtime.subprocess = SimpleNamespace(**{**vars(subprocess), "Popen": popen})
     lambda_svc._throttle_response = throttled
     lambda_runtime.execution_credentials = lambda_svc.execution_credentials = roles.execution_credentials
@@ -290,6 +294,19 @@ class PythonWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
 
     def _drain_stderr_bounded(self, *_: float, **__: float) -> str:
         return self._drain_stderr()
+
+
+class _SleepingServer(socketserver.ThreadingTCPServer):
+    """An environment's Runtime API. MiniStack's looks ten times a second whether it is to stop."""
+
+    def serve_forever(self, poll_interval: float = 0) -> None:
+        with suppress(OSError):  # it was shut down
+            while True:
+                self.process_request(*self.socket.accept())
+
+    def shutdown(self) -> None:
+        with suppress(OSError):  # it was before
+            self.socket.shutdown(socket.SHUT_RDWR)
 
 
 class _LongPoll:

@@ -37,10 +37,11 @@ def serve(port: int, data_dir: Path, operator: tuple[str, str]) -> None:
         packages,
         runtime,
         sources,
+        trail,
     )
 
     patches = (runtime, packages, apigateway, encryption, executions, callbacks, iam, sources, alarms, account, memory)
-    for patch in patches:
+    for patch in (*patches, trail):
         patch.install()
     access.install(access.Operator(*operator))
     # Uvicorn stops at a signal, and then sends it to itself again.

@@ -57,10 +57,10 @@ class Emulator:
             iam.put_role_policy(RoleName=name, PolicyName="inline", PolicyDocument=policy(*statements))
         return arn
 
-    def session(self, *statements: dict[str, Any]) -> dict[str, str]:
-        """Credentials of a new role with these permissions."""
+    def session(self, *statements: dict[str, Any], name: str = "test") -> dict[str, str]:
+        """Credentials of a new role with these permissions, for a session of this name."""
         arn = self.role(f"arn:aws:iam::{ACCOUNT}:root", *statements)
-        keys = self.client("sts").assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
+        keys = self.client("sts").assume_role(RoleArn=arn, RoleSessionName=name)["Credentials"]
         return {
             "aws_access_key_id": keys["AccessKeyId"],
             "aws_secret_access_key": keys["SecretAccessKey"],
