@@ -126,10 +126,13 @@ def has_the_stack(config: pytest.Config) -> bool:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Start the stack, which mostly waits for a minute, before the tests are even collected."""
-    if has_the_stack(session.config) and not session.config.option.collectonly:
+    config = session.config
+    if has_the_stack(config) and not config.option.collectonly:
         from tests.stack import own  # imported late: it imports the product
 
-        own.start(session.config)
+        own.start(config)
+    elif config.option.markexpr == "first":
+        leave_the_cores_to_stacks()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -163,9 +166,13 @@ def scope_of(nodeid: str, workers: int) -> str:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let tests that only compute leave the cores to those of other workers that wait for what a stack does."""
-    waits = has_the_stack(item.config) or item.nodeid.startswith(WITH_A_STACK)
-    if "PYTEST_XDIST_WORKER" in os.environ and not waits and not os.nice(0):
-        os.nice(5)
+    if not has_the_stack(item.config) and not item.nodeid.startswith(WITH_A_STACK):
+        leave_the_cores_to_stacks()
+
+
+def leave_the_cores_to_stacks() -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ and not os.nice(0):
+        os.nice(10)
 
 
 class LongestFirst(LoadScopeScheduling):  # type: ignore[misc]

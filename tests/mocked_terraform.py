@@ -20,12 +20,13 @@ REQUIRED = {
     "lambda_runtime": "python3.13",
     "lambda_architecture": "arm64",
 }
-_TEST = """
-mock_provider "aws" {{
+_PROVIDER = """
+mock_provider "aws" {
   source = "./tests/aws"
-}}
-
-run "it" {{
+}
+"""
+_RUN = """
+run "{name}" {{
   command = {command}
 
   variables {{
@@ -50,23 +51,25 @@ class Mocked:
 
 
 def mocked(folder: Path, cases: Mapping[str, Mapping[str, Any]], command: str = "plan") -> dict[str, Mocked]:
-    """The plan, or after `apply` the state, of each case: its variables on top of the required ones.
+    """The plan of each case: its variables on top of the required ones. Or with `apply` its state, one after the other.
 
     Terraform works on a copy of the configuration, in an empty folder.
     """
     _copy(folder, "*.tftest.hcl")
+    tests = folder / "terraform" / "tests"
     for name, case in cases.items():
         variables = {**REQUIRED, **case}
         _add_empty_packages(folder, variables["lambda_runtime"])
         lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in variables.items())
-        test = folder / "terraform" / "tests" / f"{name}.tftest.hcl"
-        test.write_text(_TEST.format(command=command, variables=lines))
+        test = tests / f"{name if command == 'plan' else 'states'}.tftest.hcl"
+        before = test.read_text() if test.exists() else _PROVIDER
+        test.write_text(before + _RUN.format(name=name, command=command, variables=lines))
 
     _init(folder)
     results = {name: Mocked() for name in cases}
     for line in _terraform(folder, "test", "-json", "-verbose").splitlines():
         message = json.loads(line)
-        result = results.get(Path(message.get("@testfile", "")).name.removesuffix(".tftest.hcl"))
+        result = results.get(message.get("@testrun", ""))
         match message["type"]:
             case "diagnostic" if result and message["diagnostic"]["severity"] == "error":
                 diagnostic = message["diagnostic"]

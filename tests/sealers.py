@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import pytest
 from joserfc import jwe
 from joserfc.jwk import ECKey
 from jwcrypto.jwe import JWE
@@ -48,10 +47,7 @@ def by_chromium(card_data: Mapping[str, str], payment_id: str, key: Mapping[str,
         else:
             route.fulfill(body="<!doctype html>", content_type="text/html")
 
-    path = chromium()
-    if path is None:
-        pytest.skip("There is no Chromium on the PATH. Install Debian's package chromium, or set CHROMIUM.")
-    with running_chromium(path) as browser:
+    with running_chromium(chromium()) as browser:
         page = browser.new_page()
         page.route("https://shop.test/**", serve)
         page.goto("https://shop.test/")

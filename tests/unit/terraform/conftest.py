@@ -15,6 +15,12 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="package")
-def deployed(provider: None, tmp_path_factory: pytest.TempPathFactory) -> Mocked:
-    """The state after a deployment with only the required variables."""
-    return mocked(tmp_path_factory.mktemp("deployed"), {"defaults": {}}, "apply")["defaults"]
+def deployments(provider: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Mocked]:
+    """The state after a deployment with only the required variables, and with other cards accepted."""
+    other_cards = {"test_cards_accepted": True, "accepted_brands": ["mir", "visa"]}
+    return mocked(tmp_path_factory.mktemp("deployments"), {"as_it_is": {}, "otherwise": other_cards}, "apply")
+
+
+@pytest.fixture(scope="package")
+def deployed(deployments: dict[str, Mocked]) -> Mocked:
+    return deployments["as_it_is"]

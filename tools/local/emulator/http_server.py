@@ -24,7 +24,6 @@ def http_server(application: Application, port: int) -> uvicorn.Server:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=1,
         log_config=None,
-        log_level="warning",
         server_header=False,
         date_header=False,
     )
@@ -44,6 +43,8 @@ class _Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(_JoinedWrites(transport))  # type: ignore[arg-type]
+        # What API Gateway does with a folded line or a control character is up to its model and its templates.
+        self.parser.set_dangerous_leniencies(lenient_headers=True)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
