@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 export PYTHON ?= python3
 export WORKERS ?= 3
-export REST_WORKERS ?= 4
+export REST_WORKERS ?= 5
 VENV := .venv
 CHECKOV := .venv-checkov
 GENERATORS := .venv-generators

@@ -57,7 +57,8 @@ def mocked(folder: Path, cases: Mapping[str, Mapping[str, Any]], command: str = 
     """
     _copy(folder, "*.tftest.hcl")
     tests = folder / "terraform" / "tests"
-    for name, case in cases.items():
+    results = {f"case_{number}": Mocked() for number in range(len(cases))}
+    for name, case in zip(results, cases.values(), strict=True):
         variables = {**REQUIRED, **case}
         _add_empty_packages(folder, variables["lambda_runtime"])
         lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in variables.items())
@@ -66,7 +67,6 @@ def mocked(folder: Path, cases: Mapping[str, Mapping[str, Any]], command: str = 
         test.write_text(before + _RUN.format(name=name, command=command, variables=lines))
 
     _init(folder)
-    results = {name: Mocked() for name in cases}
     for line in _terraform(folder, "test", "-json", "-verbose").splitlines():
         message = json.loads(line)
         result = results.get(message.get("@testrun", ""))
@@ -80,7 +80,7 @@ def mocked(folder: Path, cases: Mapping[str, Mapping[str, Any]], command: str = 
             case "test_state" if result:
                 resources = message["test_state"]["root_module"]["resources"]
                 result.resources = {resource["address"]: resource["values"] for resource in resources}
-    return results
+    return dict(zip(cases, results.values(), strict=True))
 
 
 def own_tests(folder: Path) -> str:

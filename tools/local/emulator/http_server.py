@@ -1,16 +1,23 @@
-"""The emulator's HTTP server: Uvicorn with C parsers, which takes half the time of MiniStack's Hypercorn."""
+"""The emulator's HTTP server: Uvicorn with C parsers, a quarter faster than MiniStack's Hypercorn, and that for HTTP/2."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import uvicorn
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
+
+_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n"
+_KEEP_ALIVE_SECONDS = 75
 
 
 def http_server(application: Application, port: int) -> uvicorn.Server:
@@ -21,9 +28,10 @@ def http_server(application: Application, port: int) -> uvicorn.Server:
         loop="uvloop",
         http=_Connection,
         ws="none",
-        timeout_keep_alive=75,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=1,
         log_config=None,
+        access_log=False,
         server_header=False,
         date_header=False,
     )
@@ -45,6 +53,25 @@ class _Connection(HttpToolsProtocol):
         super().connection_made(_JoinedWrites(transport))  # type: ignore[arg-type]
         # What API Gateway does with a folded line or a control character is up to its model and its templates.
         self.parser.set_dangerous_leniencies(lenient_headers=True)
+
+    def data_received(self, data: bytes) -> None:
+        if data.startswith(_HTTP2_PREFACE):
+            self._serve_http2(data)
+        else:
+            super().data_received(data)
+
+    def _serve_http2(self, data: bytes) -> None:
+        self.connections.discard(self)
+        reader = asyncio.StreamReader()
+        reader.feed_data(data)
+        protocol = asyncio.StreamReaderProtocol(reader, self._run_hypercorn)
+        self.transport.set_protocol(protocol)
+        protocol.connection_made(self.transport)
+
+    async def _run_hypercorn(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        config = Config()
+        config.keep_alive_timeout = _KEEP_ALIVE_SECONDS
+        await TCPServer(ASGIWrapper(self.app), self.loop, config, WorkerContext(None), {}, reader, writer)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -148,6 +149,16 @@ def test_every_kind_of_response_arrives_on_one_connection(url: str) -> None:
         response = connection.getresponse()
         assert (how, response.status, len(response.read())) == (how, status, length)
     connection.close()
+
+
+def test_http_2_is_spoken_by_who_begins_with_it(url: str) -> None:
+    with httpx.Client(http1=False, http2=True, base_url=url) as client:
+        answers = [client.get("/small"), client.post("/large", content=b"x"), client.get("/no-content")]
+    assert [(each.http_version, each.status_code, len(each.content)) for each in answers] == [
+        ("HTTP/2", 200, 5),
+        ("HTTP/2", 200, 3_000_000),
+        ("HTTP/2", 204, 0),
+    ]
 
 
 def test_what_is_streamed_does_not_wait_for_the_rest(url: str) -> None:
