@@ -1,4 +1,4 @@
-"""The emulator's HTTP server: Uvicorn with C parsers, a quarter faster than MiniStack's Hypercorn, and that for HTTP/2."""
+"""The emulator's HTTP server: Uvicorn, which parses in C, and for HTTP/2 MiniStack's own, Hypercorn."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -50,6 +50,7 @@ class _Connection(HttpToolsProtocol):
     """Keeps the spelling of request headers' names, which API Gateway's mapping templates show."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._tcp = transport
         super().connection_made(_JoinedWrites(transport))  # type: ignore[arg-type]
         # What API Gateway does with a folded line or a control character is up to its model and its templates.
         self.parser.set_dangerous_leniencies(lenient_headers=True)
@@ -65,8 +66,8 @@ class _Connection(HttpToolsProtocol):
         reader = asyncio.StreamReader()
         reader.feed_data(data)
         protocol = asyncio.StreamReaderProtocol(reader, self._run_hypercorn)
-        self.transport.set_protocol(protocol)
-        protocol.connection_made(self.transport)
+        self._tcp.set_protocol(protocol)
+        protocol.connection_made(self._tcp)
 
     async def _run_hypercorn(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         config = Config()
