@@ -7,8 +7,8 @@ or its query, as on AWS ("Signature Version 4", IAM user guide), even where Mini
 exception is API Gateway, where each method's authorization decides. Only the operator may use MiniStack's own paths
 (`/_ministack/reset`); its health path needs no signature, and says only that the emulator runs.
 
-Requests from web pages are refused (`tools/local/browsers.py`), and no answer has CORS headers. There are no
-WebSockets, since nothing here uses them.
+Requests from web pages are refused (`tools/local/browsers.py`), and no answer has CORS headers. WebSockets are refused
+too, since nothing here uses them.
 """
 
 import functools
@@ -151,6 +151,9 @@ def guard_application(application: Application) -> Application:
     async def guarded(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await application(scope, receive, send)
+        elif scope["type"] != "http":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
         elif problem := _problem(scope["headers"]):
             await _answer(send, *_refusal(f"This is for programs on this machine; the request's {problem} is not."))
         elif scope["path"] == HEALTH_PATH:

@@ -1,7 +1,9 @@
-"""The emulator's HTTP server: Uvicorn, which parses in C, and for HTTP/2 MiniStack's own, Hypercorn."""
+"""The emulator's HTTP server: Uvicorn, which parses in C; and MiniStack's own, Hypercorn, for connections that speak
+HTTP/2, or want to (Java's client always asks), or anything else."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -21,7 +23,7 @@ _KEEP_ALIVE_SECONDS = 75
 
 
 def http_server(application: Application, port: int) -> uvicorn.Server:
-    """A server on 127.0.0.1. It has no WebSockets."""
+    """A server on 127.0.0.1."""
     config = uvicorn.Config(
         _with_heads_held(application),
         port=port,
@@ -47,7 +49,8 @@ class _AsSpelled(bytes):
 
 
 class _Connection(HttpToolsProtocol):
-    """Keeps the spelling of request headers' names, which API Gateway's mapping templates show."""
+    """Keeps the spelling of request headers' names, which API Gateway's mapping templates show, and ends their values
+    where HTTP does."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._tcp = transport
@@ -56,12 +59,23 @@ class _Connection(HttpToolsProtocol):
         self.parser.set_dangerous_leniencies(lenient_headers=True)
 
     def data_received(self, data: bytes) -> None:
+        self._packet = data
         if data.startswith(_HTTP2_PREFACE):
-            self._serve_http2(data)
+            self._hand_over(data)
         else:
             super().data_received(data)
 
-    def _serve_http2(self, data: bytes) -> None:
+    def _should_upgrade(self) -> bool:
+        return True
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand over a request with an Upgrade header, for whatever protocol: Uvicorn would lose its body."""
+        lines = [b"%s %s HTTP/1.1" % (self.scope["method"].encode(), self.url)]
+        lines += [b"%s: %s" % header for header in self.headers]
+        _, _, body = self._packet.partition(b"\r\n\r\n")
+        self._hand_over(b"\r\n".join([*lines, b"", body]))
+
+    def _hand_over(self, data: bytes) -> None:
         self.connections.discard(self)
         reader = asyncio.StreamReader()
         reader.feed_data(data)
@@ -72,11 +86,13 @@ class _Connection(HttpToolsProtocol):
     async def _run_hypercorn(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         config = Config()
         config.keep_alive_timeout = _KEEP_ALIVE_SECONDS
-        await TCPServer(ASGIWrapper(self.app), self.loop, config, WorkerContext(None), {}, reader, writer)
+        config.h11_pass_raw_headers = True
+        with suppress(asyncio.CancelledError):  # the server stops, and nobody waits for this
+            await TCPServer(ASGIWrapper(self.app), self.loop, config, WorkerContext(None), {}, reader, writer)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
-        self.headers[-1] = (name, value)
+        self.headers[-1] = (name, value.rstrip(b" \t"))
 
 
 class _JoinedWrites:

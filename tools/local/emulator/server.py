@@ -23,6 +23,7 @@ def serve(port: int, data_dir: Path, operator: tuple[str, str]) -> None:
     _configure(port, data_dir)
     # Import only now, since MiniStack reads its configuration on import.
     from ministack import app
+    from ministack.core import hypercorn_compat
 
     from tools.local.emulator import (
         access,
@@ -44,6 +45,7 @@ def serve(port: int, data_dir: Path, operator: tuple[str, str]) -> None:
     for patch in (*patches, trail):
         patch.install()
     access.install(access.Operator(*operator))
+    hypercorn_compat.install()
     # Uvicorn stops at a signal, and then sends it to itself again.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit())

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import threading
+import time
 import urllib.parse
 import uuid
 from collections.abc import Iterator
@@ -101,12 +102,15 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] != "http":
         return
     how = scope["path"].strip("/")
-    while (await receive()).get("more_body"):
-        pass
+    request = b""
+    while (message := await receive()).get("more_body"):
+        request += message["body"]
+    request += message.get("body", b"")
     if how == "error":
         raise RuntimeError("before the head")
     status = {"no-content": 204, "not-modified": 304}.get(how, 200)
-    body = {"large": b"x" * 3_000_000, "small": b"small", "head": b"small"}.get(how, b"")
+    bodies = {"large": b"x" * 3_000_000, "small": b"small", "head": b"small", "echo": request}
+    body = repr(scope["headers"]).encode() if how == "headers" else bodies.get(how, b"")
     length = [] if how in ("streamed", "not-modified", "no-content") else [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": length})
     if how == "streamed":
@@ -159,6 +163,34 @@ def test_http_2_is_spoken_by_who_begins_with_it(url: str) -> None:
         ("HTTP/2", 200, 3_000_000),
         ("HTTP/2", 204, 0),
     ]
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "tls/1.3"])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_client_that_could_speak_another_protocol_is_answered_all_the_same(
+    url: str, protocol: str, at_once: bool
+) -> None:
+    """Java's client asks for HTTP/2 with its first request, whatever that is."""
+    head = (
+        f"POST /echo HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: {protocol}\r\n"
+        "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\nContent-Length: 5\r\n\r\n"
+    )
+    with connected(url) as connection:
+        connection.sendall(head.encode() + b"hello" * at_once)
+        if not at_once:
+            time.sleep(0.1)
+            connection.sendall(b"hello")
+        answer = b""
+        while not answer.endswith(b"hello"):
+            answer += connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_header_is_spelled_as_it_came_and_ends_without_spaces(url: str) -> None:
+    with connected(url) as connection:
+        connection.sendall(b"GET /headers HTTP/1.1\r\nHost: localhost\r\nX-Two:  a\tb \t\r\nX-Fold: a\r\n b\r\n\r\n")
+        answer = connection.recv(65536)
+    assert answer.endswith(b"[(b'Host', b'localhost'), (b'X-Two', b'a\\tb'), (b'X-Fold', b'a b')]")
 
 
 def test_what_is_streamed_does_not_wait_for_the_rest(url: str) -> None:
