@@ -319,7 +319,13 @@ class Payment:
         return replace(self, version=self.version + 1, updated_at=self._updated_at(now))
 
     def is_same_as(self, other: "Payment") -> bool:
-        """Whether both are the same version, ignoring the time of the update, which the hashes contain, too."""
+        """Whether both are the same version.
+
+        A first one may have been made again, at another time, which the hashes contain, too. A later one was made from
+        one that was read, and the next may be made from it: then even the time must be the same.
+        """
+        if self.version > 1:
+            return self == other
         return self == replace(other, updated_at=self.updated_at, journal_hash=self.journal_hash)
 
     # -- Operations

@@ -41,7 +41,7 @@ def http_server(application: Application, port: int) -> uvicorn.Server:
 
 
 class _AsSpelled(bytes):
-    """The name of a response header, which Uvicorn sends in lower case. It must only find these."""
+    """A response header's name. Uvicorn sends `name.lower()`, in which it must recognize these three."""
 
     def lower(self) -> bytes:
         lower = super().lower()
@@ -66,10 +66,10 @@ class _Connection(HttpToolsProtocol):
             super().data_received(data)
 
     def _should_upgrade(self) -> bool:
+        """Of a request with an Upgrade header, for whatever protocol. Uvicorn would lose its body."""
         return True
 
     def handle_websocket_upgrade(self) -> None:
-        """Hand over a request with an Upgrade header, for whatever protocol: Uvicorn would lose its body."""
         lines = [b"%s %s HTTP/1.1" % (self.scope["method"].encode(), self.url)]
         lines += [b"%s: %s" % header for header in self.headers]
         _, _, body = self._packet.partition(b"\r\n\r\n")

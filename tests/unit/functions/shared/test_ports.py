@@ -262,6 +262,16 @@ class TestLedger:
         books.ledger.record(cleared, entries)
         assert books.ledger.find(cleared.payment_id) == RecordedPayment(cleared, (*doubtful.entries, *entries))
 
+    def test_the_next_version_made_at_another_time_is_a_conflict(self, books: LedgerUnderTest) -> None:
+        """Whoever made it would go on from entries, and a head of the journal, that are not there."""
+        doubtful = doubted()
+        record(books.ledger, doubtful)
+        cleared, entries = doubtful.payment.moved_to("reversed").post(DOUBT.reverse(1))
+        books.ledger.record(cleared, entries)
+        with pytest.raises(LedgerConflict):
+            books.ledger.record(*doubtful.payment.moved_to("reversed", updated_at=LATER).post(DOUBT.reverse(1)))
+        assert books.ledger.find(cleared.payment_id) == RecordedPayment(cleared, (*doubtful.entries, *entries))
+
     def test_of_two_next_versions_the_second_is_a_conflict(self, books: LedgerUnderTest) -> None:
         doubtful = payment(new_id(), "in_doubt")
         books.ledger.record(doubtful)
