@@ -26,6 +26,7 @@ def http_server(application: Application, port: int) -> uvicorn.Server:
     """A server on 127.0.0.1."""
     config = uvicorn.Config(
         _with_heads_held(application),
+        host="127.0.0.1",
         port=port,
         loop="uvloop",
         http=_Connection,

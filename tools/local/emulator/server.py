@@ -41,8 +41,21 @@ def serve(port: int, data_dir: Path, operator: tuple[str, str]) -> None:
         trail,
     )
 
-    patches = (runtime, packages, apigateway, encryption, executions, callbacks, iam, sources, alarms, account, memory)
-    for patch in (*patches, trail):
+    patches = (
+        runtime,
+        packages,
+        apigateway,
+        encryption,
+        executions,
+        callbacks,
+        iam,
+        sources,
+        alarms,
+        account,
+        memory,
+        trail,
+    )
+    for patch in patches:
         patch.install()
     access.install(access.Operator(*operator))
     hypercorn_compat.install()
