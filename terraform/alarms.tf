@@ -28,7 +28,7 @@ locals {
   api_dimensions        = { ApiName = aws_api_gateway_rest_api.this.name, Stage = local.stage_name }
   ledger_dimensions     = { TableName = aws_dynamodb_table.ledger.name }
   function_dimensions = {
-    for name in keys(local.functions) : name => { FunctionName = "${local.prefix}-${name}" }
+    for name in local.function_names : name => { FunctionName = "${local.prefix}-${name}" }
   }
 
   throttled_places = {
@@ -396,27 +396,29 @@ locals {
       }
     },
   )
+
+  alarm_names = toset(keys(local.alarms))
 }
 
 resource "aws_cloudwatch_metric_alarm" "this" {
-  for_each = local.alarms
+  for_each = local.alarm_names
 
   alarm_name          = "${local.prefix}-${each.key}"
-  alarm_description   = "${each.value.means} What to do: docs/runbook.md#${try(each.value.section, each.key)}"
+  alarm_description   = "${local.alarms[each.key].means} What to do: docs/runbook.md#${try(local.alarms[each.key].section, each.key)}"
   comparison_operator = "GreaterThanThreshold"
-  threshold           = each.value.above
-  evaluation_periods  = each.value.periods
-  treat_missing_data  = each.value.missing
+  threshold           = local.alarms[each.key].above
+  evaluation_periods  = local.alarms[each.key].periods
+  treat_missing_data  = local.alarms[each.key].missing
   alarm_actions       = [aws_sns_topic.alarms.arn]
   ok_actions          = [aws_sns_topic.alarms.arn]
   tags                = merge(local.tags, { Name = "${local.prefix}-${each.key}" })
 
   dynamic "metric_query" {
-    for_each = each.value.metrics
+    for_each = local.alarms[each.key].metrics
 
     content {
       id          = metric_query.key
-      return_data = !can(each.value.expression)
+      return_data = !can(local.alarms[each.key].expression)
 
       metric {
         namespace   = metric_query.value.namespace
@@ -429,7 +431,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   }
 
   dynamic "metric_query" {
-    for_each = try([each.value.expression], [])
+    for_each = try([local.alarms[each.key].expression], [])
 
     content {
       id          = "value"

@@ -7,7 +7,7 @@ locals {
   log_delivery_source = "arn:${local.partition}:logs:${local.region}:${local.account_id}:*"
 
   log_groups = merge(
-    { for name in keys(local.functions) : "function_${name}" => "${local.function_log_prefix}${name}" },
+    { for name in local.function_names : "function_${name}" => "${local.function_log_prefix}${name}" },
     { for name in keys(local.state_machines) : "state_machine_${name}" => "${local.state_machine_log_prefix}${name}" },
     { api = local.api_log_group },
   )

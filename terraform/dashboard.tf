@@ -127,7 +127,7 @@ locals {
           title = metric == "Duration" ? "Duration (p99, ms)" : metric
           stat  = stat
           metrics = [
-            for name in keys(local.functions) : ["AWS/Lambda", metric, "FunctionName", "${local.prefix}-${name}", { label = name }]
+            for name in local.function_names : ["AWS/Lambda", metric, "FunctionName", "${local.prefix}-${name}", { label = name }]
           ]
         }
       ]

@@ -24,7 +24,7 @@ data "aws_iam_policy_document" "trust" {
 }
 
 resource "aws_iam_role" "function" {
-  for_each = local.functions
+  for_each = local.function_names
 
   name               = "${local.prefix}-${each.key}"
   description        = "What the ${each.key} function may do"
@@ -33,7 +33,7 @@ resource "aws_iam_role" "function" {
 }
 
 data "aws_iam_policy_document" "function" {
-  for_each = local.functions
+  for_each = local.function_names
 
   statement {
     sid       = "WriteLogs"
@@ -49,7 +49,7 @@ data "aws_iam_policy_document" "function" {
   }
 
   dynamic "statement" {
-    for_each = each.value.statements
+    for_each = local.functions[each.key].statements
 
     content {
       sid       = statement.value.sid
@@ -70,7 +70,7 @@ data "aws_iam_policy_document" "function" {
 }
 
 resource "aws_iam_role_policy" "function" {
-  for_each = local.functions
+  for_each = local.function_names
 
   name   = each.key
   role   = aws_iam_role.function[each.key].id

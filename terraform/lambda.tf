@@ -18,7 +18,7 @@ resource "aws_lambda_function" "this" {
   #checkov:skip=CKV_AWS_173:The variables are names and ARNs; the only secret is in Secrets Manager
   #checkov:skip=CKV_AWS_272:A signing profile and its bucket belong to the account; the plan pins packages by hash
 
-  for_each = local.functions
+  for_each = local.function_names
 
   function_name = "${local.prefix}-${each.key}"
   role          = aws_iam_role.function[each.key].arn
@@ -29,14 +29,14 @@ resource "aws_lambda_function" "this" {
   s3_key        = aws_s3_object.package["functions"].key
   layers        = [aws_lambda_layer_version.dependencies.arn]
   publish       = true
-  timeout       = each.value.timeout
-  memory_size   = each.value.memory
+  timeout       = local.functions[each.key].timeout
+  memory_size   = local.functions[each.key].memory
 
   # -1 means no limit.
-  reserved_concurrent_executions = coalesce(try(each.value.concurrency, null), -1)
+  reserved_concurrent_executions = coalesce(try(local.functions[each.key].concurrency, null), -1)
 
   environment {
-    variables = merge(local.common_environment, each.value.environment)
+    variables = merge(local.common_environment, local.functions[each.key].environment)
   }
 
   dynamic "snap_start" {
@@ -64,10 +64,10 @@ resource "aws_lambda_function" "this" {
     # what it has learned.
     precondition {
       condition = (
-        !contains(keys(each.value.environment), "GATEWAYS") ||
-        try(each.value.gateway_calls, 3) * local.gateway_call_seconds < each.value.timeout
+        !contains(keys(local.functions[each.key].environment), "GATEWAYS") ||
+        try(local.functions[each.key].gateway_calls, 3) * local.gateway_call_seconds < local.functions[each.key].timeout
       )
-      error_message = "Each gateway's connect and read timeouts together, ${try(each.value.gateway_calls, 3)} times, must be less than the ${each.key} function's timeout, ${each.value.timeout} seconds."
+      error_message = "Each gateway's connect and read timeouts together, ${try(local.functions[each.key].gateway_calls, 3)} times, must be less than the ${each.key} function's timeout, ${local.functions[each.key].timeout} seconds."
     }
   }
 
