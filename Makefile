@@ -14,7 +14,7 @@ $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name))
 unexport PYTHONDONTWRITEBYTECODE
 
 export PYTHON ?= python3
-export WORKERS ?= 3
+export WORKERS ?= 4
 export REST_WORKERS ?= 5
 VENV := .venv
 CHECKOV := .venv-checkov
@@ -209,7 +209,7 @@ advisories: setup ## Query OSV, over the network, for known vulnerabilities in t
 	    --disable-pip --no-deps -r requirements/$$name.txt || failed=1; \
 	done; [ -z "$$failed" ] || { echo "An advisory is open, or OSV did not answer: see above." >&2; exit 1; }
 
-test: setup $(LOCALSTRIPE)/requirements.sha ## Run the tests that find most mistakes, in three processes (WORKERS=)
+test: setup $(LOCALSTRIPE)/requirements.sha ## Run the tests that find most mistakes, in four processes (WORKERS=)
 	@$(VENV)/bin/python -m pytest -m first -n "$$WORKERS"
 
 test-all: test $(CHECKOV)/requirements.sha $(GENERATORS)/requirements.sha ## Run all tests: first those of make test, then the rest, much of which waits, in five processes (REST_WORKERS=)

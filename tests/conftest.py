@@ -83,18 +83,23 @@ REST = (
     "tests/simulation/test_simulation.py::test_the_rules_hold_for_new_seeds",
 )
 
-# One worker runs all tests of `make test` that need the ordinary stack, so that one stack is enough. Those of the rest
-# take so long that a second worker has a stack, too, for these files.
+# Two workers have a stack: the second one's is for these files. Tests of one stack wait for much of their time.
 STACKS = {"one stack": "gw0", "another stack": "gw1"}
 ONE_STACK, ANOTHER_STACK = STACKS
 ON_ANOTHER_STACK = (
     "tests/stack/test_checkout.py",
     "tests/stack/test_checkout_challenge.py",
     "tests/stack/test_console.py",
+    "tests/stack/test_events.py",
+    "tests/stack/test_gateway_events.py",
     "tests/stack/test_history.py",
     "tests/stack/test_leaks.py",
+    "tests/stack/test_payments.py",
     "tests/stack/test_resolve.py",
+    "tests/stack/test_sealed_cards.py",
+    "tests/stack/test_search.py",
     "tests/stack/test_soak.py",
+    "tests/stack/test_webhooks.py",
 )
 OWN_STACKS = ("tests/stack/test_deployment.py", "tests/stack/test_gateways.py")
 WITH_A_STACK = ("tests/stack/", "tests/faults/test_matrix.py", "tests/faults/test_late_and_repeated_events.py")
@@ -109,21 +114,24 @@ LAST_ON_THEIR_STACK = (
     "tests/stack/test_history.py",
 )
 
-# What starts first, because it takes longest. A process whose stack is only starting waits: the others use the cores.
-LONG = (
-    *STACKS,
-    *OWN_STACKS,
-    *TOGETHER,
-    "tests/simulation/test_simulation.py",
+# What starts first: what fills the minute until the stacks have started, and then what takes longest. Of the workers of
+# the rest, two begin with what only computes, while the others wait for their stacks.
+EARLY = (
     "tests/workflow/",
+    *STACKS,
+    "tests/stack/test_gateways.py",
+    "tests/unit/terraform/",
+    "tests/simulation/test_simulation.py",
+    "tests/stack/test_deployment.py",
+    "tests/faults/",
 )
 
 
 def has_the_stack(config: pytest.Config) -> bool:
     """Whether this is a process of a half of the tests that will need its stack."""
-    whole = config.args_source is config.ArgsSource.TESTPATHS and not config.option.keyword
-    having = {"first": {STACKS[ONE_STACK]}, "rest": set(STACKS.values())}.get(config.option.markexpr, set())
-    return whole and os.environ.get("PYTEST_XDIST_WORKER") in having
+    half = config.args_source is config.ArgsSource.TESTPATHS and config.option.markexpr in ("first", "rest")
+    whole = half and not config.option.keyword
+    return whole and os.environ.get("PYTEST_XDIST_WORKER") in STACKS.values()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -177,7 +185,7 @@ def leave_the_cores_to_stacks() -> None:
         os.nice(10)
 
 
-class LongestFirst(LoadScopeScheduling):  # type: ignore[misc]
+class EarlyFirst(LoadScopeScheduling):  # type: ignore[misc]
     """With several workers, each scope runs on one of them, and a stack's on the one that has it."""
 
     def _split_scope(self, nodeid: str) -> str:
@@ -185,11 +193,11 @@ class LongestFirst(LoadScopeScheduling):  # type: ignore[misc]
 
     def _assign_work_unit(self, node: Any) -> None:
         scopes = [scope for scope in self.workqueue if STACKS.get(scope, node.gateway.id) == node.gateway.id]
-        longest_first = [scope for prefix in LONG for scope in scopes if scope.startswith(prefix)]
-        if following := next(iter(longest_first + scopes), None):
+        early = [scope for prefix in EARLY for scope in scopes if scope.startswith(prefix)]
+        if following := next(iter(early + scopes), None):
             self.workqueue.move_to_end(following, last=False)
         super()._assign_work_unit(node)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LongestFirst:
-    return LongestFirst(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> EarlyFirst:
+    return EarlyFirst(config, log)

@@ -181,7 +181,7 @@ def test_without_values_the_commands_use_their_defaults(make: Make) -> None:
     ]
     assert make(*needs_nothing).returncode == 0
     bare = [[word for word in COMMANDS[target].split() if not re.search("{|^--.", word)] for target in needs_nothing]
-    workers = {"first": "3", "rest": "5"}
+    workers = {"first": "4", "rest": "5"}
     assert make.calls == [[*words, workers[words[-2]]] if words[-1:] == ["-n"] else words for words in bare]
 
 
