@@ -1,5 +1,6 @@
 """Runs the stack on one machine: the AWS emulator and the gateways' sandboxes in the background, with Terraform."""
 
+import fcntl
 import json
 import os
 import secrets
@@ -8,8 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
@@ -119,24 +120,43 @@ class Machine:
     def up(self, say: Say, progress: Say = lambda text: None) -> Stack:
         """Start the services that do not run yet, deploy, and write the stack file. Safe to repeat.
 
-        `say` reports each step, `progress` the progress of a long one.
+        `say` reports each step, `progress` the progress of a long one. Raises StackError and TerraformError.
         """
         program()  # fails before anything is started if there is no Terraform
-        private_folder(self.home)
-        say("Building the functions and their layer")
-        build(Target.host(), progress)
-        try:
-            stack = self._start_and_deploy(say, progress)
-        except TerraformError as error:
-            if self.stack_file.exists():
-                raise
-            # The half-deployed resources would make a second try fail. Starting over loses nothing, since no stack was
-            # in use yet.
-            say(f"Starting over, as the first deployment failed: {error}")
-            say(f"The emulator's log is in {self._keep_log()}")
-            stack = self._start_and_deploy(say, progress)
-        stack.save(self.stack_file)
+        with self._alone():
+            say("Building the functions and their layer")
+            build(Target.host(), progress)
+            try:
+                stack = self._start_and_deploy(say, progress)
+            except TerraformError as error:
+                if self.stack_file.exists():
+                    raise
+                # The half-deployed resources would make a second try fail. Starting over loses nothing, since no stack
+                # was in use yet.
+                say(f"Starting over, as the first deployment failed: {error}")
+                say(f"The emulator's log is in {self._keep_log()}")
+                stack = self._start_and_deploy(say, progress)
+            stack.save(self.stack_file)
         return stack
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Start or stop the stack in one command at a time: a second one would end what the first has just started.
+
+        Raises StackError if another command is doing so. The system ends the lock with the process.
+        """
+        private_folder(self.home)
+        folder = os.open(self.home, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StackError(
+                    "Another command is starting or stopping this stack. Wait for it, or end it with Ctrl-C."
+                ) from None
+            yield
+        finally:
+            os.close(folder)
 
     def _keep_log(self) -> Path:
         """Rename the emulator's log, so that the next emulator does not overwrite it, and return its new path."""
@@ -163,12 +183,13 @@ class Machine:
         return self._deploy(services, say, progress)
 
     def down(self) -> list[str]:
-        """Stop the services that `up` started, and return the names of those that were running."""
-        services = {name: service for name, service in self._services().items() if service.owns_its_pid()}
-        for service in services.values():
-            service.stop()
-        self._processes_file.unlink(missing_ok=True)
-        self._forget()
+        """Stop the services that `up` started, and return the names of those that were running. Raises StackError."""
+        with self._alone():
+            services = {name: service for name, service in self._services().items() if service.owns_its_pid()}
+            for service in services.values():
+                service.stop()
+            self._processes_file.unlink(missing_ok=True)
+            self._forget()
         return sorted(services)
 
     def _forget(self) -> None:

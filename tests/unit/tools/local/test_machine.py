@@ -63,6 +63,26 @@ def test_what_was_started_when_somebody_gave_up_waiting_is_known_and_can_be_stop
     assert machine.down() == []
 
 
+def test_a_command_that_starts_a_stack_is_alone_with_it(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, nothing_is_built: None
+) -> None:
+    """Another one would end the emulator that is being deployed to."""
+    refusals: list[str] = []
+
+    def meanwhile(*_: object) -> Stack:
+        for command in (lambda: machine.up(lambda step: None), machine.down):
+            with pytest.raises(StackError) as refusal:
+                command()
+            refusals.append(str(refusal.value))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Machine, "_start_and_deploy", meanwhile)
+    with pytest.raises(KeyboardInterrupt):
+        machine.up(lambda step: None)
+    assert ["Another command is starting or stopping this stack" in each for each in refusals] == [True, True]
+    assert machine.down() == []
+
+
 def test_without_terraform_nothing_is_started(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     messages: list[str] = []
