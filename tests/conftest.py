@@ -87,6 +87,7 @@ REST = (
 STACKS = {"one stack": "gw0", "another stack": "gw1"}
 ONE_STACK, ANOTHER_STACK = STACKS
 ON_ANOTHER_STACK = (
+    "tests/stack/test_bench.py",
     "tests/stack/test_checkout.py",
     "tests/stack/test_checkout_challenge.py",
     "tests/stack/test_console.py",
