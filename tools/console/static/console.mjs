@@ -10,7 +10,10 @@ function reveal() {
     outer.open = true;
   }
   target.scrollIntoView({ block: target.closest("svg") ? "nearest" : "center" });
-  (closed?.querySelector("summary") ?? target).focus({ preventScroll: true });
+  const focus = () => (closed?.querySelector("summary") ?? target).focus({ preventScroll: true });
+  focus();
+  // Chromium clears the focus when it scrolls to what the address names, which may be in the frame after this.
+  requestAnimationFrame(() => setTimeout(focus));
 }
 
 // Times as this machine's clock shows them; UTC, as the ledger has them, is under the pointer.

@@ -153,3 +153,16 @@ def test_no_table_makes_a_page_wider_than_the_window(
     if width < 640:
         scrolling = "[...document.querySelectorAll('.scroll')].filter((each) => each.querySelector('table'))"
         assert page.evaluate(f"{scrolling}.every((each) => each.scrollWidth <= each.clientWidth)")
+
+
+def test_what_a_link_opens_has_the_focus_though_chromium_clears_it_late(
+    browser: Browser, running: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Payments, "details", lambda *_: details(history(CAUGHT)))
+    monkeypatch.setattr(Payments, "doubt_count", lambda _: 0)
+    url = running.enter_context(running_console(running.enter_context(listening())))
+    page = running.enter_context(browser.new_page())
+    page.goto(f"{url}/payments/pay-1")
+    page.evaluate("addEventListener('hashchange', () => document.activeElement.blur())")
+    page.locator("#state-Charge").press("Enter")
+    expect(page.locator("summary:focus")).to_contain_text("Charge", timeout=WITHIN_MS)
