@@ -105,8 +105,8 @@ ON_ANOTHER_STACK = (
 OWN_STACKS = ("tests/stack/test_deployment.py", "tests/stack/test_gateways.py")
 WITH_A_STACK = ("tests/stack/", "tests/faults/test_matrix.py", "tests/faults/test_late_and_repeated_events.py")
 
-# Folders whose tests of the rest share what takes long to make: a stack with a proxy, and a mocked deployment.
-TOGETHER = ("tests/faults/", "tests/unit/terraform/")
+# Folders whose tests of the rest share what takes long to make: a mocked deployment, and a stack with a proxy.
+TOGETHER = ("tests/unit/terraform/", "tests/faults/")
 
 # One waits for minutes, while others run. The other makes a thousand payments, which every test after it would read:
 # exports, audits, sweeps of all executions.
@@ -120,19 +120,17 @@ LAST_ON_THEIR_STACK = (
 EARLY = (
     "tests/workflow/",
     *STACKS,
-    "tests/stack/test_deployment.py",
-    "tests/stack/test_gateways.py",
-    "tests/unit/terraform/",
-    "tests/faults/",
+    *OWN_STACKS,
+    *TOGETHER,
     "tests/simulation/test_simulation.py",
 )
 
 
 def has_the_stack(config: pytest.Config) -> bool:
     """Whether this is a process of a half of the tests that will need its stack."""
-    half = config.args_source is config.ArgsSource.TESTPATHS and config.option.markexpr in ("first", "rest")
-    whole = half and not config.option.keyword
-    return whole and os.environ.get("PYTEST_XDIST_WORKER") in STACKS.values()
+    whole = config.args_source is config.ArgsSource.TESTPATHS and not config.option.keyword
+    half = whole and config.option.markexpr in ("first", "rest")
+    return half and os.environ.get("PYTEST_XDIST_WORKER") in STACKS.values()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
