@@ -397,7 +397,8 @@ locals {
     },
   )
 
-  alarm_names = toset(keys(local.alarms))
+  # As for functions, `local.function_names`.
+  alarm_names = { for name in keys(local.alarms) : name => name }
 }
 
 resource "aws_cloudwatch_metric_alarm" "this" {

@@ -967,6 +967,6 @@ locals {
   }
 
   # What there is one of for each function is for each name: Terraform evaluates `for_each` anew for every instance, and
-  # all statements of all functions each time took a seventh of a plan.
-  function_names = toset(keys(local.functions))
+  # all statements of all functions each time took a seventh of a plan. A set would be sorted each time.
+  function_names = { for name in keys(local.functions) : name => name }
 }

@@ -1,7 +1,6 @@
 """Terraform's plans and states with AWS mocked. The provider checks every value, and nothing has to run or be built."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.deployment.paths import ROOT, TERRAFORM
-from tools.deployment.terraform import LESS_GARBAGE_COLLECTION, find_mirror
+from tools.deployment.terraform import environment_of_terraform, find_mirror, forget_hashes
 
 REQUIRED = {
     "environment": "test",
@@ -148,14 +147,14 @@ def _add_empty_packages(folder: Path, runtime: str) -> None:
 def _init(folder: Path) -> None:
     plugins = [f"-plugin-dir={mirror}"] if (mirror := find_mirror()) else []
     _terraform(folder, "init", "-backend=false", "-input=false", *plugins)
+    forget_hashes(folder / "terraform")
 
 
 def _terraform(folder: Path, *arguments: str, **variables: str) -> str:
-    environment = {name: value for name, value in os.environ.items() if name != "TF_CLI_CONFIG_FILE"}
-    environment |= LESS_GARBAGE_COLLECTION | {"TF_DATA_DIR": str(folder / "data"), "TF_IN_AUTOMATION": "1"} | variables
+    own = {"TF_DATA_DIR": str(folder / "data"), "TF_IN_AUTOMATION": "1"}
     process = subprocess.run(  # noqa: S603
         ["terraform", f"-chdir={folder / 'terraform'}", *arguments],  # noqa: S607
-        env=environment,
+        env=environment_of_terraform() | own | variables,
         capture_output=True,
         text=True,
     )

@@ -24,8 +24,10 @@ _MIRROR_PREFIXES = [Path.home() / ".terraform.d"] + [
     Path(os.sep, *parts) for parts in (("opt",), ("usr", "share"), ("usr", "local", "share"), ("var", "lib"))
 ]
 
-# Go's variable. Terraform and its provider are large and end soon: a sixth of their time went into collecting garbage.
-LESS_GARBAGE_COLLECTION = {"GOGC": "400"}
+# Terraform and its provider are large and end soon. A sixth of their time went into collecting garbage, which Go's
+# variable makes rarer, and a tenth into logs that the provider writes and Terraform leaves out.
+_LESS_GARBAGE_COLLECTION = {"GOGC": "400"}
+_NO_LOGS_OF_THE_PROVIDER = {"TF_LOG_SDK": "ERROR", "TF_LOG_PROVIDER_AWS": "ERROR"}
 
 # STS answers in every region, whichever the deployment is for.
 _STS_REGION = "us-east-1"
@@ -69,6 +71,24 @@ def program() -> str:
     if path := shutil.which("terraform"):
         return path
     raise TerraformError("Terraform is not installed. Install Terraform 1.9 or newer, and see that it is on the PATH.")
+
+
+def environment_of_terraform() -> dict[str, str]:
+    """The variables of this process, with those that save Terraform work unless they are set."""
+    own = {name: value for name, value in os.environ.items() if name != "TF_CLI_CONFIG_FILE"}
+    logs_are_wanted = any(name.startswith("TF_LOG") for name in own)
+    return {**_LESS_GARBAGE_COLLECTION, **({} if logs_are_wanted else _NO_LOGS_OF_THE_PROVIDER), **own}
+
+
+def forget_hashes(folder: Path) -> None:
+    """Remove the provider's hash from the lock file in a folder with Terraform's configuration.
+
+    Every command would hash the provider, all 700 MB of it. Where it is only used with the local emulator, it is enough
+    that `terraform init` has done so.
+    """
+    lock_file = folder / ".terraform.lock.hcl"
+    if lock_file.exists():
+        lock_file.write_text(re.sub(r"\n *hashes = \[[^]]*\]", "", lock_file.read_text()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +220,8 @@ class Terraform:
 
             plugin_dir = (f"-plugin-dir={mirror}",) if mirror else ()
             self._run("init", "-input=false", option, *plugin_dir, on_line=show_step)
+        if self.home:
+            forget_hashes(self._folder())
 
     @property
     def _home(self) -> Path:
@@ -248,8 +270,7 @@ class Terraform:
     ) -> str:
         """Run Terraform. Returns its output, or nothing if the output is shown. Raises TerraformError."""
         environment = {
-            **LESS_GARBAGE_COLLECTION,
-            **{name: value for name, value in os.environ.items() if name != "TF_CLI_CONFIG_FILE"},
+            **environment_of_terraform(),
             **(self.environment or {}),
             "TF_DATA_DIR": str(self._home / "terraform-data"),
             "TF_IN_AUTOMATION": "1",

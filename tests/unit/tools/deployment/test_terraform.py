@@ -170,14 +170,46 @@ def test_a_terraform_that_answers_nothing_is_reported(tmp_path: Path, monkeypatc
         Terraform("local", home=tmp_path).evaluate("var.region")
 
 
+@pytest.mark.parametrize(("home", "hashed"), [("stack", False), (None, True)])
+def test_the_provider_is_hashed_before_each_command_for_aws_but_not_for_the_emulator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str | None, hashed: bool
+) -> None:
+    before = 'provider "aws" {\n  version = "5.100.0"\n'
+    lock = before + '  hashes = [\n    "h1:one=",\n    "zh:two",\n  ]\n}\n'
+    fake_terraform(tmp_path, monkeypatch, f"printf '%s' '{lock}' > \"${{1#-chdir=}}/.terraform.lock.hcl\"")
+    (tmp_path / "terraform.d").mkdir()
+    monkeypatch.setattr(terraform, "TERRAFORM", tmp_path / "terraform.d")
+    monkeypatch.setattr(terraform, "BUILD", tmp_path)
+    Terraform("local", home=tmp_path / home if home else None).init()
+    [lock_file] = tmp_path.rglob(".terraform.lock.hcl")
+    assert lock_file.read_text() == (lock if hashed else before + "}\n")
+
+
+@pytest.mark.parametrize(("level", "shown"), [(None, False), ("TRACE", True)])
+def test_the_provider_logs_only_if_logs_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str | None, shown: bool
+) -> None:
+    for name in [name for name in os.environ if name.startswith("TF_LOG")]:
+        monkeypatch.delenv(name)
+    if level:
+        monkeypatch.setenv("TF_LOG", level)
+    fake_terraform(tmp_path, monkeypatch, f"env > {tmp_path / 'environment'}")
+    Terraform("local", home=tmp_path).apply()
+    quiet = {"TF_LOG_SDK=ERROR", "TF_LOG_PROVIDER_AWS=ERROR"}
+    assert quiet.isdisjoint((tmp_path / "environment").read_text().splitlines()) is shown
+
+
 @pytest.mark.parametrize("show", [True, False])
 def test_ctrl_c_lets_terraform_write_its_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, show: bool) -> None:
     started, written = tmp_path / "begun", tmp_path / "written"
-    ending = f"trap 'sleep 1; touch {written}; exit 1' INT; touch {started}; while true; do sleep 0.1; done"
-    fake_terraform(tmp_path, monkeypatch, ending)
+    # It has started for us half a second later, when we surely wait for it.
+    begin = f"trap 'sleep 1; touch {written}; exit 1' INT; sleep 0.5; touch {started}"
+    fake_terraform(tmp_path, monkeypatch, f"{begin}; while true; do sleep 0.1; done")
     apply = f"""
+import signal
 from pathlib import Path
 from tools.deployment.terraform import Terraform
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's children ignore it
 Terraform("local", home=Path({str(tmp_path)!r})).apply(show={show})
 """
     command = subprocess.Popen([sys.executable, "-c", apply], start_new_session=True, stderr=subprocess.DEVNULL)  # noqa: S603
