@@ -12,6 +12,7 @@ import pytest
 
 from functions.shared.domain.routing import Route, route
 from tests import invariants
+from tests.stack.conftest import deliver_events
 from tests.stack.driver import SEEN_AFTER_SECONDS, Driver, payments
 from tests.stack.own import WAIT_SCALE
 from tools.deployment.paths import BUILD
@@ -46,7 +47,7 @@ def machine() -> Iterator[Machine]:
         emulator_environment={"SFN_WAIT_SCALE": str(WAIT_SCALE), "SFN_SEEN_AFTER_SECONDS": str(SEEN_AFTER_SECONDS)},
     )
     machine.down()
-    machine.up(print)
+    deliver_events(machine.up(print), enabled=False)
     yield machine
     machine.down()
 
