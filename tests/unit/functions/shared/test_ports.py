@@ -13,6 +13,7 @@ from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.gateways.registry import adapter
 from functions.shared.adapters.kms import KmsCardCipher, KmsMac
+from functions.shared.adapters.table import keys
 from functions.shared.adapters.table.attendance import DynamoDbAttendance
 from functions.shared.adapters.table.cards import DynamoDbCardVault
 from functions.shared.adapters.table.customer_waits import DynamoDbCustomerWaits
@@ -1426,9 +1427,13 @@ class TestPayments:
 
 class TestPaymentIndex:
     @pytest.fixture
-    def index(self, books: LedgerUnderTest, request: pytest.FixtureRequest) -> PaymentIndex:
+    def index(
+        self, books: LedgerUnderTest, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    ) -> PaymentIndex:
         if isinstance(books.ledger, FakeLedger):
             return FakePaymentIndex(books.ledger)
+        for shards in ("DAY_SHARDS", "STATUS_SHARDS"):  # moto's queries are slow
+            monkeypatch.setattr(keys, shards, 4)
         aws: MockedAws = request.getfixturevalue("aws")
         return DynamoDbPaymentIndex(aws.dynamodb, TABLE)
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from functions.shared.adapters.table import keys
 from functions.shared.domain.ledger import JournalEntry
 from functions.shared.domain.payment import Payment
 from tests.mocked_aws import REGION, ROLE_ARN, TABLE, MockedAws, mocked_aws, new_id
+from tools.console import records
 from tools.console.payments import Payments
 from tools.deployment.polling import has_ended, wait_for
 from tools.deployment.stack import Gateway, Stack
@@ -43,6 +45,7 @@ RESOLVE = {
     },
 }
 DEADLINE_SECONDS = 10
+SHARDS = 4
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,11 @@ class Bench:
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    with mocked_aws() as aws:
+    with mocked_aws() as aws, pytest.MonkeyPatch.context() as patch:
+        # moto's queries are slow.
+        for module, indexes in ((keys, ("ACCOUNT", "DAY", "DOUBT", "STATUS")), (records, ("ACCOUNT", "DOUBT"))):
+            for index in indexes:
+                patch.setattr(module, f"{index}_SHARDS", SHARDS)
         resolve, arn = (
             aws.stepfunctions.create_state_machine(
                 name=f"payments-test-{name}", definition=json.dumps(definition), roleArn=ROLE_ARN
