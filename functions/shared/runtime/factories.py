@@ -20,11 +20,20 @@ if TYPE_CHECKING:
 
 @cache
 def _client(service: str) -> Any:
-    """A client that gives up well within the functions' own timeouts: two attempts of at most 3 seconds each."""
+    """A client that gives up well within the functions' own timeouts: two attempts of at most 3 seconds each.
+
+    It has a name of its own in CloudTrail. Botocore composes its default one anew for each request, which takes a
+    quarter of what a call costs here.
+    """
     import boto3
     from botocore.config import Config
 
-    config = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 2, "mode": "standard"})
+    config = Config(
+        connect_timeout=1,
+        read_timeout=2,
+        retries={"total_max_attempts": 2, "mode": "standard"},
+        user_agent=f"payments Boto3/{boto3.__version__}",
+    )
     return boto3.client(service, config=config)  # type: ignore[call-overload]
 
 

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
+import boto3
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -247,6 +248,14 @@ class TestFactories:
 
     def test_all_adapters_of_a_service_have_one_client(self) -> None:
         assert factories._client("dynamodb") is factories._client("dynamodb")
+
+    def test_what_is_asked_of_aws_says_who_asks(self) -> None:
+        names: list[bytes] = []
+        client = factories._client("dynamodb")
+        client.meta.events.register("before-send", lambda request, **_: names.append(request.headers["User-Agent"]))
+        client.list_tables()
+        [name] = names
+        assert name.startswith(f"payments Boto3/{boto3.__version__} ".encode())
 
     def test_what_a_function_uses_is_made_before_its_first_call_on_lambda(
         self, monkeypatch: pytest.MonkeyPatch
