@@ -1,7 +1,8 @@
 """`python -S -P fork_server.py DESCRIPTOR`: starts functions' processes by forking this one (see environments.py).
 
-It has imported what most functions import, so they need not. A function's own code is imported after the fork, and so
-is the runtime client, which looks at the function's variables when it is imported.
+It has imported what most functions import, and loaded the descriptions of the services that they call, so they need
+not. A function's own code is imported after the fork, and so is the runtime client, which looks at the function's
+variables when it is imported.
 
 DESCRIPTOR is a stream socket. A request is one line of JSON, `{"arguments", "folder", "environment"}`, with two
 descriptors: where the process's output goes, and one that it keeps open while it lives. The answer is its pid, as one
@@ -31,12 +32,33 @@ PRELOADED = (
     "requests",
     "simplejson",
 )
+CALLED_SERVICES = ("dynamodb", "events", "kms", "secretsmanager", "sqs", "stepfunctions")
 
 
-def serve(control: socket.socket) -> None:
+def preload() -> None:
     for name in PRELOADED:
         with suppress(ImportError):  # the functions' layers lack it
             importlib.import_module(name)
+    with suppress(ImportError):
+        _describe_services()
+
+
+def _describe_services() -> None:
+    """Let boto3's default session load the services' descriptions, which is most of the work of making a client.
+
+    It makes clients with keys that are none. A function's clients look up region, endpoint and credentials themselves.
+    """
+    import boto3
+    from botocore.exceptions import BotoCoreError
+
+    keys: Any = dict.fromkeys(("aws_access_key_id", "aws_secret_access_key"), "none")
+    for service in CALLED_SERVICES:
+        with suppress(BotoCoreError):  # the functions' layers lack it
+            boto3.client(service, **keys)  # type: ignore[call-overload]
+
+
+def serve(control: socket.socket) -> None:
+    preload()
     gc.collect()
     gc.freeze()  # otherwise each process's first collection would copy all these objects' pages
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system forgets the processes that have ended

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from tools.local.emulator.environments import ForkServers, Process, readable
@@ -96,6 +97,20 @@ def test_a_package_is_imported_once_for_all(tmp_path: Path, servers: ForkServers
     (first_importer, first), (second_importer, second) = it.run(), it.run()
     assert first_importer == second_importer
     assert len({first_importer, first, second}) == 3
+
+
+def test_boto3_s_session_is_there_before_the_function_and_has_its_credentials(
+    tmp_path: Path, servers: ForkServers
+) -> None:
+    body = (
+        "import boto3; made = boto3.DEFAULT_SESSION is not None; client = boto3.client('dynamodb'); "
+        "return [made, client.meta.region_name, boto3.DEFAULT_SESSION.get_credentials().access_key]"
+    )
+    it = function(tmp_path, servers, body)
+    path = os.pathsep.join(map(str, (tmp_path / "code", tmp_path / "layer", Path(boto3.__file__).parents[1])))
+    for key in ("first", "second"):
+        answer = it.run(PYTHONPATH=path, AWS_ACCESS_KEY_ID=key, AWS_SECRET_ACCESS_KEY="none")
+        assert answer == [True, SHARED["AWS_DEFAULT_REGION"], key]
 
 
 def test_a_module_of_the_function_s_own_comes_before_its_layer_s(tmp_path: Path, servers: ForkServers) -> None:
