@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.workflow.definition import PAYMENT
 
@@ -209,6 +210,14 @@ class TestOpenApi:
 
 
 class TestSecrets:
+    @staticmethod
+    def command() -> list[str | Path]:
+        """What runs before a commit. `make lint` runs the same (test_habits.py)."""
+        [repository] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+        [entry] = [hook["entry"] for hook in repository["hooks"] if hook["id"] == "secrets"]
+        program, *options = entry.split()
+        return [ROOT / program, *options]
+
     @pytest.mark.parametrize(
         ("name", "text"),
         [
@@ -217,12 +226,13 @@ class TestSecrets:
             ("prod.tfvars", 'gateway_keys = { sparkle = "' + 'f0Jx7Qp2Vn9LrT4wKs6YbH1c" }'),
             ("key.pem", "-----BEGIN RSA " + "PRIVATE KEY-----\n"),
             ("client.py", 'password = "' + 'correct-horse"\n'),
+            ("call.py", 'signed = sign(key="AKIA' + "Q7ZT" * 4 + '")\n'),
         ],
-        ids=["aws_key", "random_string", "private_key", "password"],
+        ids=["aws_key", "random_string", "private_key", "password", "aws_key_of_a_call"],
     )
     def test_a_planted_secret_is_found(self, tmp_path: Path, name: str, text: str) -> None:
         (tmp_path / name).write_text(text)
-        process = run(Path(sys.executable).with_name("detect-secrets-hook"), tmp_path / name)
+        process = run(*self.command(), tmp_path / name)
         assert process.returncode == 1
         assert f"{name}:1" in process.stdout
 

@@ -60,7 +60,7 @@ COMMANDS = {
 }
 """The arguments of each target's module if every variable has a value. `*` stands for one word each."""
 
-OF_THEIR_OWN = {"help", "setup", "sbom", "advisories", "lint", "lock", "clean"}
+OF_THEIR_OWN = {"help", "setup", "setup-all", "sbom", "advisories", "lint", "lock", "clean"}
 FROM_THE_ENVIRONMENT = {"STACK", "GATEWAY", "EMULATOR_PORT", "SPARKLE_PORT", "CONSOLE_PORT", "CHECKOUT_PORT", "OSV_URL"}
 """Variables that the commands read themselves, and those that a separate target reads."""
 

@@ -811,6 +811,7 @@ SIGNATURES = [
             ("GET", "/"),
         )
     ),
+    # pragma: allowlist nextline secret
     Row("an unknown key id", status=403, code="refused", sign=signed(access_key_id="AKIAIOSFODNN7EXAMPLE")),
     forbidden("a signature for another service", signed(service="s3")),
     forbidden("a signature for another region", signed(region="eu-west-1")),
