@@ -24,7 +24,7 @@ from functions.shared.adapters.gateways.sparkle import ABILITIES
 from functions.shared.adapters.gateways.sparkle.client import Sparkle
 from functions.shared.adapters.gateways.sparkle.events import TYPES
 from functions.shared.adapters.jwe import SINGLE_USE, JweCardOpener, SingleUseKeys
-from functions.shared.adapters.table import customer_waits
+from functions.shared.adapters.table import customer_waits, keys
 from functions.shared.adapters.table.attendance import DynamoDbAttendance
 from functions.shared.adapters.table.cards import DynamoDbCardVault
 from functions.shared.adapters.table.customer_waits import DynamoDbCustomerWaits
@@ -961,6 +961,8 @@ def play(world: World) -> Run:
             (clock, "_random", world.random),
             (customer_waits, "_random", world.random),
             (customer_waits, "SHARDS", 2),
+            (keys, "DOUBT_SHARDS", 2),
+            (keys, "OPEN_SHARDS", 2),
             (runtime, "gateway_abilities", lambda gateway: ABILITIES),
             (runtime, "validate", validation := Validation()),
             (frame, "validate", validation),
