@@ -26,13 +26,16 @@ def bench(fault_stack: Stack) -> Bench:
 
 
 @pytest.fixture(scope="session")
-def observations(bench: Bench, request: pytest.FixtureRequest) -> Iterator[Observations]:
-    """The payment's id and outcome of each selected case, as futures."""
+def observations(bench: Bench, request: pytest.FixtureRequest) -> Observations:
+    """The payment's id and outcome of each selected case, as futures.
+
+    All have ended before the first test goes on: after each test, pytest removes PYTEST_CURRENT_TEST from the
+    environment, which `requests` reads from end to end, in another thread perhaps at that moment.
+    """
     functions = [item for item in request.session.items if isinstance(item, pytest.Function)]
     specs = [getattr(item, "callspec", None) for item in functions if "observations" in item.fixturenames]
     # Start the cases that wait longest first; the others then run in their shadow.
     cases: list[Case] = [spec.params["case"] for spec in specs if spec]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         cases.sort(key=lambda case: (case.fault != "late" and case.times != "always", not case.is_resolving))
-        yield {case: pool.submit(bench.outcome, case.orders, case.is_resolving, case.operation) for case in cases}
-        pool.shutdown(cancel_futures=True)
+        return {case: pool.submit(bench.outcome, case.orders, case.is_resolving, case.operation) for case in cases}
