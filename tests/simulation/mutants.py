@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-ROOT = Path(__file__).parents[2]
-_BUILD = ROOT / "build"
+from tools.deployment.paths import BUILD, ROOT
+
 COPIED = ("client", "functions", "tools", "statemachine", "docs", "tests")
 RUNS = 5_000
 FIRST_SEED = 1
@@ -645,8 +645,8 @@ MUTANTS = (
 
 
 def find(mutant: Mutant, runs: int = RUNS, first_seed: int = FIRST_SEED) -> Detection:
-    _BUILD.mkdir(exist_ok=True)
-    with TemporaryDirectory(dir=_BUILD) as folder, ProcessPoolExecutor(1, _PROCESSES) as process:
+    BUILD.mkdir(exist_ok=True)
+    with TemporaryDirectory(dir=BUILD) as folder, ProcessPoolExecutor(1, _PROCESSES) as process:
         mutant.breed(Path(folder))
         if mutant.test:
             return process.submit(_inside, folder, _failing, *mutant.test).result()

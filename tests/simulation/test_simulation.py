@@ -7,9 +7,10 @@ import pytest
 
 from functions.shared.domain.operation import OperationType
 from functions.shared.domain.payment import Status
-from tests.simulation.mutants import MUTANTS, ROOT, Mutant, find
+from tests.simulation.mutants import MUTANTS, Mutant, find
 from tests.simulation.world import Run, simulate
 from tests.workflow.definition import DEFINITIONS
+from tools.deployment.paths import ROOT
 
 # The last one found that whoever adopted a dispute at the same time as another went on from an entry of its own.
 FIXED_SEEDS = (*range(200), 599921763)

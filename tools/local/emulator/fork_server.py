@@ -46,7 +46,8 @@ def preload() -> None:
 def _describe_services() -> None:
     """Let boto3's default session load the services' descriptions, which is most of the work of making a client.
 
-    It makes clients with keys that are none. A function's clients look up region, endpoint and credentials themselves.
+    Without keys, boto3 would look for some, in the end at the instance's metadata; these open nothing. A function's
+    clients look up region, endpoint and credentials themselves.
     """
     import boto3
     from botocore.exceptions import BotoCoreError
