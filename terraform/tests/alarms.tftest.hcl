@@ -65,17 +65,3 @@ run "the_latency_alarm_rings_before_calls_are_given_up" {
     error_message = "The threshold must follow the longest read timeout."
   }
 }
-
-run "what_is_no_email_address_is_refused" {
-  command = plan
-
-  plan_options {
-    target = [aws_sns_topic_subscription.alarms]
-  }
-
-  variables {
-    alarm_emails = ["on-call"]
-  }
-
-  expect_failures = [var.alarm_emails]
-}

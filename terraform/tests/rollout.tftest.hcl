@@ -144,31 +144,3 @@ run "a_whole_roll_out_is_as_none" {
     error_message = "The newest versions must get everything."
   }
 }
-
-run "a_share_beyond_the_whole_is_refused" {
-  command = plan
-
-  plan_options {
-    target = [aws_lambda_alias.live]
-  }
-
-  variables {
-    rollout = { percent = 101, from = {} }
-  }
-
-  expect_failures = [var.rollout]
-}
-
-run "a_share_in_parts_of_a_percent_and_what_is_no_version_are_refused" {
-  command = plan
-
-  plan_options {
-    target = [aws_lambda_alias.live]
-  }
-
-  variables {
-    rollout = { percent = 0.5, from = { payment = "live" } }
-  }
-
-  expect_failures = [var.rollout]
-}

@@ -113,31 +113,3 @@ run "a_rate_limit_counts_by_address" {
     error_message = "One address may make 3,000 requests in five minutes."
   }
 }
-
-run "a_rate_limit_that_aws_does_not_take_is_refused" {
-  command = plan
-
-  plan_options {
-    target = [aws_wafv2_web_acl.this]
-  }
-
-  variables {
-    api_firewall = { rate_limit = 9 }
-  }
-
-  expect_failures = [var.api_firewall]
-}
-
-run "a_rate_limit_of_half_requests_is_refused" {
-  command = plan
-
-  plan_options {
-    target = [aws_wafv2_web_acl.this]
-  }
-
-  variables {
-    api_firewall = { rate_limit = 100.5 }
-  }
-
-  expect_failures = [var.api_firewall]
-}
