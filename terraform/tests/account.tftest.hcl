@@ -9,17 +9,6 @@ variables {
   gateways    = { sparkle = { url = "https://sparkle.example" } }
 }
 
-run "the_account_does_not_go_on_naming_a_role_that_is_gone" {
-  plan_options {
-    target = [aws_api_gateway_account.this, aws_iam_role.api_logs]
-  }
-
-  assert {
-    condition     = one(aws_api_gateway_account.this).cloudwatch_role_arn == one(aws_iam_role.api_logs).arn && one(aws_api_gateway_account.this).reset_on_delete
-    error_message = "What is destroyed with the role must unset it."
-  }
-}
-
 run "another_deployment_s_role_is_neither_set_nor_unset" {
   command = plan
 

@@ -1,5 +1,4 @@
-# What follows from the variables; those of callers, domain, firewall, alarms and roll-out have files of their own. What they
-# refuse is in tests/variables/.
+# What follows from the variables that have no file of their own. What the variables refuse is in tests/variables/.
 
 mock_provider "aws" {
   source = "./tests/aws"
@@ -138,77 +137,3 @@ run "unless_asked_otherwise_all_payments_go_to_the_only_gateway_and_no_function_
     error_message = "SnapStart costs money, and must be asked for."
   }
 }
-
-run "functions_get_each_gateway_and_the_routes" {
-  plan_options {
-    target = [
-      aws_lambda_function.this,
-      aws_secretsmanager_secret_version.gateway,
-      aws_secretsmanager_secret_version.gateway_events,
-      data.aws_iam_policy_document.function,
-    ]
-  }
-
-  variables {
-    gateways = {
-      first  = { url = "https://first.example", settings = { account = "a-1" } }
-      second = { url = "https://second.example", connect_timeout_seconds = 1, read_timeout_seconds = 6 }
-    }
-    gateway_keys          = { second = "key-2" }             # pragma: allowlist secret
-    gateway_event_secrets = { first = ["newest", "oldest"] } # pragma: allowlist secret
-    gateway_routes = [
-      { gateway = "second", currencies = ["JPY"], brands = ["visa", "jcb"], bins = ["4", "352800"], percent = 10 },
-      { gateway = "first" },
-    ]
-  }
-
-  assert {
-    condition = jsondecode(aws_lambda_function.this["charge"].environment[0].variables["GATEWAYS"]) == {
-      first = {
-        url                     = "https://first.example"
-        secret_id               = aws_secretsmanager_secret.gateway["first"].arn
-        connect_timeout_seconds = 2
-        read_timeout_seconds    = 5
-        settings                = { account = "a-1" }
-      }
-      second = {
-        url                     = "https://second.example"
-        secret_id               = aws_secretsmanager_secret.gateway["second"].arn
-        connect_timeout_seconds = 1
-        read_timeout_seconds    = 6
-        settings                = {}
-      }
-    }
-    error_message = "Each gateway must have its own secret, timeouts and settings."
-  }
-
-  assert {
-    condition = jsondecode(aws_lambda_function.this["screen"].environment[0].variables["GATEWAY_ROUTES"]) == [
-      { gateway = "second", currencies = ["JPY"], brands = ["visa", "jcb"], bins = ["4", "352800"], percent = 10 },
-      { gateway = "first", currencies = null, brands = null, bins = null, percent = 100 },
-    ]
-    error_message = "The routes must be in their order."
-  }
-
-  assert {
-    condition = alltrue([
-      for document in data.aws_iam_policy_document.function :
-      toset(flatten([for statement in document.statement : statement.resources if statement.sid == "ReadGatewayKey"])) ==
-      toset([for secret in aws_secretsmanager_secret.gateway : secret.arn])
-      if contains(document.statement[*].sid, "ReadGatewayKey")
-    ])
-    error_message = "Who calls gateways must read their keys, and no other secret."
-  }
-
-  assert {
-    condition     = { for name, version in aws_secretsmanager_secret_version.gateway : name => version.secret_string } == { second = "key-2" }
-    error_message = "Only a key that is given may be stored."
-  }
-
-  assert {
-    condition     = { for name, version in aws_secretsmanager_secret_version.gateway_events : name => jsondecode(version.secret_string) } == { first = ["newest", "oldest"] }
-    error_message = "The secrets of events must be a list, newest first."
-  }
-}
-
-# The gateways must be good for these to be looked at.
