@@ -108,7 +108,7 @@ WITH_A_STACK = ("tests/stack/", "tests/faults/test_matrix.py", "tests/faults/tes
 # Folders whose tests of the rest share what takes long to make: a mocked deployment, and a stack with a proxy.
 TOGETHER = ("tests/unit/terraform/", "tests/faults/")
 
-# One waits for minutes, while others run. The other makes a thousand payments, which every test after it would read:
+# One waits for minutes, while others run. The other makes hundreds of payments, which every test after it would read:
 # exports, audits, sweeps of all executions.
 LAST_ON_THEIR_STACK = (
     "tests/stack/test_resolve.py::test_a_failed_execution_without_an_event_is_found_and_resolved",

@@ -1,8 +1,9 @@
 """Nobody opens a card that was sealed to a single-use key once its payment has ended, whatever rights they have.
 
-A thousand cards with security codes are sealed to single-use keys, and end in every way. Then a thief, who has all
+Two hundred cards with security codes are sealed to single-use keys, and end in every way. Then a thief, who has all
 rights in the account, takes everything that is kept: all tables, executions with their histories, logs, objects, queues
-and secrets; and uses every key in KMS, after changing its policy. Nothing of the cards can be opened.
+and secrets; and uses every key in KMS, after changing its policy. Nothing of the cards can be opened. That nothing is
+left either after rare failures, and in whatever order they come, is a rule of the simulation.
 
 On AWS, point-in-time recovery keeps an erased card's ciphertext for 35 days (docs/pci-dss.md). The emulator has none,
 and the table of what a payment has only while it runs must have none anywhere.
@@ -37,7 +38,7 @@ from tests.stack.sweep import Canary, codes_in, readings
 from tools.deployment.polling import wait_for
 from tools.deployment.stack import Stack, new_payment_id
 
-CARDS = 1000
+CARDS = 200
 AT_ONCE = 8
 APPROVED, DECLINED = "4242424242424242", "4000000000000002"
 DENIED_CURRENCY = "KPW"
@@ -373,12 +374,12 @@ def theft(stack: Stack) -> Theft:
     return Theft(tries, thief, opened, {attempt.payment_id: statuses[attempt.payment_id] for attempt in tries})
 
 
-def test_a_thousand_cards_have_been_sent_and_ended_in_every_way(theft: Theft) -> None:
+def test_every_card_has_been_sent_and_has_ended_in_its_way(theft: Theft) -> None:
     expected = {attempt.payment_id: STATUSES.get(attempt.ends_as, attempt.ends_as) for attempt in theft.tries}
     assert (len(expected), theft.statuses) == (CARDS, expected)
 
 
-def test_not_one_card_of_a_thousand_can_be_opened_after_its_payment(theft: Theft) -> None:
+def test_no_card_can_be_opened_after_its_payment(theft: Theft) -> None:
     assert {payment_id: found for payment_id, found in theft.opened.items() if found} == {}
 
 
