@@ -9,6 +9,9 @@ Only a caller that KMS allows to use such a key can use the data encrypted with 
 - by a state machine's execution role, directly and therefore without `kms:ViaService`, when an execution starts (first
   of these guides). Step Functions reuses the data key for at least a minute, so this module does not ask KMS again
   while an execution runs;
+- for a table by each caller once: "To avoid calling AWS KMS for every DynamoDB operation, DynamoDB caches the plaintext
+  table keys for each caller in memory" ("Table key caching", in the DynamoDB developer guide's "DynamoDB encryption at
+  rest: usage notes"). On AWS a policy that is changed meanwhile counts after five minutes without a call; here at once;
 - by the service itself: CloudWatch Logs calls it to encrypt a log group, and CloudWatch for an alarm's topic.
 
 The error codes are from the API reference of each service. The messages are AWS's where others recorded them.
@@ -82,6 +85,8 @@ _REFUSALS = {
 }
 _LOG_GROUP_ACTIONS = ("kms:Encrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey")
 _WITHOUT_CONTEXT = ("kms:DescribeKey", "kms:CreateGrant")
+# Of what KMS is asked for, only this leaves everybody's permissions as they are.
+_USES_OF_KEYS = ("kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:GenerateMac", "kms:VerifyMac")
 _ALARM_ACTIONS = ("AlarmActions", "OKActions", "InsufficientDataActions")
 
 
@@ -89,12 +94,21 @@ def install() -> None:
     """Check KMS permissions once IAM allows a call, before an execution starts, and before an alarm is published."""
     enforce = iam_evaluator.enforce
     dispatch_alarm_actions = cloudwatch._dispatch_alarm_actions
+    holders_of_table_keys: set[tuple[str, str, str]] = set()
 
     def caller_may(access_key_id: str, action: str, data: EncryptedData, via: str | None = None) -> bool:
         context = _context(action, data)
         if via:
             context["kms:ViaService"] = f"{via}.{get_region()}.amazonaws.com"
         return enforce(access_key_id, action, "kms", get_region(), data.key["Arn"], context) is None
+
+    def caller_may_use_table(access_key_id: str, data: EncryptedData) -> bool:
+        holder = (access_key_id, data.key["Arn"], data.context["aws:dynamodb:tableName"])
+        if holder not in holders_of_table_keys:
+            if not all(caller_may(access_key_id, action, data, via="dynamodb") for action in _READ):
+                return False
+            holders_of_table_keys.add(holder)
+        return True
 
     @functools.wraps(enforce)
     def enforce_both(
@@ -105,16 +119,20 @@ def install() -> None:
         resource_arn: str = "*",
         service_context: dict[str, Any] | None = None,
     ) -> Any:
+        if service in ("iam", "kms") and iam_action not in _USES_OF_KEYS:
+            holders_of_table_keys.clear()  # they may lose the permission
         context = dict(service_context or {})
         request = context.pop(REQUEST, {})
         denied = enforce(access_key_id, iam_action, service, region, resource_arn, context)
         data = None if denied else _encrypted_data(service, request, resource_arn)
         if data is None:
             return denied
+        actions = _CALLER_ACTIONS.get(iam_action, ())
         if service == "logs":
             allowed = service_may(f"logs.{region}.amazonaws.com", _LOG_GROUP_ACTIONS, data)
+        elif service == "dynamodb" and actions is _READ:
+            allowed = caller_may_use_table(access_key_id, data)
         else:
-            actions = _CALLER_ACTIONS.get(iam_action, ())
             allowed = all(caller_may(access_key_id, action, data, via=service) for action in actions)
         code, message = _REFUSALS[service]
         return None if allowed else iam_evaluator.AuthError(code, message.format(resource_arn))

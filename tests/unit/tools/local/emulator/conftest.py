@@ -59,7 +59,10 @@ class Emulator:
 
     def session(self, *statements: dict[str, Any], name: str = "test") -> dict[str, str]:
         """Credentials of a new role with these permissions, for a session of this name."""
-        arn = self.role(f"arn:aws:iam::{ACCOUNT}:root", *statements)
+        return self.session_of(self.role(f"arn:aws:iam::{ACCOUNT}:root", *statements), name)
+
+    def session_of(self, arn: str, name: str = "test") -> dict[str, str]:
+        """Credentials of the role, for a session of this name."""
         keys = self.client("sts").assume_role(RoleArn=arn, RoleSessionName=name)["Credentials"]
         return {
             "aws_access_key_id": keys["AccessKeyId"],

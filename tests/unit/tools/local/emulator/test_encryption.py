@@ -58,7 +58,8 @@ class Deployed:
         secret = emulator.client("secretsmanager").create_secret(
             Name=new("secret"), SecretString="x", KmsKeyId=key_arn
         )["ARN"]
-        table, item = new("table"), {"pk": {"S": "x"}}
+        self.table = table = new("table")
+        item = {"pk": {"S": "x"}}
         emulator.client("dynamodb").create_table(
             TableName=table,
             BillingMode="PAY_PER_REQUEST",
@@ -147,6 +148,24 @@ def test_whoever_starts_stops_or_lists_executions_needs_no_key(
     change(emulator, key_arn, {"Action": start["actions"], "Condition": directly})
     # StopExecution fails if the execution has ended. Any other error means that it was allowed.
     assert code(deployed.calls[call]) not in (start["error"], "AccessDeniedException")
+
+
+def test_whoever_has_used_a_table_is_refused_as_soon_as_the_role_may_not_use_its_key(
+    emulator: Emulator, deployed: Deployed, key_arn: str
+) -> None:
+    change(emulator, key_arn, {"Action": "kms:*"})
+    iam, role = emulator.client("iam"), emulator.role(f"arn:aws:iam::{ACCOUNT}:root", {"Action": "dynamodb:*"})
+    permission = {"RoleName": role.rpartition("/")[2], "PolicyName": "key"}
+    tables = emulator.client("dynamodb", emulator.session_of(role))
+
+    def read() -> str | None:
+        return code(lambda: tables.scan(TableName=deployed.table))
+
+    for _ in range(2):
+        assert read() == "AccessDeniedException"
+        iam.put_role_policy(**permission, PolicyDocument=policy({"Action": "kms:Decrypt"}))
+        assert (read(), read()) == (None, None)
+        iam.delete_role_policy(**permission)
 
 
 def test_metadata_of_an_execution_needs_no_key(emulator: Emulator, deployed: Deployed, key_arn: str) -> None:
