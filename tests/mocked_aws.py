@@ -66,7 +66,7 @@ JSONFileLoader.load_file = lambda self, file_path: _load_file(file_path)  # type
 # Clients know nothing of the accounts, and take longer to make than to use.
 _client: Any = cache(partial(boto3.client, region_name=REGION))
 # moto inspects the class for each request.
-responses.method_names_from_class = cache(method_names_from_class)  # type: ignore[attr-defined]
+responses.method_names_from_class = cache(method_names_from_class)
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,8 @@ FACTORIES = (
 )
 DEADLINE_SECONDS = 30
 # moto parses a definition when it is created and before each execution, and a path whenever it is followed.
-AmazonStateLanguageParser.parse = cache(AmazonStateLanguageParser.parse)  # type: ignore[method-assign]
-json_path.parse = cache(json_path.parse)  # type: ignore[attr-defined]
+AmazonStateLanguageParser.parse = cache(AmazonStateLanguageParser.parse)
+json_path.parse = cache(json_path.parse)
 
 
 @dataclass(frozen=True)
