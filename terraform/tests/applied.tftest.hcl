@@ -243,7 +243,7 @@ run "nobody_may_do_more_than_is_named" {
   }
 
   variables {
-    webhooks    = { shop = { url = "https://shop.example" } }
+    webhooks = { shop = { url = "https://shop.example" } }
   }
 
   assert {
