@@ -15,6 +15,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.credentials import StateCredentials
+from moto.stepfunctions.parser.asl.eval.callback.callback import CallbackEndpoint, CallbackOutcomeTimedOut
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.asl.utils import json_path
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
@@ -29,7 +30,6 @@ from tests.mocked_aws import API_KEY, AUTHORIZATION, EPHEMERAL_TABLE, ROLE_ARN, 
 from tests.samples import CARD_DATA, PAN, configured
 from tests.sandbox import running_sandbox
 from tests.workflow.definition import render
-from tools.deployment.definitions import CUSTOMER_TIMEOUT_MINUTES
 
 FACTORIES = (
     runtime.card_cipher,
@@ -51,6 +51,7 @@ FACTORIES = (
     factories._client,
 )
 DEADLINE_SECONDS = 30
+wait_for_answer = CallbackEndpoint.wait
 # moto parses a definition when it is created and before each execution, and a path whenever it is followed.
 AmazonStateLanguageParser.parse = cache(AmazonStateLanguageParser.parse)
 json_path.parse = cache(json_path.parse)
@@ -253,9 +254,12 @@ class Workflow:
         return {"StatusCode": 200, "Payload": json.loads(json.dumps(payload))}
 
 
-def impatient(definition: str) -> str:
-    """The definition, with seconds in place of the minutes that a customer has to answer."""
-    return definition.replace(f'"TimeoutSeconds": {60 * CUSTOMER_TIMEOUT_MINUTES}', '"TimeoutSeconds": 2')
+def answered_or_too_late(endpoint: CallbackEndpoint, timeout: float | None = None) -> Any:
+    """The answer to a state that waits for one. Who answers, or stops the execution, does it right after the state's
+    call (`Workflow.then`); for everybody else the time is over at once."""
+    if endpoint.get_outcome() is None and not endpoint._notify_event.is_set():
+        return CallbackOutcomeTimedOut(endpoint.callback_id)
+    return wait_for_answer(endpoint, timeout)
 
 
 def execute_to_the_end(worker: ExecutionWorker) -> None:
@@ -289,7 +293,7 @@ def sandbox_url() -> Iterator[str]:
 def state_machine_arns(aws: MockedAws) -> dict[str, str]:
     create = aws.stepfunctions.create_state_machine
     return {
-        machine: create(name=machine, definition=impatient(render(machine)), roleArn=ROLE_ARN)["stateMachineArn"]
+        machine: create(name=machine, definition=render(machine), roleArn=ROLE_ARN)["stateMachineArn"]
         for machine in ("payment", "store_card", "operation", "reconcile")
     }
 
@@ -322,6 +326,7 @@ def workflow(
     workflow = Workflow(aws, state_machine_arns, sandbox_url, waits)
     monkeypatch.setattr(lambda_eval_utils, "_invoke_lambda_function", workflow.invoke)
     monkeypatch.setattr(ExecutionWorker, "start", execute_to_the_end)
+    monkeypatch.setattr(CallbackEndpoint, "wait", answered_or_too_late)
     monkeypatch.setattr(retrier_decl, "time", SimpleNamespace(sleep=waits.append))
     return workflow
 
