@@ -11,8 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from rich.table import Table
@@ -157,6 +155,9 @@ def save(sections: Sequence[Section], machine: dict[str, Any], file: Path) -> No
 
 def draw(chart: Chart, folder: Path) -> Path:
     """Write the picture, in light and dark, and return its file."""
+    import matplotlib as mpl  # imported late: it takes half a second
+    from matplotlib.figure import Figure
+
     # Equal curves must give equal bytes, and text must stay text.
     mpl.rcParams |= {"svg.hashsalt": chart.file, "svg.fonttype": "none", "font.size": 11}
     mpl.rcParams |= dict.fromkeys(

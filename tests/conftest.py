@@ -145,15 +145,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out files of which the other half has everything: every worker would import them first."""
-    file = collection_path.relative_to(config.rootpath).as_posix()
-    if not collection_path.is_file():
-        return None
+    """Leave out files and folders of which the other half has everything: every worker would import them first."""
+    path = collection_path.relative_to(config.rootpath).as_posix() + "/" * collection_path.is_dir()
     match config.option.markexpr:
         case "first":
-            return file.startswith(REST) or None
+            return path.startswith(REST) or None
         case "rest":
-            return not any(file.startswith(place.partition("::")[0]) for place in REST) or None
+            has_some = any(path.startswith(place.partition("::")[0]) or place.startswith(path) for place in REST)
+            return not has_some or None
     return None
 
 

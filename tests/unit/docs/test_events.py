@@ -29,7 +29,7 @@ from tools.trials.acceptance.openapi import EXAMPLES, SCHEMAS
 PAYMENT_ID = "7f1c6f0e-2f59-4a53-9a39-2f3f1a1b7c11"
 REFUND_ID, OTHER_REFUND_ID = "0d9b7f0e-5f5e-4e3c-8f61-0f6f8f3f8a22", "c1a4b8d2-77e0-4d0f-a5b3-6e2f9c8d7e33"
 ASYNCAPI_FILE = ROOT / "docs" / "asyncapi.yaml"
-ASYNCAPI: dict[str, Any] = yaml.safe_load(ASYNCAPI_FILE.read_text())
+ASYNCAPI: dict[str, Any] = yaml.load(ASYNCAPI_FILE.read_text(), yaml.CSafeLoader)
 MESSAGES: dict[str, dict[str, Any]] = {each["name"]: each for each in ASYNCAPI["components"]["messages"].values()}
 
 FILES = Registry().with_resources(
