@@ -158,6 +158,7 @@ run "a_route_for_a_part_that_is_none_is_refused" {
   expect_failures = [var.gateway_routes]
 }
 
+# The gateways must be good for these to be looked at.
 run "secrets_that_are_empty_are_refused" {
   command = plan
 

@@ -49,7 +49,7 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def plans(provider: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Mocked]:
-    return mocked(tmp_path_factory.mktemp("plans"), ACCEPTED)
+    return mocked(tmp_path_factory.mktemp("plans"), ACCEPTED | {NEXT[-1]: REFUSED[NEXT[-1]]})
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,13 @@ def test_each_runtime_of_lambda_and_the_provider_is_accepted(plans: dict[str, Mo
 def test_another_runtime_is_refused(refusals: dict[str, list[str]], runtime: str) -> None:
     (error,) = refusals[runtime]
     assert f"The runtime must be {', '.join(ALLOWED[:-1])} or {ALLOWED[-1]}." in error
+
+
+def test_a_runtime_is_refused_before_the_provider_sees_it(
+    plans: dict[str, Mocked], refusals: dict[str, list[str]]
+) -> None:
+    assert NEXT[-1] not in RUNTIMES["known_to_provider"]
+    assert plans[NEXT[-1]].errors == refusals[NEXT[-1]]
 
 
 def test_snapshots_are_refused_for_runtimes_without_snap_start(refusals: dict[str, list[str]]) -> None:

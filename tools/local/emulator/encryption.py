@@ -85,7 +85,7 @@ _REFUSALS = {
 }
 _LOG_GROUP_ACTIONS = ("kms:Encrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey")
 _WITHOUT_CONTEXT = ("kms:DescribeKey", "kms:CreateGrant")
-# Of what KMS is asked for, only this leaves everybody's permissions as they are.
+# What functions ask of KMS. It changes nobody's permissions, as other calls may.
 _USES_OF_KEYS = ("kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:GenerateMac", "kms:VerifyMac")
 _ALARM_ACTIONS = ("AlarmActions", "OKActions", "InsufficientDataActions")
 
@@ -96,19 +96,19 @@ def install() -> None:
     dispatch_alarm_actions = cloudwatch._dispatch_alarm_actions
     holders_of_table_keys: set[tuple[str, str, str]] = set()
 
-    def caller_may(access_key_id: str, action: str, data: EncryptedData, via: str | None = None) -> bool:
-        context = _context(action, data)
-        if via:
-            context["kms:ViaService"] = f"{via}.{get_region()}.amazonaws.com"
-        return enforce(access_key_id, action, "kms", get_region(), data.key["Arn"], context) is None
+    def caller_may(access_key_id: str, actions: tuple[str, ...], data: EncryptedData, via: str | None = None) -> bool:
+        region, key_arn = get_region(), data.key["Arn"]
+        through = {"kms:ViaService": f"{via}.{region}.amazonaws.com"} if via else {}
+        return all(
+            enforce(access_key_id, action, "kms", region, key_arn, _context(action, data) | through) is None
+            for action in actions
+        )
 
     def caller_may_use_table(access_key_id: str, data: EncryptedData) -> bool:
         holder = (access_key_id, data.key["Arn"], data.context["aws:dynamodb:tableName"])
-        if holder not in holders_of_table_keys:
-            if not all(caller_may(access_key_id, action, data, via="dynamodb") for action in _READ):
-                return False
+        if holder not in holders_of_table_keys and caller_may(access_key_id, _READ, data, via="dynamodb"):
             holders_of_table_keys.add(holder)
-        return True
+        return holder in holders_of_table_keys
 
     @functools.wraps(enforce)
     def enforce_both(
@@ -133,7 +133,7 @@ def install() -> None:
         elif service == "dynamodb" and actions is _READ:
             allowed = caller_may_use_table(access_key_id, data)
         else:
-            allowed = all(caller_may(access_key_id, action, data, via=service) for action in actions)
+            allowed = caller_may(access_key_id, actions, data, via=service)
         code, message = _REFUSALS[service]
         return None if allowed else iam_evaluator.AuthError(code, message.format(resource_arn))
 
@@ -158,7 +158,7 @@ def install() -> None:
             )
         except roles.RoleNotAssumable:
             return False
-        return all(caller_may(session.access_key_id, action, data) for action in _WRITE)
+        return caller_may(session.access_key_id, _WRITE, data)
 
     @functools.wraps(dispatch_alarm_actions)
     def dispatch(alarm: dict[str, Any], *rest: Any) -> None:
