@@ -13,7 +13,7 @@ from functions.shared.adapters.table.items import unmarshal
 from tests.stack.conftest import deliver_events
 from tests.stack.driver import Driver, payments
 from tools.deployment.polling import wait_for
-from tools.deployment.stack import Listener, Stack
+from tools.deployment.stack import Listener, Stack, new_payment_id
 from tools.local.machine import Machine
 
 SECONDS = 60
@@ -97,8 +97,9 @@ def test_declines_authorizations_and_voids_have_events(driver: Driver, received:
 def test_after_a_refusal_the_next_event_brings_it_along(
     driver: Driver, received: ReceivedEvents, listener: Listener
 ) -> None:
-    listener.refuse(500)
-    payment = driver.paid()
+    payment_id = new_payment_id()
+    listener.refuse(500, subject=payment_id)
+    payment = driver.paid(payment_id=payment_id)
     assert received.of(payment["payment_id"]) == []
     ask(driver, payment, "refunds", {"amount_minor": 500})
     events = received.until(payment["payment_id"], "payment.partially_refunded")
@@ -108,8 +109,9 @@ def test_after_a_refusal_the_next_event_brings_it_along(
 def test_events_that_an_endpoint_refused_for_good_can_be_sent_again(
     driver: Driver, received: ReceivedEvents, listener: Listener, machine: Machine
 ) -> None:
-    listener.refuse(410)
-    payment = driver.paid()
+    payment_id = new_payment_id()
+    listener.refuse(410, subject=payment_id)
+    payment = driver.paid(payment_id=payment_id)
     queue = driver.stack.client("sqs")
     dead_letters = driver.stack.webhook_queue_urls["listener"]["dead_letters"]
 

@@ -75,9 +75,9 @@ class Listener:
         events: dict[str, Any] = self._call("GET", "/events", params=parameters).json()
         return events
 
-    def refuse(self, *statuses: int) -> None:
-        """Let it answer the next events with these statuses. Raises StackError."""
-        self._call("POST", "/refusals", json={"statuses": statuses})
+    def refuse(self, *statuses: int, subject: str | None = None) -> None:
+        """Let it answer the next events, or those of a subject, with these statuses. Raises StackError."""
+        self._call("POST", "/refusals", json={"statuses": statuses, "subject": subject})
 
     def _call(self, method: str, path: str, **options: Any) -> requests.Response:
         answer = _request(method, self.url, path, headers={"Authorization": f"Bearer {self.api_key}"}, **options)

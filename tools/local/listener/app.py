@@ -3,6 +3,7 @@
 An event is kept as it arrived, so that whoever listens can verify it again, and forward it.
 """
 
+import json
 from collections import deque
 from threading import Condition
 from typing import Any
@@ -23,7 +24,7 @@ def create_app(api_key: str) -> Flask:
     app, verifier = Flask(__name__), Webhook(signing_secret(api_key))
     app.json.sort_keys = False  # type: ignore[attr-defined]
     received: deque[dict[str, Any]] = deque(maxlen=MAX_EVENTS)
-    refusals: deque[int] = deque()
+    refusals: list[tuple[int, str | None]] = []
     arrived = Condition()
     count = 0
 
@@ -40,8 +41,10 @@ def create_app(api_key: str) -> Flask:
             verifier.verify(body, headers, json_parse=False)
         except WebhookVerificationError as error:
             return {"error": {"code": "invalid_signature", "message": str(error)}}, 400
-        if refusals:
-            return "", refusals.popleft()
+        subject = json.loads(body)["subject"] if refusals else None
+        if refusal := next((each for each in refusals if each[1] in (None, subject)), None):
+            refusals.remove(refusal)
+            return "", refusal[0]
         with arrived:
             count += 1
             received.append({"number": count, "headers": headers, "body": body})
@@ -50,10 +53,12 @@ def create_app(api_key: str) -> Flask:
 
     @app.post("/refusals")
     def refuse() -> ResponseReturnValue:
-        """Answer the next events with these statuses, as an experiment: `{"statuses": [500, 410]}`."""
+        """Answer the next events, or those of a `subject`, with these statuses, as an experiment: `{"statuses": [500,
+        410], "subject": null}`."""
         if request.headers.get("Authorization") != f"Bearer {api_key}":
             return {"error": {"code": "unauthorized"}}, 401
-        refusals.extend(request.get_json()["statuses"])
+        asked = request.get_json()
+        refusals.extend((status, asked.get("subject")) for status in asked["statuses"])
         return "", 204
 
     @app.get("/events")
