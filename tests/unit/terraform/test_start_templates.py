@@ -125,11 +125,22 @@ def test_empty_metadata_is_none(nothing: object, absent: str | None) -> None:
 @both_readings
 @pytest.mark.parametrize("route", BODIES)
 @pytest.mark.parametrize(
-    "number", [UNLISTED_PAN, int(UNLISTED_PAN), int(PAN), f"{PAN} ", [UNLISTED_PAN], {"a": PAN}, [PAN], True]
+    "number", [UNLISTED_PAN, int(UNLISTED_PAN), int(PAN), f"{PAN} ", [UNLISTED_PAN], {"a": PAN}, [PAN], True, "", None]
 )
 def test_a_number_that_is_no_test_cards_is_not_passed_on(route: str, number: Any, absent: str | None) -> None:
     started = start(route, sent(BODIES[route] | {"card_data": CARD_DATA | {"card_number": number}}), absent)
     assert started["input"] == "seal_this_card"
+
+
+@both_readings
+@pytest.mark.parametrize("route", BODIES)
+@pytest.mark.parametrize("field", ["expiry_date", "card_holder"])
+def test_a_number_in_another_field_is_not_passed_on_without_one_in_its_own(
+    route: str, field: str, absent: str | None
+) -> None:
+    for card_data in (dict.fromkeys(CARD_DATA, "") | {field: UNLISTED_PAN}, {field: UNLISTED_PAN}):
+        started = start(route, sent(BODIES[route] | {"card_data": card_data}), absent)
+        assert started["input"] == "seal_this_card"
 
 
 @both_readings
