@@ -124,14 +124,15 @@ class TestAPayment:
         assert driver.stack.payment(captured)["captured_minor"] == 1000
         assert driver.stack.payment(expired)["error"] == "expired"
 
-    @pytest.mark.parametrize(("end", "status", "owed"), [("win", "won", 1999), ("lose", "lost", 0)])
+    @pytest.mark.parametrize(("outcome", "owed"), [("won", 1999), ("lost", 0)])
     def test_it_is_not_refunded_while_it_is_disputed_or_once_that_is_lost(
-        self, driver: Driver, gateway: str, end: str, status: str, owed: int
+        self, driver: Driver, gateway: str, outcome: str, owed: int
     ) -> None:
         payment_id, sandbox = paid(driver, gateway), driver.stack.sandboxes[gateway]
+        path = f"/sandbox/charges/{charge_at(driver, gateway, payment_id)['id']}/dispute"
 
-        def dispute(path: str) -> None:
-            sandbox.call("POST", f"/sandbox/{path}", json={}).raise_for_status()
+        def dispute(outcome: str) -> None:
+            sandbox.call("POST", path, json={"outcome": outcome}).raise_for_status()
 
         def statuses() -> list[str]:
             return [each["status"] for each in driver.stack.payment(payment_id)["disputes"]]
@@ -141,7 +142,7 @@ class TestAPayment:
             operation = driver.operation(payment_id, operation_id)
             return operation["status"], operation["error"]
 
-        dispute(f"charges/{charge_at(driver, gateway, payment_id)['id']}/disputes")
+        dispute("open")
         assert wait_for(lambda: statuses() == ["open"], 60)
         payment = driver.stack.payment(payment_id)
         assert (payment["status"], payment["disputed_minor"]) == ("captured", 1999)
@@ -151,14 +152,14 @@ class TestAPayment:
             "liability:merchant": -1999,
         }
         assert refund() == ("rejected", "payment_disputed")
-        dispute(f"disputes/{payment['disputes'][0]['dispute_id']}/{end}")
-        assert wait_for(lambda: statuses() == [status], 60)
+        dispute(outcome)
+        assert wait_for(lambda: statuses() == [outcome], 60)
         assert driver.account_totals(payment_id) == {
             f"asset:gateway:{gateway}": owed,
             f"asset:disputed:{gateway}": 0,
             "liability:merchant": -owed,
         }
-        assert refund() == (("succeeded", None) if end == "win" else ("rejected", "payment_disputed"))
+        assert refund() == (("succeeded", None) if outcome == "won" else ("rejected", "payment_disputed"))
         assert list(invariants.broken(driver.stack, [payment_id])) == []
 
 
@@ -276,8 +277,8 @@ def test_each_gateway_s_report_is_reconciled_and_its_money_arrives(machine: Mach
         lost = {gateway: paid(driver, gateway) for gateway in GATEWAYS}
         for gateway, payment_id in lost.items():
             charge, call = charge_at(driver, gateway, payment_id), driver.stack.sandboxes[gateway].call
-            disputed = call("POST", f"/sandbox/charges/{charge['id']}/disputes", json={"amount_minor": 700}).json()
-            call("POST", f"/sandbox/disputes/{disputed['disputes'][0]['id']}/lose").raise_for_status()
+            decided = {"outcome": "lost", "amount_minor": 700}
+            call("POST", f"/sandbox/charges/{charge['id']}/dispute", json=decided).raise_for_status()
     # Stripe pays out the next morning.
     for which in (DAYS_AGO, DAYS_AGO - 1):
         run = payments(machine.stack_file, "reconcile", day(which))

@@ -251,19 +251,11 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
     def fail_refund(refund_id: str) -> dict[str, Any]:
         return asdict(book.fail_refund(refund_id))
 
-    @app.post("/sandbox/charges/<charge_id>/disputes")
-    def open_dispute(charge_id: str) -> tuple[dict[str, Any], int]:
+    @app.post("/sandbox/charges/<charge_id>/dispute")
+    def dispute(charge_id: str) -> dict[str, Any]:
         body = _body("DisputeRequest")
         check_amount(body.get("amount_minor"), book.get(charge_id).currency)
-        return asdict(book.open_dispute(charge_id, **body)), 201
-
-    @app.post("/sandbox/disputes/<dispute_id>/win")
-    def win_dispute(dispute_id: str) -> dict[str, Any]:
-        return asdict(book.end_dispute(dispute_id, won=True))
-
-    @app.post("/sandbox/disputes/<dispute_id>/lose")
-    def lose_dispute(dispute_id: str) -> dict[str, Any]:
-        return asdict(book.end_dispute(dispute_id, won=False))
+        return asdict(book.dispute(charge_id, **body))
 
     @app.put("/sandbox/settlements/<date>")
     def replace_report(date: str) -> tuple[str, int]:

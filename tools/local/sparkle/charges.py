@@ -25,7 +25,6 @@ from tools.local.sparkle.errors import (
     AmountExceedsCaptured,
     ChargeDisputed,
     ChargeNotFound,
-    DisputeNotFound,
     InvalidRequest,
     InvalidState,
     ReferenceAlreadyCharged,
@@ -247,8 +246,6 @@ class ChargeBook:
     """The attempts that a customer was asked about, by the id of the charge."""
     _refunded: dict[str, str] = field(default_factory=dict)
     """Maps a refund's id to the id of its charge."""
-    _disputed: dict[str, str] = field(default_factory=dict)
-    """Maps a dispute's id to the id of its charge."""
     _reversals: dict[str, str] = field(default_factory=dict)
     _lines: defaultdict[str, dict[tuple[str, str], SettlementLine]] = field(default_factory=lambda: defaultdict(dict))
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -494,44 +491,43 @@ class ChargeBook:
             matching = [each for each in charge.refunds if refund_reference in (None, each.refund_reference)]
             return [Refund.of(charge, refund) for refund in matching]
 
-    def open_dispute(self, charge_id: str, amount_minor: int | None = None, reason: str = "fraudulent") -> Charge:
-        """Let the cardholder dispute the rest of the captured amount, or a part of it: the money is taken back.
+    def dispute(
+        self, charge_id: str, outcome: str = "open", amount_minor: int | None = None, reason: str = "fraudulent"
+    ) -> Charge:
+        """Let the cardholder open a dispute, or the bank decide the oldest open one, which is opened first if there is
+        none.
 
         Raises ChargeNotFound, InvalidState, AmountExceedsCaptured.
         """
         with self._lock:
             charge = self.get(charge_id)
-            if charge.status not in ("captured", "partially_refunded", "refunded"):
-                raise InvalidState(f"A charge that is {charge.status} can't be disputed.")
-            disputed_minor = charge.refundable_minor if amount_minor is None else amount_minor
-            if not 0 < disputed_minor <= charge.refundable_minor:
-                raise AmountExceedsCaptured
-            dispute = ChargeDispute(_new_id("dp"), "open", disputed_minor, reason, self.now(), ended_at=None)
-            self._disputed[dispute.id] = charge.id
-            charge = self._put(charge.with_dispute(dispute))
-            fee_minor = DISPUTE_FEE_MINOR
-            self._add_line("dispute", charge, -disputed_minor, self.now(), fee_minor=fee_minor, dispute=dispute)
-            self._report("dispute.opened", charge, dispute_id=dispute.id)
-            return charge
+            open_dispute = next((each for each in charge.disputes if each.status == "open"), None)
+            if outcome == "open" or open_dispute is None:
+                charge = self._open_dispute(charge, amount_minor, reason)
+                open_dispute = charge.disputes[-1]
+            return charge if outcome == "open" else self._end_dispute(charge, open_dispute, outcome)
 
-    def end_dispute(self, dispute_id: str, *, won: bool) -> Charge:
-        """Let the bank decide an open dispute. If it is won, the money returns, and the fee does not.
+    def _open_dispute(self, charge: Charge, amount_minor: int | None, reason: str) -> Charge:
+        """Take back the rest of the captured amount, or a part of it."""
+        if charge.status not in ("captured", "partially_refunded", "refunded"):
+            raise InvalidState(f"A charge that is {charge.status} can't be disputed.")
+        disputed_minor = charge.refundable_minor if amount_minor is None else amount_minor
+        if not 0 < disputed_minor <= charge.refundable_minor:
+            raise AmountExceedsCaptured
+        dispute = ChargeDispute(_new_id("dp"), "open", disputed_minor, reason, self.now(), ended_at=None)
+        charge = self._put(charge.with_dispute(dispute))
+        self._add_line("dispute", charge, -disputed_minor, self.now(), fee_minor=DISPUTE_FEE_MINOR, dispute=dispute)
+        self._report("dispute.opened", charge, dispute_id=dispute.id)
+        return charge
 
-        Raises DisputeNotFound, InvalidState.
-        """
-        with self._lock:
-            if dispute_id not in self._disputed:
-                raise DisputeNotFound
-            charge = self.get(self._disputed[dispute_id])
-            dispute = next(each for each in charge.disputes if each.id == dispute_id)
-            if dispute.status != "open":
-                raise InvalidState(f"A dispute that is {dispute.status} has ended.")
-            ended = replace(dispute, status="won" if won else "lost", ended_at=self.now())
-            charge = self._put(charge.with_dispute(ended))
-            if won:
-                self._add_line("dispute_reversal", charge, dispute.amount_minor, self.now(), dispute=ended)
-            self._report(f"dispute.{ended.status}", charge, dispute_id=dispute_id)
-            return charge
+    def _end_dispute(self, charge: Charge, dispute: ChargeDispute, outcome: str) -> Charge:
+        """If the dispute is won, the money returns, and the fee does not."""
+        ended = replace(dispute, status=outcome, ended_at=self.now())
+        charge = self._put(charge.with_dispute(ended))
+        if outcome == "won":
+            self._add_line("dispute_reversal", charge, dispute.amount_minor, self.now(), dispute=ended)
+        self._report(f"dispute.{outcome}", charge, dispute_id=dispute.id)
+        return charge
 
     def reverse(self, reference: str) -> Reversal:
         """Ensure that a reference moves no money, now or later. A repeated reversal returns the same result.

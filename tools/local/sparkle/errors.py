@@ -4,13 +4,12 @@ GatewayError
 ├── InvalidApiKey           401
 ├── ChargeNotFound          404
 ├── RefundNotFound          404
-├── DisputeNotFound         404
 ├── RequestInProgress       409  a request with the same key is being processed
 ├── ReferenceReversed       409  the reference was reversed, before or after it was charged
 ├── ReferenceAlreadyCharged 409  a reference can have only one charge
 ├── RefundReferenceUsed     409  a charge can have only one refund with the same refund_reference
 ├── ChargeDisputed          409  a dispute holds the money, or has cost it
-├── InvalidState            409  the charge, refund or dispute does not allow the operation, or no longer does
+├── InvalidState            409  the charge or refund does not allow the operation, or no longer does
 ├── InvalidRequest          422  `reason` says what kind
 ├── IdempotencyKeyReused    422  for another request
 ├── AmountExceedsAuthorized 422
@@ -59,11 +58,6 @@ class ChargeNotFound(GatewayError):
 class RefundNotFound(GatewayError):
     status = 404
     message = "There is no refund with this id."
-
-
-class DisputeNotFound(GatewayError):
-    status = 404
-    message = "There is no dispute with this id."
 
 
 class RequestInProgress(GatewayError):

@@ -38,6 +38,8 @@ _ALL = "1000000"
 _AUTHORIZED_FOR = timedelta(days=7)
 DISPUTE_FEE = 1500
 """In Stripe it depends on the country."""
+
+DISPUTE_OUTCOMES = ("open", "won", "lost")
 _IN_HUNDREDTHS = ("isk", "ugx")
 """Counted in hundredths, though only whole units can be paid: https://docs.stripe.com/currencies (seen 2026-11-29)."""
 
@@ -361,47 +363,53 @@ class Account:
             }
             return self._change(id, "failed")
 
-    def open_dispute(self, id: str, amount: int | None = None, reason: str = "fraudulent") -> Object:
-        """Let the cardholder dispute an intent's charge or a part of it: the account loses the money, and a fee."""
+    def dispute(self, id: str, outcome: str, amount: int | None, reason: str) -> None:
+        """Let the cardholder dispute an intent's charge, or a part of it; or let the bank decide the oldest open dispute,
+        which is opened first if there is none."""
         with self._lock:
             intent = self._in_state(id, "dispute", "succeeded")
-            charge = self.get(intent["latest_charge"])
-            disputable = charge["amount_captured"] - charge["amount_refunded"]
-            disputable -= sum(each["amount"] for each in self._disputes_of(charge["id"]) if each["status"] != "won")
-            amount = disputable if amount is None else amount
-            if not 0 < amount <= disputable:
-                raise StripeError(422, "The amount is more than is left of what was captured.")
-            self._more[charge["id"]]["disputed"] = True
-            dispute_id = f"dp_{secrets.token_hex(7)}"
-            dispute = self._own[dispute_id] = {
-                "id": dispute_id,
-                "object": "dispute",
-                "amount": amount,
-                "balance_transactions": [],
-                "charge": charge["id"],
-                "created": self.now(),
-                "currency": charge["currency"],
-                "is_charge_refundable": False,
-                "livemode": False,
-                "metadata": {},
-                "payment_intent": id,
-                "reason": reason,
-                "status": "needs_response",
-            }
-            self._changed("charge.dispute.created", dispute)
-            return self._move_disputed(dispute_id, "dispute", -amount, "charge.dispute.funds_withdrawn", DISPUTE_FEE)
+            disputes = self._disputes_of(intent["latest_charge"])
+            open_dispute = next((each for each in disputes if each["status"] == "needs_response"), None)
+            if outcome == "open" or open_dispute is None:
+                open_dispute = self._open_dispute(intent, amount, reason)
+            if outcome != "open":
+                self._end_dispute(open_dispute, outcome)
 
-    def end_dispute(self, id: str, *, won: bool) -> Object:
-        """Let the bank decide a dispute: https://docs.stripe.com/disputes/how-disputes-work (seen 2026-11-29)."""
-        with self._lock:
-            dispute = self.get(id)
-            if dispute["status"] != "needs_response":
-                raise StripeError(409, "This dispute has ended.")
-            self._own[id] = dispute | {"status": "won" if won else "lost"}
-            self._changed("charge.dispute.closed", self._own[id])
-            if won:
-                self._move_disputed(id, "dispute_reversal", dispute["amount"], "charge.dispute.funds_reinstated", 0)
-            return self._own[id]
+    def _open_dispute(self, intent: Object, amount: int | None, reason: str) -> Object:
+        """The account loses the money, and a fee."""
+        charge = self.get(intent["latest_charge"])
+        disputable = charge["amount_captured"] - charge["amount_refunded"]
+        disputable -= sum(each["amount"] for each in self._disputes_of(charge["id"]) if each["status"] != "won")
+        amount = disputable if amount is None else amount
+        if not 0 < amount <= disputable:
+            raise StripeError(422, "The amount is more than is left of what was captured.")
+        self._more[charge["id"]]["disputed"] = True
+        dispute_id = f"dp_{secrets.token_hex(7)}"
+        dispute = self._own[dispute_id] = {
+            "id": dispute_id,
+            "object": "dispute",
+            "amount": amount,
+            "balance_transactions": [],
+            "charge": charge["id"],
+            "created": self.now(),
+            "currency": charge["currency"],
+            "is_charge_refundable": False,
+            "livemode": False,
+            "metadata": {},
+            "payment_intent": intent["id"],
+            "reason": reason,
+            "status": "needs_response",
+        }
+        self._changed("charge.dispute.created", dispute)
+        return self._move_disputed(dispute_id, "dispute", -amount, "charge.dispute.funds_withdrawn", DISPUTE_FEE)
+
+    def _end_dispute(self, dispute: Object, outcome: str) -> None:
+        """https://docs.stripe.com/disputes/how-disputes-work (seen 2026-11-29)."""
+        id = dispute["id"]
+        self._own[id] = dispute | {"status": outcome}
+        self._changed("charge.dispute.closed", self._own[id])
+        if outcome == "won":
+            self._move_disputed(id, "dispute_reversal", dispute["amount"], "charge.dispute.funds_reinstated", 0)
 
     def _move_disputed(self, id: str, category: str, amount: int, event: str, fee: int) -> Object:
         dispute = self._own[id]

@@ -35,7 +35,7 @@ from tools.local.sandbox.faults import Fault, Switchboard
 from tools.local.sandbox.idempotency import Answer, IdempotencyKeys
 from tools.local.sandbox.performing import DROP, REFUND_STATUSES, Claim
 from tools.local.sandbox.routes import add_sandbox_routes
-from tools.local.stripe.account import CONTRACT, Account, Object
+from tools.local.stripe.account import CONTRACT, DISPUTE_OUTCOMES, Account, Object
 from tools.local.stripe.cards import Card
 from tools.local.stripe.errors import KeyInUse, KeyReused, StripeError, rate_limited
 
@@ -306,15 +306,14 @@ def create_app(api_key: str, account: Account) -> Flask:
     def expire(id: str) -> Object:
         return account.summary(account.expire(id))
 
-    @app.post("/sandbox/charges/<id>/disputes")
-    def open_dispute(id: str) -> tuple[Object, int]:
+    @app.post("/sandbox/charges/<id>/dispute")
+    def dispute(id: str) -> Object:
         fields = request.get_json(force=True, silent=True) or {}
-        account.open_dispute(id, fields.get("amount_minor"), fields.get("reason", "fraudulent"))
-        return account.summary(account.get(id)), 201
-
-    @app.post("/sandbox/disputes/<id>/<any(win, lose):end>")
-    def end_dispute(id: str, end: str) -> Object:
-        return account.summary(account.get(account.end_dispute(id, won=end == "win")["payment_intent"]))
+        outcome = fields.get("outcome", "open")
+        if outcome not in DISPUTE_OUTCOMES:
+            raise StripeError(422, f"The outcome must be one of {DISPUTE_OUTCOMES}.")
+        account.dispute(id, outcome, fields.get("amount_minor"), fields.get("reason", "fraudulent"))
+        return account.summary(account.get(id))
 
     @app.post("/sandbox/refunds/<id>/<any(succeed, fail):end>")
     def end_refund(id: str, end: str) -> Object:

@@ -906,12 +906,9 @@ def bank(request: pytest.FixtureRequest) -> GatewayUnderTest:
         requests.post(answer, json=body, headers=AUTHORIZATION, timeout=5).raise_for_status()
 
     def dispute(charge: Charge, won: bool | None) -> None:
-        path = f"charges/{charge.charge_id}/disputes"
-        if won is not None:
-            current = gateway.find(charge.charge_id)
-            assert current is not None
-            path = f"disputes/{current.disputes[-1].dispute_id}/{'win' if won else 'lose'}"
-        requests.post(f"{url}/sandbox/{path}", json={}, headers=AUTHORIZATION, timeout=5).raise_for_status()
+        outcome = {None: "open", True: "won", False: "lost"}[won]
+        path = f"{url}/sandbox/charges/{charge.charge_id}/dispute"
+        requests.post(path, json={"outcome": outcome}, headers=AUTHORIZATION, timeout=5).raise_for_status()
 
     gateway = adapter(request.param).connect(
         url,

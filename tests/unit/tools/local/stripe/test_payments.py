@@ -183,13 +183,14 @@ def test_lists_come_in_pages(stripe: Stripe, payment: str) -> None:
     assert stripe.get("balance_transactions", created__lt=1).json()["data"] == []
 
 
-@pytest.mark.parametrize(("end", "status"), [("win", "won"), ("lose", "lost")])
+@pytest.mark.parametrize("outcome", ["won", "lost"])
 def test_a_disputed_charge_takes_its_money_along_until_the_dispute_is_won(
-    stripe: Stripe, payment: str, end: str, status: str
+    stripe: Stripe, payment: str, outcome: str
 ) -> None:
     intent = stripe.charge(payment)
     assert stripe.get("disputes", payment_intent=intent["id"]).json()["data"] == []
-    summary = stripe.sandbox("POST", f"charges/{intent['id']}/disputes", {"amount_minor": 700})
+    path = f"charges/{intent['id']}/dispute"
+    summary = stripe.sandbox("POST", path, {"amount_minor": 700})
     assert stripe.get(f"charges/{intent['latest_charge']}").json()["disputed"]
     [dispute] = stripe.get("disputes", payment_intent=intent["id"]).json()["data"]
     [withdrawal] = dispute["balance_transactions"]
@@ -201,8 +202,8 @@ def test_a_disputed_charge_takes_its_money_along_until_the_dispute_is_won(
     assert summary["disputed_minor"] == 700
     refused = stripe.post("refunds", payment_intent=intent["id"], amount=1)
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "charge_disputed")
-    stripe.sandbox("POST", f"disputes/{dispute['id']}/{end}")
+    stripe.sandbox("POST", path, {"outcome": outcome})
     [dispute] = stripe.get("disputes", payment_intent=intent["id"]).json()["data"]
-    assert dispute["status"] == status
-    assert [each["net"] for each in dispute["balance_transactions"][1:]] == [700] * (status == "won")
-    assert stripe.post("refunds", payment_intent=intent["id"], amount=1).status_code == (400, 200)[status == "won"]
+    assert dispute["status"] == outcome
+    assert [each["net"] for each in dispute["balance_transactions"][1:]] == [700] * (outcome == "won")
+    assert stripe.post("refunds", payment_intent=intent["id"], amount=1).status_code == (400, 200)[outcome == "won"]

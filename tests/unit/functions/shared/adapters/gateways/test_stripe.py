@@ -353,8 +353,8 @@ class TestDisputes:
 
     def test_its_money_is_reported_with_its_fee(self, stripe: Stripe, sandbox: Callable[..., Any]) -> None:
         charge = stripe.charge(order(reference := new_id()), card(), f"{reference}-charge")
-        [dispute] = sandbox("POST", f"charges/{charge.charge_id}/disputes", {"amount_minor": 700})["disputes"]
-        sandbox("POST", f"disputes/{dispute['id']}/win")
+        won = {"outcome": "won", "amount_minor": 700}
+        [dispute] = sandbox("POST", f"charges/{charge.charge_id}/dispute", won)["disputes"]
         day = dispute["opened_at"][:10]
         lines = [line for line in pages(stripe, day) if line.reference == reference and line.type != "charge"]
         assert sorted((line.type, line.line_id, line.amount_minor, line.fee_minor) for line in lines) == [
