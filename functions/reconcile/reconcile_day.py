@@ -28,7 +28,6 @@ from functions.shared.domain.settlement import (
     SettlementPage,
     compare,
     entry_of,
-    other_charges,
     settled_as,
     settlement_source,
 )
@@ -227,7 +226,7 @@ class Reconciliation:
             is_disputed or posted.number in {entry.number for entry in entries_in_effect(record.entries)}
         ):
             return
-        charge_id = posted.source if posted.source in other_charges(record.payment) else record.payment.charge_id
+        charge_id = posted.source if posted.source in record.payment.other_charges else record.payment.charge_id
         charge = gateway.find(charge_id) if charge_id else None
         moved_at, found = (charge.captured_at, f"a charge that is {charge.status}") if charge else (None, "no charge")
         if posted.kind == "refund":

@@ -8,6 +8,8 @@ A snapshot of a charge may be older than the record. A movement missing from the
 the later of two states wins: an authorization is captured or voided, a capture may be voided, a refund is pending,
 then succeeds, then fails, and a dispute is open, then lost, then won. Adopting the same snapshot twice, or an older one
 after a newer one, thus changes nothing.
+
+What one look shows of a charge with very many new movements is adopted in several writes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,6 +36,10 @@ from functions.shared.domain.payment import Payment
 ADOPTABLE_STATUSES = frozenset({"authorized", "captured", "partially_refunded", "refunded"})
 """The statuses in which a charge may still move. A payment in doubt needs evidence of its outcome first."""
 
+MAX_STEPS = 12
+"""An adoption ends after this many steps, and the next one goes on. A transaction writes at most 100 items
+(TransactWriteItems, API reference), and a step at most seven: an operation, and two entries with two postings each."""
+
 _STEPS: tuple[RefundStatus | None, ...] = (None, "pending", "succeeded", "failed")
 
 
@@ -43,12 +49,13 @@ def adopted_id(type: OperationType, gateway_id: str) -> str:
 
 
 def adopt(
-    payment: Payment, journal: Iterable[PostedEntry], charge: Charge, now: str
+    payment: Payment, journal: Iterable[PostedEntry], charge: Charge, now: str, *, settling: str | None = None
 ) -> tuple[Payment, tuple[PostedEntry, ...]]:
-    """Return the payment, in the same version, with every movement that its charge shows, and the entries to add.
+    """Return the payment, in the same version, with the movements that its charge shows, and the entries to add.
 
     `journal` holds the entries posted before. An open operation of ours ends if the charge shows that it was done, or
-    that it can no longer be done. Raises GatewayMismatch for a charge that can't be the payment's.
+    that it can no longer be done. After MAX_STEPS, the other movements are left to the next call; the refund by the
+    operation `settling` is never among them. Raises GatewayMismatch for a charge that can't be the payment's.
     """
     if payment.status not in ADOPTABLE_STATUSES:
         return payment, ()
@@ -59,11 +66,13 @@ def adopt(
     adoption = _Adoption(payment, charge, now, tuple(journal))
     if payment.status == "authorized" and charge.captured_minor:
         adoption.capture()
-    for refund in charge.refunds:
-        adoption.refund(refund)
+    for refund in sorted(charge.refunds, key=lambda refund: refund.reference != settling):
+        if adoption.has_room:
+            adoption.refund(refund)
     for dispute in charge.disputes:
-        adoption.dispute(dispute)
-    if charge.status == "voided":
+        if adoption.has_room:
+            adoption.dispute(dispute)
+    if charge.status == "voided" and adoption.has_room:
         adoption.void()
     adoption.check()
     adopted = adoption.payment
@@ -100,6 +109,11 @@ class _Adoption:
     now: str
     journal: tuple[PostedEntry, ...]
     posted: tuple[PostedEntry, ...] = ()
+    steps: int = 0
+
+    @property
+    def has_room(self) -> bool:
+        return self.steps < MAX_STEPS
 
     def capture(self) -> None:
         charge = self.charge
@@ -117,8 +131,12 @@ class _Adoption:
             "void", charge.charge_id, amount_minor, self.now
         )
         self._reject_other_operations(operation)
-        # The gateway has reversed the capture as well, if there was one.
-        captured = [posted for posted in entries_in_effect(self.journal) if posted.entry.kind == "capture"]
+        # The gateway has reversed the capture as well, if there was one. That of a second charge is undone by itself.
+        captured = [
+            posted
+            for posted in entries_in_effect(self.journal)
+            if posted.entry.kind == "capture" and posted.entry.source not in payment.other_charges
+        ]
         self._settle(
             operation,
             *(posted.entry.reverse(posted.number, source=operation.operation_id) for posted in captured),
@@ -245,6 +263,7 @@ class _Adoption:
         self.payment, posted = payment.post(*entries)
         self.journal += posted
         self.posted += posted
+        self.steps += 1
 
 
 def _step(operation: Operation) -> RefundStatus | None:

@@ -76,8 +76,7 @@ class Operation:
     requested the operation from us and we learned of it from the gateway. `pending` means that the gateway has accepted
     the operation but not ended it. `charge_id` is set only on an operation that undoes a second charge, which the
     gateway made beside the payment's own: no merchant requested it, and it leaves the payment's amounts unchanged.
-    `kept_apart` is None while the operation is in the payment's record; otherwise it is the version of the payment that
-    wrote the operation beside the record.
+    `kept_apart` means that the operation is stored beside the payment's record, which has room for the newest ones.
     """
 
     operation_id: str
@@ -91,7 +90,7 @@ class Operation:
     source: Literal["gateway"] | None = None
     pending: bool = False
     charge_id: str | None = None
-    kept_apart: int | None = None
+    kept_apart: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -102,6 +101,6 @@ class Operation:
 def in_order(operations: Iterable[Operation]) -> tuple[Operation, ...]:
     """A payment's operations in order: first those kept apart, oldest first, then the record's, as requested."""
     all_operations = list(operations)
-    older = [operation for operation in all_operations if operation.kept_apart is not None]
+    older = [operation for operation in all_operations if operation.kept_apart]
     older.sort(key=lambda operation: (operation.created_at, operation.operation_id))
-    return (*older, *(operation for operation in all_operations if operation.kept_apart is None))
+    return (*older, *(operation for operation in all_operations if not operation.kept_apart))

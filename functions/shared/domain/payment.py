@@ -334,6 +334,11 @@ class Payment:
         return next((operation for operation in self.operations if operation.operation_id == operation_id), None)
 
     @property
+    def other_charges(self) -> set[str]:
+        """The charges that the gateway made beside the payment's own and that operations undo."""
+        return {operation.charge_id for operation in self.operations if operation.charge_id}
+
+    @property
     def unrefunded_minor(self) -> int:
         """The captured amount, less completed refunds and open ones."""
         refunds = [refund for refund in self.operations if refund.type == "refund" and refund.charge_id is None]
@@ -463,20 +468,12 @@ class Payment:
 
     def _with_operation(self, operation: Operation, now: str) -> "Payment":
         """The next version with the operation, updated or added as the newest; the oldest ended ones make room."""
-        version = self.version + 1
         by_id = {other.operation_id: other for other in self.operations} | {operation.operation_id: operation}
-        if operation.kept_apart is not None:
-            by_id[operation.operation_id] = replace(operation, kept_apart=version)
-        in_record = [other for other in by_id.values() if other.kept_apart is None]
+        in_record = [other for other in by_id.values() if not other.kept_apart]
         ended = [other for other in in_record if not other.is_open]
         for oldest in ended[: max(0, len(in_record) - MAX_OPERATIONS_IN_RECORD)]:
-            by_id[oldest.operation_id] = replace(oldest, kept_apart=version)
-        return replace(
-            self,
-            operations=in_order(by_id.values()),
-            version=version,
-            updated_at=self._updated_at(now),
-        )
+            by_id[oldest.operation_id] = replace(oldest, kept_apart=True)
+        return replace(self.next_version(now), operations=in_order(by_id.values()))
 
     def _updated_at(self, now: str) -> str:
         """The time of the update; a payment in doubt keeps its own, which says since when it has been in doubt."""

@@ -97,7 +97,7 @@ def entry_of(line: SettlementLine, payment: Payment, journal: tuple[PostedEntry,
     """The entry in our books that corresponds to the gateway's line."""
     # A refund line is a refund of ours, an adopted one, or the gateway's reversal of the charge.
     refunds = (line.refund_reference, adopted_id("refund", line.line_id))
-    other_charge_ids = other_charges(payment)
+    other_charge_ids = payment.other_charges
     for posted in journal:
         entry = posted.entry
         match line.type:
@@ -120,18 +120,13 @@ def entry_of(line: SettlementLine, payment: Payment, journal: tuple[PostedEntry,
     return None
 
 
-def other_charges(payment: Payment) -> set[str]:
-    """The charges that the gateway made beside the payment's own and that operations undo."""
-    return {operation.charge_id for operation in payment.operations if operation.charge_id}
-
-
 def compare(line: SettlementLine, payment: Payment, journal: tuple[PostedEntry, ...], day: str) -> Break | None:
     """The break between a line of a known type and its payment's journal, or None if they agree."""
 
     def broken(type: BreakType, expected: str, found: str) -> Break:
         return Break(day, type, payment.payment_id, line.key, expected, found)
 
-    if payment.charge_id and line.charge_id not in {payment.charge_id, *other_charges(payment)}:
+    if payment.charge_id and line.charge_id not in {payment.charge_id, *payment.other_charges}:
         return broken("duplicate", f"charge {payment.charge_id} alone", str(line))
     earlier = settled_as(line, journal)
     if earlier and earlier != settlement_source(line, day):

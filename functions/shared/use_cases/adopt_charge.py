@@ -43,4 +43,5 @@ def record_movements(record: RecordedPayment, charge: Charge, *, ledger: Ledger,
         return record
     payment = replace(payment, version=payment.version + 1)
     ledger.record(payment, posted, previous=record.payment)
-    return RecordedPayment(payment, record.entries + posted)
+    adopted = RecordedPayment(payment, record.entries + posted)
+    return record_movements(adopted, charge, ledger=ledger, now=now)  # those for which the write had no room

@@ -54,7 +54,7 @@ def settle_operation(payment_id: str, operation_id: str, performed: Performed, *
             if reserved.charge_id:
                 payment, posted = adopt_undone(payment, record.entries, reserved, performed.charge, now)
             else:
-                payment, posted = adopt(payment, record.entries, performed.charge, now)
+                payment, posted = adopt(payment, record.entries, performed.charge, now, settling=operation_id)
         except GatewayMismatch as mismatch:
             performed = Performed(reason=type(mismatch).__name__)
     operation = payment.operation(operation_id)

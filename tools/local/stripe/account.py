@@ -364,7 +364,7 @@ class Account:
             return self._change(id, "failed")
 
     def dispute(self, id: str, outcome: str, amount: int | None, reason: str) -> None:
-        """Let the cardholder dispute an intent's charge, or a part of it; or let the bank decide the oldest open dispute,
+        """Let the cardholder dispute an intent's charge, or a part of it; or let the bank decide the oldest open one,
         which is opened first if there is none."""
         with self._lock:
             intent = self._in_state(id, "dispute", "succeeded")

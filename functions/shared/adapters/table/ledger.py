@@ -27,7 +27,7 @@ from functions.shared.domain.charge import Authentication
 from functions.shared.domain.dispute import Dispute
 from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, LedgerConflict, LedgerUnavailable
 from functions.shared.domain.event import payment_event
-from functions.shared.domain.ledger import JournalEntry, PostedEntry, Posting
+from functions.shared.domain.ledger import GENESIS_HASH, JournalEntry, PostedEntry, Posting
 from functions.shared.domain.operation import Operation, in_order
 from functions.shared.domain.payment import Payment, Status
 from functions.shared.domain.seal import digest
@@ -44,6 +44,8 @@ OPEN_PAGE_SIZE = 500
 MAX_DOUBTS_COUNTED = 1000
 
 REPLACES_PREVIOUS_VERSION = "version = :version_before"
+
+READ_WHILE_WRITTEN = "The payment was read while it was written. If this repeats, it is damaged: verify the ledger."
 
 
 def sealed(record: Item, mac: Mac, at: str) -> Item:
@@ -84,7 +86,7 @@ class DynamoDbLedger:
         *,
         previous: Payment | None = None,
     ) -> None:
-        writes = [self._put_payment(payment), *self._put_older_operations(payment)]
+        writes = [self._put_payment(payment), *self._put_older_operations(payment, previous)]
         writes.append(put(self._table, event_item(payment_event(payment, previous)), IS_NEW))
         writes += [put(self._table, item, IS_NEW) for posted in entries for item in entry_items(posted)]
         if card:
@@ -104,13 +106,19 @@ class DynamoDbLedger:
         items = self._items_through_record(payment_id, since=keys.FIRST_ENTRY)
         if not items:
             return None
-        entries = [to_entry(item) for item in items if item["sk"].startswith(keys.FIRST_ENTRY)]
-        return RecordedPayment(_payment_from_items(items), tuple(entries))
+        payment = _payment_from_items(items)
+        entries = tuple(to_entry(item) for item in items if item["sk"].startswith(keys.FIRST_ENTRY))
+        last_hash = entries[-1].hash if entries else GENESIS_HASH
+        if (len(entries), last_hash) != (payment.entry_count, payment.journal_hash):
+            raise LedgerUnavailable(READ_WHILE_WRITTEN)
+        return RecordedPayment(payment, entries)
 
     def _items_through_record(self, payment_id: str, since: str) -> list[Item]:
         """The payment's items from this sort key to the record's. ENTRY#… sorts before EVENT#…, OPERATION#… and
-        PAYMENT.
-        POSTING#… sorts after it and is not read, as the entries contain their postings."""
+        PAYMENT. POSTING#… sorts after it and is not read, as the entries contain their postings.
+
+        A query may see some of a transaction's items before the transaction, and others after it: "Isolation levels for
+        DynamoDB transactions", developer guide. So whoever reads several items must compare them with the record."""
         values = {":pk": keys.payment_pk(payment_id), ":since": since, ":record": keys.RECORD}
         condition = "pk = :pk AND sk BETWEEN :since AND :record"
         return list(query(self._client, self._table, condition, values, ConsistentRead=True))
@@ -181,14 +189,12 @@ class DynamoDbLedger:
             shard = keys.shard_of(payment_id, keys.STATUS_SHARDS)
             record["status_shard"] = keys.status_shard(payment.status, day, shard)
         record["operations"] = [
-            _operation_item(operation) for operation in payment.operations if operation.kept_apart is None
+            _operation_item(operation) for operation in payment.operations if not operation.kept_apart
         ]
         # A payment without disputes is written as before there were any.
         record["disputes"] = [asdict(dispute) for dispute in payment.disputes] or None
         if older := [
-            _older_operation_item(payment, operation)
-            for operation in payment.operations
-            if operation.kept_apart is not None
+            _older_operation_item(payment, operation) for operation in payment.operations if operation.kept_apart
         ]:
             record |= {"operations_apart": len(older), "apart_hash": apart_hash(older)}
         if since := payment.in_doubt_since:
@@ -202,10 +208,11 @@ class DynamoDbLedger:
             return put(self._table, record, IS_NEW)
         return put(self._table, record, REPLACES_PREVIOUS_VERSION, {":version_before": payment.version - 1})
 
-    def _put_older_operations(self, payment: Payment) -> Iterator[Item]:
+    def _put_older_operations(self, payment: Payment, previous: Payment | None) -> Iterator[Item]:
         """The writes of the operations that this version stores apart. The condition on the record covers them."""
+        stored = previous.operations if previous else ()
         for operation in payment.operations:
-            if operation.kept_apart == payment.version:
+            if operation.kept_apart and operation not in stored:
                 yield {"Put": {"TableName": self._table, "Item": marshal(_older_operation_item(payment, operation))}}
 
 
@@ -268,12 +275,14 @@ def _without_none(item: Item) -> Item:
 
 
 def _payment_from_items(items: Sequence[Item]) -> Payment:
-    """The payment from its items, the last of which is the record. Raises LedgerUnavailable if the operations read do
-    not match the record, because a write came in between."""
-    older = [_to_operation(item) for item in items if item["sk"].startswith(keys.FIRST_OPERATION)]
-    if len(older) != items[-1].get("operations_apart", 0):
-        raise LedgerUnavailable("The payment was read while it was written.")
-    return _to_payment(items[-1], older)
+    """The payment from its items, the last of which is the record.
+
+    Raises LedgerUnavailable if the operations beside the record are not those that it was written with.
+    """
+    older = [item for item in items if item["sk"].startswith(keys.FIRST_OPERATION)]
+    if (apart_hash(older) if older else None) != items[-1].get("apart_hash"):
+        raise LedgerUnavailable(READ_WHILE_WRITTEN)
+    return _to_payment(items[-1], [_to_operation(item) for item in older])
 
 
 def _to_payment(item: Item, older: Sequence[Operation] = ()) -> Payment:

@@ -55,7 +55,7 @@ class Books:
         )
         for version, posted, previous in ((reserved, (), paid), (refunded, more, reserved)):
             self.aws.ledger(lambda: REFUNDED_AT).record(version, posted, previous=previous)
-        apart = replace(operation(PAID_AT), kept_apart=1)
+        apart = replace(operation(PAID_AT), kept_apart=True)
         declined = replace(self._requested("pay-2"), status="declined", captured_minor=0, operations=(apart,))
         self.aws.ledger(lambda: PAID_AT).record(declined)
         self.aws.ledger(lambda: PAID_AT).record(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.shared.domain.adoption import adopt, adopted_id
+from functions.shared.domain.adoption import MAX_STEPS, adopt, adopt_undone, adopted_id
 from functions.shared.domain.charge import REDACTED, Charge, Refund, RefundStatus
 from functions.shared.domain.dispute import Dispute, DisputeStatus, held_minor
 from functions.shared.domain.errors import GatewayMismatch
@@ -159,6 +159,19 @@ class TestRefundsThere:
         assert len(adopted.journal) == 1
 
 
+def test_of_very_many_at_once_some_are_left_to_the_next_look_but_not_the_one_that_is_to_be_settled() -> None:
+    theirs = [refund(1, refund_id=f"re_{n}") for n in range(2 * MAX_STEPS)]
+    recorded = Recorded.captured().request("refund", 500)
+    charge = with_refunds([*theirs, refund(500, reference="op-1", refund_id="re_ours")])
+    refunded_minor = []
+    for _ in range(4):
+        recorded.payment, posted = adopt(recorded.payment, recorded.journal, charge, LATER, settling="op-1")
+        recorded.journal += posted
+        refunded_minor.append(recorded.payment.refunded_minor)
+    assert refunded_minor == [500 + MAX_STEPS - 1, 500 + 2 * MAX_STEPS - 1, 500 + 2 * MAX_STEPS, 500 + 2 * MAX_STEPS]
+    assert recorded.at_the_gateway == 1999 - 500 - 2 * MAX_STEPS
+
+
 class TestOurOwnRefunds:
     @pytest.mark.parametrize("doubted", [False, True])
     @pytest.mark.parametrize(
@@ -282,6 +295,17 @@ class TestVoidsThere:
             ("void", 1999, "succeeded", None, "gateway"),
         ]
         assert adopted.journal[-1].entry == CAPTURE.reverse(1, source=adopted.payment.operations[-1].operation_id)
+
+    def test_a_second_charge_that_is_undone_by_itself_stays_as_it_is(self) -> None:
+        recorded = Recorded.captured()
+        undoing, posted = recorded.payment.undo_other_charge("ch_2", "refund", NOW).post(
+            capture_entry("sparkle", 1999, "USD", "ch_2")
+        )
+        recorded.journal += posted
+        other = replace(with_refunds([refund(1999, reference="ch_2")]), charge_id="ch_2")
+        recorded.payment, posted = adopt_undone(undoing, recorded.journal, undoing.operations[0], other, NOW)
+        recorded.journal += posted
+        assert recorded.adopt(VOIDED).at_the_gateway == 0
 
     def test_a_refund_that_failed_before_is_back_first(self) -> None:
         adopted = Recorded.captured().adopt(with_refunds([refund(500)]))

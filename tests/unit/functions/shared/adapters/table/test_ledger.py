@@ -17,15 +17,18 @@ from functions.shared.adapters.table.items import unmarshal
 from functions.shared.adapters.table.keys import ACCOUNT_SHARDS
 from functions.shared.adapters.table.ledger import DynamoDbLedger, sealed
 from functions.shared.domain import payment as domain
+from functions.shared.domain.adoption import MAX_STEPS
+from functions.shared.domain.charge import Refund
 from functions.shared.domain.dispute import Dispute
 from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, LedgerConflict, LedgerUnavailable
 from functions.shared.domain.ledger import GENESIS_HASH, capture_entry, in_doubt_entry
 from functions.shared.domain.payment import Payment
 from functions.shared.domain.seal import digest
-from functions.shared.ports import StoredCard
+from functions.shared.ports import RecordedPayment, StoredCard
+from functions.shared.use_cases.adopt_charge import record_movements
 from tests.aws_facts import facts
 from tests.mocked_aws import CARDS_TABLE, TABLE, MockedAws, new_id
-from tests.samples import FINGERPRINT, KEPT_UNTIL, LATER, NOW, SUMMARY, payment, refund_request
+from tests.samples import FINGERPRINT, KEPT_UNTIL, LATER, NOW, SUMMARY, charge_of, payment, refund_request
 
 CAPTURE = capture_entry("sparkle", 1999, "USD")
 
@@ -131,8 +134,8 @@ def recorded_in(
     """A ledger whose records have room for three operations, and the versions of such a payment."""
     monkeypatch.setattr(domain, "MAX_OPERATIONS_IN_RECORD", 3)
     ledger, versions = aws.ledger(), crowded(operations)
-    for version in versions:
-        ledger.record(version)
+    for previous, version in zip([None, *versions], versions, strict=False):
+        ledger.record(version, previous=previous)
     return ledger, versions
 
 
@@ -150,7 +153,7 @@ def test_a_record_does_not_grow_with_its_operations_and_none_of_them_is_lost(
     recorded = ledger.find(last.payment_id)
     assert recorded is not None
     assert ledger.payment(last.payment_id) == recorded.payment == last
-    ledger.record(last)  # again, as after a lost answer
+    ledger.record(last, previous=versions[-2])  # again, as after a lost answer
 
 
 def test_an_operation_that_is_kept_apart_may_change_with_its_payment(
@@ -158,23 +161,64 @@ def test_an_operation_that_is_kept_apart_may_change_with_its_payment(
 ) -> None:
     ledger, versions = recorded_in(aws, monkeypatch, 5)
     failed = versions[-1].fail_refund(versions[-1].operations[0], LATER)
-    ledger.record(failed)
+    ledger.record(failed, previous=versions[-1])
     assert ledger.payment(failed.payment_id) == failed
     with pytest.raises(LedgerConflict):
-        ledger.record(versions[-1].fail_refund(versions[-1].operations[1], LATER))
+        ledger.record(versions[-1].fail_refund(versions[-1].operations[1], LATER), previous=versions[-1])
     assert ledger.payment(failed.payment_id) == failed
 
 
-def test_a_payment_that_was_read_while_it_was_written_is_read_again(
+def test_of_many_movements_that_one_look_shows_none_is_lost_however_many_operations_there_are(
     aws: MockedAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger, versions = recorded_in(aws, monkeypatch, 5)
-    payment_id, apart = versions[-1].payment_id, versions[-1].operations[0].operation_id
-    aws.dynamodb.delete_item(
-        TableName=TABLE, Key={"pk": {"S": f"PAYMENT#{payment_id}"}, "sk": {"S": f"OPERATION#{apart}"}}
+    ledger, versions = recorded_in(aws, monkeypatch, 3)
+    [before] = filter(None, [ledger.find(versions[-1].payment_id)])
+    refunds = tuple(Refund(f"re_{n}", None, "succeeded", 1, LATER) for n in range(2 * MAX_STEPS + 1))
+    sent = [Refund(each.operation_id, each.operation_id, "succeeded", 1, LATER) for each in before.payment.operations]
+    charge = charge_of(before.payment, status="partially_refunded", refunds=(*sent, *refunds))
+    sizes, write = list[int](), ledger_adapter.write_transaction
+    monkeypatch.setattr(
+        ledger_adapter, "write_transaction", lambda client, writes: (sizes.append(len(writes)), write(client, writes))
     )
+    after = record_movements(before, charge, ledger=ledger, now=LATER)
+    assert after.payment.refunded_minor == len(sent) + len(refunds)
+    assert len(sizes) == after.payment.version - before.payment.version == 3
+    assert max(sizes) <= facts("transactions")["actions_at_most"]
+    assert ledger.find(before.payment.payment_id) == after
+
+
+@pytest.mark.parametrize("earlier", ["ENTRY#", "OPERATION#"])
+def test_a_payment_that_was_read_while_it_was_written_is_not_believed(
+    aws: MockedAws, monkeypatch: pytest.MonkeyPatch, earlier: str
+) -> None:
+    """A query may see the record after a transaction, and other items before it."""
+    monkeypatch.setattr(domain, "MAX_OPERATIONS_IN_RECORD", 3)
+    ledger = aws.ledger()
+    first, posted = payment(new_id(), amount_minor=10**6, captured_minor=10**6).post(CAPTURE)
+    record = RecordedPayment(first, posted)
+    ledger.record(first, posted)
+
+    def items_of_payment() -> list[dict[str, Any]]:
+        return list(items(aws, f"PAYMENT#{first.payment_id}").values())
+
+    for _ in range(5):
+        seen = items_of_payment()
+        record = refunded(ledger, record)
+    mixed = [each for each in seen if each["sk"]["S"].startswith(earlier)]
+    mixed += [each for each in items_of_payment() if not each["sk"]["S"].startswith((earlier, "POSTING#"))]
+    pages = SimpleNamespace(paginate=lambda **_: [{"Items": sorted(mixed, key=lambda each: each["sk"]["S"])}])
+    torn = DynamoDbLedger(SimpleNamespace(get_paginator=lambda _: pages), TABLE)  # type: ignore[arg-type]
     with pytest.raises(LedgerUnavailable, match="read while it was written"):
-        ledger.payment(payment_id)
+        torn.find(first.payment_id)
+    mixed[:] = [each for each in items_of_payment() if not each["sk"]["S"].startswith("POSTING#")]
+    assert torn.find(first.payment_id) == record
+
+
+def refunded(ledger: DynamoDbLedger, before: RecordedPayment) -> RecordedPayment:
+    """Record one more refund, seen at the gateway."""
+    refunds = tuple(Refund(f"re_{n}", None, "succeeded", 1, LATER) for n in range(len(before.payment.operations) + 1))
+    charge = charge_of(before.payment, status="partially_refunded", refunds=refunds)
+    return record_movements(before, charge, ledger=ledger, now=LATER)
 
 
 def test_an_operation_is_stored_without_what_it_has_by_default(aws: MockedAws) -> None:
