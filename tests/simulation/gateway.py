@@ -154,7 +154,7 @@ class Book(ChargeBook):
         return verb
 
     def contest(self, reference: str, random: Random) -> str | None:
-        """Let the cardholder dispute the reference's only charge, or a part of it. Return the dispute's id, or None if
+        """Let the cardholder dispute the reference's only charge, or a part of it. Return the charge's id, or None if
         nothing can be disputed."""
         charges = [charge for charge in self.all() if charge.reference == reference]
         if len(charges) != 1 or charges[0].status not in ("captured", "partially_refunded", "refunded"):
@@ -162,7 +162,7 @@ class Book(ChargeBook):
         if not (left_minor := charges[0].refundable_minor):
             return None
         amount_minor = random.choice((left_minor, random.randint(1, left_minor)))
-        return self.open_dispute(charges[0].id, amount_minor).disputes[-1].id
+        return self.dispute(charges[0].id, amount_minor=amount_minor).id
 
     def release(self, reference: str) -> None:
         """Let an authorization expire that nobody captured in time."""

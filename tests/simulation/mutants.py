@@ -197,20 +197,23 @@ MUTANTS = (
         "a capture at the gateway is not adopted",
         ((ADOPTION, 'if payment.status == "authorized" and charge.captured_minor:', "if False:"),),
     ),
-    Mutant("a void at the gateway is not adopted", ((ADOPTION, 'if charge.status == "voided":', "if False:"),)),
+    Mutant(
+        "a void at the gateway is not adopted",
+        ((ADOPTION, 'if charge.status == "voided" and adoption.has_room:', "if False:"),),
+    ),
     Mutant(
         "a refund at the gateway is not adopted",
         (
             (
                 ADOPTION,
-                "for refund in charge.refunds:",
-                "for refund in (each for each in charge.refunds if each.reference):",
+                "for refund in sorted(charge.refunds,",
+                "for refund in sorted((each for each in charge.refunds if each.reference),",
             ),
         ),
     ),
     Mutant(
         "what the gateway reversed stays on the books",
-        ((ADOPTION, '.entry.kind == "capture"]', '.entry.kind == "nothing"]'),),
+        ((ADOPTION, '.entry.kind == "capture" and', '.entry.kind == "nothing" and'),),
     ),
     Mutant(
         "a refund that is pending is booked as done",

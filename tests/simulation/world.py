@@ -642,14 +642,14 @@ class World:
         """The cardholder disputes the charge, and the bank decides later."""
         self.clock.subject = payment_id
         book, luck = self.book_of(payment_id), self._contesting
-        if dispute_id := book.contest(payment_id, luck):
+        if charge_id := book.contest(payment_id, luck):
             self._tell("the cardholder disputes the charge")
-            won, decide_after = luck.random() < 0.5, 10 ** luck.uniform(0, 6)
+            outcome, decide_after = "won" if luck.random() < 0.5 else "lost", 10 ** luck.uniform(0, 6)
 
             def decide() -> None:
                 self.clock.subject = payment_id
-                self._tell(f"the dispute is {'won' if won else 'lost'}")
-                book.end_dispute(dispute_id, won=won)
+                self._tell(f"the dispute is {outcome}")
+                book.dispute(charge_id, outcome)
 
             self.clock.after(decide_after, decide)
 

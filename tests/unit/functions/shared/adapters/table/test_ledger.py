@@ -1,7 +1,7 @@
 """The ledger's items in DynamoDB. test_ports.py tests its behaviour."""
 
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +13,7 @@ from functions.shared.adapters.kms import KmsMac
 from functions.shared.adapters.table import keys
 from functions.shared.adapters.table import ledger as ledger_adapter
 from functions.shared.adapters.table.cards import DynamoDbCardVault
-from functions.shared.adapters.table.items import unmarshal
+from functions.shared.adapters.table.items import unmarshal, write_transaction
 from functions.shared.adapters.table.keys import ACCOUNT_SHARDS
 from functions.shared.adapters.table.ledger import DynamoDbLedger, sealed
 from functions.shared.domain import payment as domain
@@ -176,10 +176,13 @@ def test_of_many_movements_that_one_look_shows_none_is_lost_however_many_operati
     refunds = tuple(Refund(f"re_{n}", None, "succeeded", 1, LATER) for n in range(2 * MAX_STEPS + 1))
     sent = [Refund(each.operation_id, each.operation_id, "succeeded", 1, LATER) for each in before.payment.operations]
     charge = charge_of(before.payment, status="partially_refunded", refunds=(*sent, *refunds))
-    sizes, write = list[int](), ledger_adapter.write_transaction
-    monkeypatch.setattr(
-        ledger_adapter, "write_transaction", lambda client, writes: (sizes.append(len(writes)), write(client, writes))
-    )
+    sizes = list[int]()
+
+    def write(client: Any, writes: Sequence[Any]) -> None:
+        sizes.append(len(writes))
+        write_transaction(client, writes)
+
+    monkeypatch.setattr(ledger_adapter, "write_transaction", write)
     after = record_movements(before, charge, ledger=ledger, now=LATER)
     assert after.payment.refunded_minor == len(sent) + len(refunds)
     assert len(sizes) == after.payment.version - before.payment.version == 3
