@@ -12,7 +12,7 @@ from itertools import chain
 
 from functions.shared.domain.adoption import ADOPTABLE_STATUSES, adopted_id
 from functions.shared.domain.charge import REDACTED, Refund
-from functions.shared.domain.errors import GatewayMismatch, InvalidInput, SettlementUnreadable
+from functions.shared.domain.errors import GatewayMismatch, GatewayRefused, InvalidInput, SettlementUnreadable
 from functions.shared.domain.ledger import (
     JournalEntry,
     asset_gateway,
@@ -21,6 +21,7 @@ from functions.shared.domain.ledger import (
     settlement_entry,
     turnover,
 )
+from functions.shared.domain.payment import Payment
 from functions.shared.domain.settlement import (
     Break,
     BreakType,
@@ -49,6 +50,10 @@ LINES_PER_READ = 10_000
 # About a minute's work of the five minutes that a step has. A step is seven of an execution's at most 25,000 events.
 LINES_PER_STEP = 2_000
 SHARDS_PER_STEP = 16
+
+# The gateway has answered about this charge and will answer the same tomorrow, so a person has to look at it, and all
+# others go on. An unknown outcome is no answer: the gateway may be down, and the step is repeated.
+UNREADABLE = (GatewayMismatch, GatewayRefused)
 
 Count = Callable[[str], None]
 
@@ -216,7 +221,8 @@ class Reconciliation:
         return self._first_step_of(next((name for name in self._reporting() if name > gateway.name), None))
 
     def _check_entry(self, posted: AccountPosting, gateway: PaymentGateway) -> None:
-        """Record a break for an entry without a line, unless it was undone or was made on another day.
+        """Record a break for an entry without a line, unless it was undone or was made on another day; or one for its
+        charge if that can't be read.
 
         A dispute that was won has two lines.
         """
@@ -227,7 +233,11 @@ class Reconciliation:
         ):
             return
         charge_id = posted.source if posted.source in record.payment.other_charges else record.payment.charge_id
-        charge = gateway.find(charge_id) if charge_id else None
+        try:
+            charge = gateway.find(charge_id) if charge_id else None
+        except UNREADABLE as error:
+            self._charge_differs(record.payment, charge_id, str(error))
+            return
         moved_at, found = (charge.captured_at, f"a charge that is {charge.status}") if charge else (None, "no charge")
         if posted.kind == "refund":
             refunds = {name: refund for refund in (charge.refunds if charge else ()) for name in _operation_ids(refund)}
@@ -279,19 +289,19 @@ class Reconciliation:
         return Cursor("open", next_page) if next_page else Cursor("close")
 
     def _adopt(self, record: RecordedPayment) -> RecordedPayment:
-        """Adopt the charge's movements and return the record. A charge that can't be adopted is recorded as a break."""
+        """Adopt the charge's movements and return the record. A charge that can't be read or adopted is recorded as a
+        break."""
         payment = record.payment
         if payment.status not in ADOPTABLE_STATUSES:
             return record
-        charge = self.gateways.of(payment).find(payment.charge_id) if payment.charge_id else None
         found = "no charge"
         try:
+            charge = self.gateways.of(payment).find(payment.charge_id) if payment.charge_id else None
             if charge:
                 return record_movements(record, charge, ledger=self.ledger, now=self.now)
-        except GatewayMismatch as mismatch:
-            found = str(mismatch)
-        expected = f"charge {payment.charge_id} of {payment.amount_minor} {payment.currency}"
-        self._record("status_differs", payment.payment_id, "charge", expected, found)
+        except UNREADABLE as error:
+            found = str(error)
+        self._charge_differs(payment, payment.charge_id, found)
         return record
 
     # -- The end of the run
@@ -307,6 +317,10 @@ class Reconciliation:
 
     def _break(self, line: SettlementLine, type: BreakType, expected: str, found: str) -> None:
         self._record(type, line.reference or "", line.key, expected, found)
+
+    def _charge_differs(self, payment: Payment, charge_id: str | None, found: str) -> None:
+        expected = f"charge {charge_id} of {payment.amount_minor} {payment.currency}"
+        self._record("status_differs", payment.payment_id, "charge", expected, found)
 
     def _record(self, type: BreakType, payment_id: str, item: str, expected: str, found: str) -> None:
         self.breaks.record(Break(self.day, type, payment_id, item, expected, found), self.run, self.now)

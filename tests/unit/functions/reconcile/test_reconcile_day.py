@@ -11,7 +11,14 @@ from functions.reconcile import reconcile_day
 from functions.reconcile.reconcile_day import FIRST_STEP, Cursor, Reconciliation
 from functions.shared.adapters.table.books import DynamoDbBooks
 from functions.shared.domain.charge import REDACTED, Charge
-from functions.shared.domain.errors import GatewayOutcomeUnknown, InvalidInput, SettlementUnreadable
+from functions.shared.domain.errors import (
+    GatewayMismatch,
+    GatewayOutcomeUnknown,
+    GatewayRefused,
+    InvalidInput,
+    PaymentError,
+    SettlementUnreadable,
+)
 from functions.shared.domain.ledger import capture_entry, refund_entry
 from functions.shared.domain.payment import Payment
 from functions.shared.domain.settlement import Break, SettlementLine, SettlementPage
@@ -619,6 +626,56 @@ class TestWhatNobodyAskedUsFor:
         (broken,) = world.reconcile()
         assert (broken.type, broken.item) == ("status_differs", "charge")
         assert broken.found.startswith(message)
+
+
+class TestAChargeThatCannotBeRead:
+    """It is a break, and all others are settled and the day is closed."""
+
+    @pytest.fixture(params=[GatewayMismatch("Not as it was."), GatewayRefused("Refused: 403.")], ids=repr)
+    def error(self, request: pytest.FixtureRequest) -> PaymentError:
+        error: PaymentError = request.param
+        return error
+
+    def reconcile(self, world: World, error: PaymentError) -> set[tuple[str, str, str]]:
+        """The breaks, after the first look at a charge has failed with the error."""
+        world.gateway.faults.arm("find", error)
+        return {(each.type, each.item, each.found) for each in world.reconcile()}
+
+    def test_of_a_line_that_the_books_do_not_have(self, world: World, error: PaymentError) -> None:
+        world.paid("pay-1")
+        world.report.append(replace(world.report[0], type="dispute", line_id="dp_1", amount_minor=-700))
+        world.paid("pay-2")
+        assert self.reconcile(world, error) == {
+            ("status_differs", "charge", str(error)),
+            ("status_differs", "dispute:dp_1", "captured"),
+        }
+        assert [len(recorded.journal) for recorded in world.ledger.records.values()] == [2, 2]
+        assert DAY in world.books.closed
+
+    def test_of_an_entry_that_has_no_line(self, world: World, error: PaymentError) -> None:
+        world.paid("pay-1")
+        world.paid("pay-2")
+        del world.report[0]
+        assert self.reconcile(world, error) == {("status_differs", "charge", str(error))}
+        assert [len(recorded.journal) for recorded in world.ledger.records.values()] == [1, 2]
+        assert DAY in world.books.closed
+
+    def test_of_a_payment_that_the_gateway_may_move(self, world: World, error: PaymentError) -> None:
+        for payment_id in ("pay-1", "pay-2"):
+            charge = world.gateway.authorize(order(payment_id), card(), f"{payment_id}-charge")
+            world.ledger.record(payment(payment_id, status="authorized", charge_id=charge.charge_id))
+            world.gateway.show(payment_id, status="voided")
+        assert self.reconcile(world, error) == {("status_differs", "charge", str(error))}
+        assert sorted(recorded.payment.status for recorded in world.ledger.records.values()) == ["authorized", "voided"]
+        assert DAY in world.books.closed
+
+    def test_without_an_answer_nothing_is_said_of_it_until_there_is_one(self, world: World) -> None:
+        world.paid()
+        world.report.clear()
+        with pytest.raises(GatewayOutcomeUnknown):
+            self.reconcile(world, GatewayOutcomeUnknown("No answer."))
+        assert (world.breaks.found, world.books.closed) == ({}, {})
+        assert world.types() == [("missing_at_gateway", "pay-1")]
 
 
 class TestDisputes:
