@@ -189,7 +189,9 @@ class PaymentGateway(ChargeLookUp, Protocol):
     """A card payment gateway.
 
     Every call may raise GatewayBusy, GatewayOutcomeUnknown, GatewayRefused, GatewayMismatch (an invalid currency or
-    amount) and, before anything is sent, SecretUnavailable. REDACTED replaces every malformed text.
+    amount) and, before anything is sent, SecretUnavailable. REDACTED replaces every malformed text. An amount that the
+    gateway never takes, such as one with too many decimals, is GatewayRefused for a charge, and for a capture or refund
+    Refused with `amount_not_supported`.
     """
 
     name: str

@@ -14,7 +14,12 @@ from functions.shared.domain.shapes import to_int
 OperationType = Literal["refund", "capture", "void"]
 OperationStatus = Literal["processing", "succeeded", "rejected", "in_doubt"]
 Refusal = Literal[
-    "amount_exceeds_captured", "amount_exceeds_authorized", "invalid_state", "payment_disputed", "too_many_operations"
+    "amount_exceeds_captured",
+    "amount_exceeds_authorized",
+    "amount_not_supported",
+    "invalid_state",
+    "payment_disputed",
+    "too_many_operations",
 ]
 """The reasons for refusing an operation, in the API's terms."""
 

@@ -114,6 +114,8 @@ class Stripe:
         return self._mapping.verification({"metadata": request["metadata"]}, error)
 
     def capture(self, charge_id: str, amount_minor: int, currency: str, idempotency_key: str) -> Charge | Refused:
+        if not self._mapping.takes(amount_minor, currency):
+            return Refused("amount_not_supported")
         amount = self._mapping.amount(amount_minor, currency)
 
         def refusal(intent: Object) -> Refusal | None:
@@ -135,6 +137,8 @@ class Stripe:
     def refund(
         self, charge_id: str, amount_minor: int, currency: str, reference: str, idempotency_key: str
     ) -> Charge | Refused:
+        if not self._mapping.takes(amount_minor, currency):
+            return Refused("amount_not_supported")
         amount = self._mapping.amount(amount_minor, currency)
         # Stripe forgets keys, and would then refund again under the same reference.
         before = self.find(charge_id)
@@ -158,6 +162,8 @@ class Stripe:
             return Refused("invalid_state" if charge.status in ("voided", "refunded") else "amount_exceeds_captured")
         if amount_minor > remaining_minor:
             return Refused("amount_exceeds_captured")
+        if _code(answer) in AMOUNT_REFUSALS:
+            return Refused("amount_not_supported")
         raise _refused(status)
 
     def cancel_authentication(self, charge_id: str) -> Charge:
@@ -358,7 +364,8 @@ class Stripe:
         idempotency_key: str,
     ) -> Charge | Refused:
         """Capture or cancel the intent. What is refused is judged by the intent and not by the error's code, of which
-        Stripe has more with every version."""
+        Stripe has more with every version; only if the intent forbids nothing may the code say that it is the amount.
+        """
         path = f"/v1/payment_intents/{charge_id}/{verb}"
         status, answer = self._call(operation, "POST", path, request, idempotency_key)
         if status == requests.codes.ok:
@@ -371,6 +378,8 @@ class Stripe:
             reason = refusal(intent) if intent else None
         except (LookupError, TypeError):
             raise GatewayOutcomeUnknown("Stripe answered with an intent that is not as documented.") from None
+        if reason is None and _code(answer) in AMOUNT_REFUSALS:
+            reason = "amount_not_supported"
         if reason is None:
             raise _refused(status)
         return Refused(reason)

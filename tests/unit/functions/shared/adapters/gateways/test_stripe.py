@@ -17,7 +17,7 @@ from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.gateways.stripe.client import API_VERSION, Stripe
 from functions.shared.adapters.gateways.stripe.declines import DECLINE_CODES, GENERIC, decline_code
 from functions.shared.adapters.gateways.stripe.mapping import StripeMapping
-from functions.shared.domain.charge import REDACTED, Authentication, Charge, Reversal, StoredCredential
+from functions.shared.domain.charge import REDACTED, Authentication, Charge, Refused, Reversal, StoredCredential
 from functions.shared.domain.dispute import Dispute
 from functions.shared.domain.errors import (
     GatewayBusy,
@@ -27,6 +27,7 @@ from functions.shared.domain.errors import (
     PaymentError,
     SettlementUnreadable,
 )
+from functions.shared.domain.operation import Refusal
 from functions.shared.domain.settlement import SettlementLine
 from functions.shared.domain.times import epoch_seconds
 from tests.documents import document
@@ -607,6 +608,48 @@ class TestAmounts:
             stripe.charge(too_much, card(), f"{reference}-charge")
         assert stripe.find_by_reference(too_much) is None
         assert stripe.reverse(too_much) == Reversal("tombstoned", None)
+
+    @pytest.mark.parametrize(("minor", "currency"), [(1005, "KWD"), (12345, "MGA")])
+    def test_nothing_is_asked_for_an_operation_on_what_stripe_would_round(self, minor: int, currency: str) -> None:
+        gateway, script = scripted()
+        assert gateway.capture("pi_3Qabc", minor, currency, "key") == Refused("amount_not_supported")
+        assert gateway.refund("pi_3Qabc", minor, currency, "op-1", "key") == Refused("amount_not_supported")
+        assert script.requests == []
+
+    @pytest.mark.parametrize("code", ["amount_too_small", "amount_too_large"])
+    @pytest.mark.parametrize(
+        ("status", "capturable", "expected"),
+        [
+            ("requires_capture", 1999, "amount_not_supported"),
+            ("requires_capture", 9, "amount_exceeds_authorized"),
+            ("canceled", 0, "invalid_state"),
+        ],
+    )
+    def test_a_capture_that_stripe_refuses_for_its_amount_is_refused_if_the_intent_would_allow_it(
+        self, code: str, status: str, capturable: int, expected: Refusal
+    ) -> None:
+        intent = INTENT | {"status": status, "amount_capturable": capturable}
+        gateway, _ = scripted((400, error("invalid_request_error", code)), (200, intent))
+        assert gateway.capture("pi_3Qabc", 10, "USD", "key") == Refused(expected)
+
+    @pytest.mark.parametrize("code", ["amount_too_small", "amount_too_large"])
+    @pytest.mark.parametrize(("left", "expected"), [(10, "amount_not_supported"), (9, "amount_exceeds_captured")])
+    def test_a_refund_that_stripe_refuses_for_its_amount_is_refused_if_so_much_is_left(
+        self, code: str, left: int, expected: Refusal
+    ) -> None:
+        shown = (200, INTENT), (200, {"data": [REFUND | {"amount": 1999 - left}], "has_more": False})
+        gateway, _ = scripted(*shown, (400, error("invalid_request_error", code)), *shown)
+        assert gateway.refund("pi_3Qabc", 10, "USD", "op-2", "key") == Refused(expected)
+
+    def test_an_operation_that_stripe_refuses_for_another_reason_is_an_error(self) -> None:
+        refused = 400, error("invalid_request_error")
+        gateway, _ = scripted(refused, (200, INTENT | {"status": "requires_capture", "amount_capturable": 1999}))
+        with pytest.raises(GatewayRefused):
+            gateway.capture("pi_3Qabc", 10, "USD", "key")
+        shown: Any = (200, INTENT), (200, {"data": [], "has_more": False})
+        gateway, _ = scripted(*shown, refused, *shown)
+        with pytest.raises(GatewayRefused):
+            gateway.refund("pi_3Qabc", 10, "USD", "op-2", "key")
 
     @pytest.mark.parametrize("changes", [{"currency": "us"}, {"currency": "isk", "amount": 150}])
     def test_an_amount_that_is_none_is_a_mismatch(self, changes: Any) -> None:
