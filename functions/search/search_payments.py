@@ -61,14 +61,17 @@ class Criteria:
         reference, status = parameters.get("merchant_reference"), _status(parameters.get("status"))
         if reference is not None and not 0 < len(reference) <= MAX_REFERENCE_LENGTH:
             raise InvalidSearch("merchant_reference")
-        until = _moment(parameters["to"], end_of_day) if "to" in parameters else end_of_day(now[:10])
+        before = _cursor(parameters.get("cursor"))
+        # The next page is of the first page's search, although the day may have ended in between.
+        day = (before.created_at if before else now)[:10]
+        until = _moment(parameters["to"], end_of_day) if "to" in parameters else end_of_day(day)
         if "from" in parameters:
             since = _moment(parameters["from"], start_of_day)
         else:
             since = _BEGINNING if reference else start_of_day(until[:10])
         if since > until or (not reference and len(_days(since, until)) > MAX_DAYS):
             raise InvalidSearch("period")
-        return cls(reference, status, since, until, _limit(parameters.get("limit")), _cursor(parameters.get("cursor")))
+        return cls(reference, status, since, until, _limit(parameters.get("limit")), before)
 
     def matches(self, payment: Payment) -> bool:
         return self.status in (None, payment.status)
@@ -158,7 +161,8 @@ def _cursor(text: str | None) -> Position | None:
         return None
     try:
         position = Position.read(urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode())
-        if _TIME.fullmatch(position.created_at) and (position.payment_id == "" or is_id(position.payment_id)):
+        is_time = _TIME.fullmatch(position.created_at) and datetime.fromisoformat(position.created_at)
+        if is_time and (position.payment_id == "" or is_id(position.payment_id)):
             return position
     except ValueError:
         pass

@@ -1,11 +1,13 @@
 import json
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
 from functions.search.handler import handler
-from functions.search.search_payments import MAX_DAYS_READ, MAX_RECORDS_READ, MAX_REFERENCE_LENGTH
+from functions.search.search_payments import MAX_DAYS, MAX_DAYS_READ, MAX_RECORDS_READ, MAX_REFERENCE_LENGTH
 from functions.shared import runtime
 from functions.shared.contracts import load
 from functions.shared.domain.payment import Payment
@@ -14,6 +16,8 @@ from tests.samples import NOW, payment
 from tests.unit.functions.conftest import Output, World
 
 TODAY = NOW[:10]
+TOMORROW = (date.fromisoformat(TODAY) + timedelta(1)).isoformat()
+NO_DAY = urlsafe_b64encode(b"2026-11-00T09:00:00.000Z~").decode().rstrip("=")
 CARD_IN_TEXT = "order 4111 1111 1111 1111"
 
 pytestmark = pytest.mark.usefixtures("output")
@@ -72,6 +76,34 @@ def test_without_a_word_the_payments_of_today_are_found(world: World, monkeypatc
     record(world, "payment-of-today-2", f"{TODAY}T09:00:01.000Z", "declined")
     record(world, "payment-of-before", "2020-01-31T09:00:00.000Z")
     assert ids(search()) == ["payment-of-today-2", "payment-of-today-1"]
+
+
+@pytest.mark.parametrize(
+    "period",
+    [
+        {},
+        {"from_": TODAY},
+        {"from_": f"{TODAY}T09:00:00Z"},
+        {"from_": (date.fromisoformat(TODAY) - timedelta(MAX_DAYS - 1)).isoformat()},
+        {"to": TODAY},
+        {"from_": TODAY, "to": TODAY},
+        {"merchant_reference": "all"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("limit", ["1", "2"])
+def test_a_search_goes_on_where_it_was_when_the_day_ends(
+    world: World, monkeypatch: pytest.MonkeyPatch, period: dict[str, str], limit: str
+) -> None:
+    for n in range(4):
+        record(world, f"payment-of-today-{n}", f"{TODAY}T09:00:0{n}.000Z", merchant_reference="all")
+    monkeypatch.setattr(runtime, "now", lambda: f"{TODAY}T23:59:59.999Z")
+    read = pages(limit=limit, **period)
+    found = next(read)
+    record(world, "payment-of-tomorrow", f"{TOMORROW}T00:00:00.000Z", merchant_reference="all")
+    monkeypatch.setattr(runtime, "now", lambda: f"{TOMORROW}T00:00:00.000Z")
+    found += [id for page in read for id in page]
+    assert found == [f"payment-of-today-{n}" for n in (3, 2, 1, 0)]
 
 
 @pytest.mark.parametrize(
@@ -163,6 +195,7 @@ def test_a_reference_and_a_status_must_both_fit(world: World) -> None:
         ({"cursor": "ä"}, "cursor"),
         ({"cursor": "MjAyNi0xMS0yOX5wYXk"}, "cursor"),
         ({"cursor": CARD_IN_TEXT}, "cursor"),
+        ({"cursor": NO_DAY, "from": "2026-10-01", "to": "2026-11-30"}, "cursor"),
         ({CARD_IN_TEXT: CARD_IN_TEXT}, "parameters must"),
     ],
 )
