@@ -15,7 +15,7 @@ from botocore.model import ServiceModel
 from typer.testing import CliRunner
 
 from functions.shared.domain.payment import Status
-from tests.documents import DOCUMENTS, MANUAL, README, Block, Document
+from tests.documents import DOCUMENTS, MANUAL, README, Block, Document, document
 from tools.cli.__main__ import app
 from tools.deployment.paths import ROOT
 from tools.local.machine import EMULATOR, gateways_with_sandbox
@@ -228,6 +228,11 @@ def test_the_readme_links_every_document_and_a_document_shows_each_picture() -> 
     links = {f"docs/{link}" for page in PAGES if page.path.parent == ROOT / "docs" for link in page.links}
     pictures = {name for name in links if name.endswith((".png", ".svg"))}
     assert {name for name in tracked() if name.startswith("docs/")} - linked - pictures == set()
+
+
+def test_the_runbook_says_of_each_function_what_its_errors_mean() -> None:
+    named = [name for row in document("runbook").table("function-errors") for name in re.findall(r"`(\w+)`", row[0])]
+    assert sorted(named) == sorted(path.parent.name for path in (ROOT / "functions").glob("*/handler.py"))
 
 
 def test_the_manual_names_every_status() -> None:
