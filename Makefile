@@ -102,7 +102,7 @@ invoke: setup ## Run one function on one event (FUNCTION=charge EVENT=file), on 
 seal: setup ## Prompt for a card and seal it for one payment (PAYMENT=id), on STACK=file
 	@$(PAYMENTS) seal $(call option,PAYMENT,--payment-id)
 
-explain: setup ## Show what is wrong with a request's body, by field and rule (BODY=file CALL=payments, cards or refunds)
+explain: setup ## Show what is wrong with a request's body, by field and rule (BODY=file CALL=payments, cards, refunds, captures or voids)
 	@$(PAYMENTS) explain $(call option,CALL,--call) $(call arguments,BODY)
 
 inspect: setup ## Show one payment with its states and ledger entries (PAYMENT=id), or write it as a page (HTML=1), on STACK=file
@@ -118,7 +118,7 @@ listen: setup ## Show events as they happen, verified (FORWARD_TO=url), on STACK
 redeliver: setup ## Send a webhook's dead letters again (WEBHOOK=name), or all events of a payment (PAYMENT=id), on STACK=file
 	@$(PAYMENTS) redeliver $(call option,PAYMENT,--payment) $(call arguments,WEBHOOK)
 
-audit: setup ## Compare executions, ledger and gateway (PAYMENT=id, or all), on STACK=file
+audit: setup ## Compare executions, ledger and the gateways' sandboxes (PAYMENT=id, or all), on STACK=file
 	@set -f; $(PAYMENTS) audit $(call each,PAYMENT)
 
 adopt: setup ## Record what somebody did to a payment's charge at the gateway (PAYMENT=id), on STACK=file

@@ -136,8 +136,8 @@ LIMITS = {
         *webhooks.TIMEOUTS_SECONDS
     ),
     "an event that a webhook has not accepted is sent again": (
-        "after {}, {}, {}, {}, {}, then every {} seconds, ".format(*dict.fromkeys(PAUSES_SECONDS))
-        + f"{extract('deliver_trials  = ([0-9]+)', QUEUE)} times in all"
+        "after {}, {}, {}, {}, {}, then every {} seconds; ".format(*dict.fromkeys(PAUSES_SECONDS))
+        + f"{extract('deliver_trials  = ([0-9]+)', QUEUE)} attempts in all, the first included"
     ),
     "events that are delivered to a webhook at once": extract(
         r"concurrency = optional\(number, ([0-9]+)\)", "terraform/variables.tf"

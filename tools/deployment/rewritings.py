@@ -17,7 +17,7 @@ VERIFY, AUDIT = "make verify-ledger", "make audit"
 class Rewriting:
     """One way to rewrite the ledger, and all rights that it takes.
 
-    Before the next anchor, `make audit` finds only what the gateway contradicts.
+    Before the next anchor, `make audit` finds only what the executions or the gateway contradict.
     """
 
     what: str

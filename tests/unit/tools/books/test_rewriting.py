@@ -420,7 +420,7 @@ def test_the_verification_finds_every_rewriting_of_the_anchors(books: Books, wha
     assert "anchor 1 " in output or "anchor 2 " in output or PARTS in output
 
 
-def audited(books: Books) -> list[Finding]:
+def audited(books: Books, *, with_gateway: bool = True) -> list[Finding]:
     """The audit's findings, given the true executions and charges."""
     evidence = {name: Evidence(name, {"status": "SUCCEEDED"}) for name in ("pay-1", "pay-2", "pay-4")}
     charge = {"id": "ch_1", "gateway": "sparkle", "currency": "USD", "amount_minor": 1999, "void_reason": None}
@@ -435,7 +435,7 @@ def audited(books: Books) -> list[Finding]:
         if item["pk"].startswith("PAYMENT#"):
             payment_id = item["pk"].removeprefix("PAYMENT#")
             evidence.setdefault(payment_id, Evidence(payment_id)).items[item["sk"]] = item
-    return list(findings(evidence, with_gateway=True))
+    return list(findings(evidence, with_gateway))
 
 
 def test_the_audit_finds_nothing_in_an_untouched_ledger(books: Books) -> None:
@@ -449,3 +449,5 @@ def test_the_audit_finds_rewritings_before_the_next_anchor(books: Books, what: s
     HOW[what](books)
     assert verified(books)[0], "then the verification finds it, and the list may say so"
     assert audited(books)
+    # Without the gateway, the executions show what they did. What was invented has none.
+    assert bool(audited(books, with_gateway=False)) is ("invented" not in what)
