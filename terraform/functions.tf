@@ -966,7 +966,7 @@ locals {
     }
   }
 
-  # What there is one of for each function is for each name: Terraform evaluates `for_each` anew for every instance, and
-  # all statements of all functions each time took a seventh of a plan. A set would be sorted each time.
+  # Use this in `for_each` instead of local.functions: Terraform evaluates `for_each` anew for every instance, and
+  # evaluating all functions' statements each time took a seventh of a plan. (A set would also be sorted each time.)
   function_names = { for name in keys(local.functions) : name => name }
 }

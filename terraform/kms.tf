@@ -3,13 +3,12 @@
 #   data       data that AWS encrypts for us: the ledger, the counters, the logs, the gateway's secret, the executions'
 #              histories, the alarms and the dead letters
 #   vault      the table of stored cards, which DynamoDB encrypts
-#   ephemeral  single-use keys, security codes and task tokens, each with its payment and its purpose as context, and
-#              their table
+#   ephemeral  single-use keys and task tokens, each with its payment and its purpose as context, and their table
 #   books      MACs of each version of a payment's record and of each anchor: the functions that write them make the
 #              MACs, and auditors verify them. The key is never replaced, since its MACs must be verifiable as long as
 #              the books are kept
 #   sealing    static keys: clients seal cards with the public half; two functions open them with the private half
-#   token      the MAC of a card number, which is the card's token
+#   token      MACs: of a card number, its fingerprint; of a number and its payment's id, the stored card's token
 # KMS rotates the first four automatically. It can't rotate the others: each generation of sealing and token is a new
 # key (docs/rotation.md).
 #

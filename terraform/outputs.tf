@@ -65,7 +65,7 @@ output "live_alias_arns" {
 }
 
 output "alarm_names" {
-  description = "The alarms. None may ring during a roll-out."
+  description = "The alarms. A deployment in steps is rolled back if one fires."
   value       = sort([for alarm in aws_cloudwatch_metric_alarm.this : alarm.alarm_name])
 }
 
@@ -118,7 +118,7 @@ output "card_key_arn" {
 }
 
 output "token_key_arn" {
-  description = "The KMS key that turns card numbers into tokens, in its latest generation."
+  description = "The KMS key that turns card numbers into fingerprints, and stored cards into tokens, in its latest generation."
   value       = aws_kms_key.this[local.deriving_token_key].arn
 }
 

@@ -1,4 +1,4 @@
-# Alarms, and the news that they are over, go to this topic. The team adds further subscribers itself (a pager, a chat).
+# Alarms are sent to this topic when they start and when they clear. The team adds further subscribers itself (a pager, a chat).
 resource "aws_sns_topic" "alarms" {
   name              = "${local.prefix}-alarms"
   kms_master_key_id = aws_kms_key.this["data"].arn

@@ -378,7 +378,7 @@ variable "sealing_keys" {
 }
 
 variable "token_keys" {
-  description = "Generations of the key that turns card numbers into tokens, oldest first; the last is used. A new generation gives every card a new token; old tokens stay valid. To rotate, append a name."
+  description = "Generations of the key that turns card numbers into fingerprints, and stored cards into tokens, oldest first; the last is used. A new generation gives every card number a new fingerprint; old tokens stay valid. To rotate, append a name."
   type        = list(string)
   default     = ["1"]
 

@@ -7,7 +7,7 @@ from functions.await_customer.await_customer import await_customer
 from functions.shared import runtime
 from functions.shared.domain.caught import message
 
-# Every call stores a token, for which `customer_waits` would make its cipher only then.
+# `customer_waits` makes its cipher on first use. Every call uses it, so it is made before the first call.
 FACTORIES = (runtime.customer_waits, runtime.ephemeral_cipher, runtime.gateways)
 
 

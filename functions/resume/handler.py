@@ -1,5 +1,5 @@
-"""On a schedule: look at the payments that wait for their customers. Gateways' events may get lost, or nobody has them
-sent."""
+"""On a schedule: look at the payments that wait for their customers. A gateway's event may get lost, or the deployment
+may receive none."""
 
 from dataclasses import asdict
 from time import monotonic

@@ -46,7 +46,9 @@ def deploy(
         typer.Option(min=0, help="How long the alarms must stay silent before all executions use the new versions."),
     ] = 15,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask for confirmation.")] = False,
-    stack: Annotated[Path | None, typer.Option(help="The stack file to write.")] = None,
+    stack: Annotated[
+        Path | None, typer.Option(help="The stack file to write; default: build/stack-ENVIRONMENT.json.")
+    ] = None,
 ) -> None:
     """Deploy to AWS, gradually if --percent is given, and write a stack file for other commands."""
     with clear_errors(needs_checkout=True):

@@ -15,7 +15,10 @@ app = typer.Typer()
 
 @app.command()
 def up() -> None:
-    """Start the local stack and deploy to it. Safe to repeat."""
+    """Start the local stack and deploy to it. Safe to repeat.
+
+    The variable GATEWAY names the gateways, and EMULATOR_PORT and SPARKLE_PORT choose ports.
+    """
     with clear_errors(needs_checkout=True):
         _start()
         _print_next_steps(Stack.load(STACK_FILE))

@@ -294,7 +294,7 @@ def challenge() -> tuple[Line, ...]:
 
 
 def fixed_monthly_costs() -> tuple[Line, ...]:
-    """A deployment's monthly cost without any payment. Three keys are rotated yearly, which costs a dollar more for
+    """A deployment's monthly cost without any payment. Four keys are rotated yearly, which costs a dollar more for
     each."""
     functions, doubts, sweeps = footprint.memory_mb(), _MONTH_SECONDS / 300, _MONTH_SECONDS / 60
     return (

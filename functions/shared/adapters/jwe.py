@@ -96,7 +96,7 @@ class JweCardOpener:
 
 
 class StaticKeys:
-    """`ContentKeys` of RSA_4096 keys in KMS. `key_ids` holds all keys published now or before; `kid` must be one."""
+    """`ContentKeys` of RSA_4096 keys in KMS. `key_ids` holds the keys in service; `kid` must be one."""
 
     def __init__(self, client: "KMSClient", key_ids: Collection[str]) -> None:
         self._client = client

@@ -122,7 +122,7 @@ class SealingNotSupported(Rejection):
 
 
 class UnknownSealingKey(Rejection):
-    """The sealed card names a key that we neither publish now nor published before."""
+    """The sealed card names no key that we accept: none issued for its payment, and no static key in service."""
 
 
 class SensitiveAuthenticationData(Rejection):

@@ -1,1 +1,1 @@
-"""The payment gateways: one module or package each, which implements `PaymentGateway`."""
+"""The payment gateways: one package each, which implements `PaymentGateway`, and the modules that they share."""
