@@ -43,15 +43,15 @@ outcome if the fault **stays** until the execution has ended; or a single outcom
 | reversed, never charged | no charge, and none can follow | reversed |
 | in_doubt → … | not known yet | in doubt; after the fault, `resolve` reached the outcome after the arrow |
 
-Some states need something to be reached. For Deny, a rule denies the payment. For AwaitCustomer, Resume (the function
-that looks for answers every minute) and Confirm, the issuer asks the customer, who approves as soon as the payment
-waits; for the cancellation in Confirm the customer leaves, and for that in Charge nobody can be asked. For Erase,
-Tokenize is poisoned, which rejects the payment. For Compensate, Persist is poisoned, which leaves a captured charge
-without a record. For Look and Resolve (in the state machine `resolve`), somebody stops the execution as it enters
-Persist or, if they should reverse the charge, as it enters Charge. In a column of several states the fault stays
-through all of them. For `stopped_during` only the final outcome is shown, since the function continues while the doubt
-is resolved. In Compensate, even that outcome varies: whichever records first, captured or reversed, decides, and the
-gateway ends up the same.
+Some states are reached only if something else happens first. For Deny, a rule denies the payment. For AwaitCustomer,
+Resume (the function that looks for answers every minute) and Confirm, the issuer asks the customer, who approves as
+soon as the payment waits; for the cancellation in Confirm the customer leaves, and for that in Charge nobody can be
+asked. For Erase, Tokenize is poisoned, which rejects the payment. For Compensate, Persist is poisoned, which leaves a
+captured charge without a record. For Look and Resolve (in the state machine `resolve`), somebody stops the execution as
+it enters Persist or, if they should reverse the charge, as it enters Charge. In a column of several states the fault
+stays through all of them. For `stopped_during` only the final outcome is shown, since the function continues while the
+doubt is resolved. In Compensate, even that outcome varies: whichever records first, captured or reversed, decides, and
+the gateway ends up the same.
 """
 
 OPERATIONS = """\
