@@ -35,12 +35,10 @@ locals {
       resources = [for secret in aws_secretsmanager_secret.gateway : secret.arn]
     },
     {
-      sid       = "OpenGatewayKey"
-      actions   = ["kms:Decrypt"]
-      resources = [aws_kms_key.this["data"].arn]
-      conditions = [
-        { test = "StringEquals", variable = "kms:ViaService", values = ["secretsmanager.${local.region}.amazonaws.com"] },
-      ]
+      sid        = "OpenGatewayKey"
+      actions    = ["kms:Decrypt"]
+      resources  = [aws_kms_key.this["data"].arn]
+      conditions = local.via["secretsmanager"]
     },
   ]
 
@@ -55,7 +53,7 @@ locals {
       sid        = "WriteLedger"
       actions    = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"]
       resources  = [aws_dynamodb_table.ledger.arn]
-      conditions = local.payments_only
+      conditions = local.keys_only["payments"]
     },
     local.seal_books,
   ]
@@ -74,7 +72,7 @@ locals {
     sid       = "SeeWhetherRecorded"
     actions   = ["dynamodb:BatchGetItem"]
     resources = [aws_dynamodb_table.ledger.arn]
-    conditions = concat(local.payments_only, [
+    conditions = concat(local.keys_only["payments"], [
       { test = "Null", variable = "dynamodb:Attributes", values = ["false"] },
       {
         test     = "ForAllValues:StringEquals"
@@ -89,49 +87,53 @@ locals {
     sid        = "ReadLedger"
     actions    = ["dynamodb:GetItem", "dynamodb:Query"]
     resources  = [aws_dynamodb_table.ledger.arn]
-    conditions = local.payments_only
+    conditions = local.keys_only["payments"]
   }
 
   read_records = {
     sid        = "ReadRecords"
     actions    = ["dynamodb:BatchGetItem"]
     resources  = [aws_dynamodb_table.ledger.arn]
-    conditions = local.payments_only
+    conditions = local.keys_only["payments"]
   }
 
-  # Conditions on a request's partition keys. Null must be false since ForAllValues is true without any value.
-  payments_only = [
-    { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
-    { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["PAYMENT#*"] },
-  ]
-  cards_only = [
-    { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
-    { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["CARD#*"] },
-  ]
-  # The requests that stored a card without a payment, beside the cards.
-  requests_only = [
-    { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
-    { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["REQUEST#*"] },
-  ]
-  events_only = [
-    { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
-    { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["PAYMENT#*", "EVENTS#*"] },
-  ]
-  ended_only = [
-    { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
-    { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["ENDED#*"] },
-  ]
-  velocity_only = [
-    { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
-    { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["VELOCITY#*"] },
-  ]
+  # Conditions on a request's partition keys, by what it reads or writes. Null must be false since ForAllValues is true
+  # without any value.
+  keys_only = {
+    for items, patterns in {
+      cards              = ["CARD#*"]
+      cards_and_erasures = ["CARD#*", "EVENTS#*"]
+      cards_and_requests = ["CARD#*", "REQUEST#*"]
+      days               = ["BREAK#*", "CLOSE#*", "EVENTS#*"]
+      deliveries         = ["DELIVERED#*"]
+      ended              = ["ENDED#*"]
+      events             = ["PAYMENT#*", "EVENTS#*"]
+      in_doubt           = ["in_doubt#*"]
+      open               = ["open#*"]
+      payments           = ["PAYMENT#*"]
+      payments_and_cards = ["PAYMENT#*", "CARD#*"]
+      requests_to_store  = ["REQUEST#*"]
+      velocity           = ["VELOCITY#*"]
+      waiting            = ["waiting#*"]
+      } : items => [
+      { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
+      { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = patterns },
+    ]
+  }
+
+  # Conditions on a use of a key, which must be by this service.
+  via = {
+    for service in ["secretsmanager", "sqs"] : service => [
+      { test = "StringEquals", variable = "kms:ViaService", values = ["${service}.${local.region}.amazonaws.com"] },
+    ]
+  }
 
   # The function may count declines, but only Screen may read counts.
   count_decline = {
     sid        = "CountDecline"
     actions    = ["dynamodb:UpdateItem"]
     resources  = [aws_dynamodb_table.counters.arn]
-    conditions = local.velocity_only
+    conditions = local.keys_only["velocity"]
   }
 
   # One for what may be shown of a stored card, and one for what only its charge needs. dynamodb:Attributes has only the
@@ -156,7 +158,7 @@ locals {
       sid        = sid
       actions    = ["dynamodb:GetItem"]
       resources  = [aws_dynamodb_table.cards.arn]
-      conditions = concat(local.cards_only, local.card_attributes_only[sid])
+      conditions = concat(local.keys_only["cards"], local.card_attributes_only[sid])
     }
   }
 
@@ -166,7 +168,7 @@ locals {
       sid        = "ReadStoreRequest"
       actions    = ["dynamodb:GetItem"]
       resources  = [aws_dynamodb_table.cards.arn]
-      conditions = local.requests_only
+      conditions = local.keys_only["requests_to_store"]
     },
   ]
 
@@ -384,7 +386,7 @@ locals {
           sid        = "CountVelocity"
           actions    = ["dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:UpdateItem"]
           resources  = [aws_dynamodb_table.counters.arn]
-          conditions = local.velocity_only
+          conditions = local.keys_only["velocity"]
         },
       ]
     }
@@ -462,13 +464,10 @@ locals {
       environment   = merge(local.gateway_environment, local.payment_executions_environment, local.ephemeral_environment)
       statements = concat(local.gateway_statements, local.resume_payment, [
         {
-          sid       = "FindWaiting"
-          actions   = ["dynamodb:Query"]
-          resources = ["${aws_dynamodb_table.ephemeral.arn}/index/waiting"]
-          conditions = [
-            { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
-            { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["waiting#*"] },
-          ]
+          sid        = "FindWaiting"
+          actions    = ["dynamodb:Query"]
+          resources  = ["${aws_dynamodb_table.ephemeral.arn}/index/waiting"]
+          conditions = local.keys_only["waiting"]
         },
       ])
     }
@@ -491,17 +490,15 @@ locals {
           sid       = "KeepCard"
           actions   = ["dynamodb:PutItem"]
           resources = [aws_dynamodb_table.ledger.arn, aws_dynamodb_table.cards.arn]
-          conditions = [
-            { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
-            { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["PAYMENT#*", "CARD#*"] },
+          conditions = concat(local.keys_only["payments_and_cards"], [
             { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
-          ]
+          ])
         },
         {
           sid       = "RenewCard"
           actions   = ["dynamodb:UpdateItem"]
           resources = [aws_dynamodb_table.cards.arn]
-          conditions = concat(local.cards_only, [
+          conditions = concat(local.keys_only["cards"], [
             { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
           ])
         },
@@ -538,11 +535,9 @@ locals {
           sid       = "KeepCard"
           actions   = ["dynamodb:PutItem"]
           resources = [aws_dynamodb_table.cards.arn]
-          conditions = [
-            { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
-            { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["CARD#*", "REQUEST#*"] },
+          conditions = concat(local.keys_only["cards_and_requests"], [
             { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
-          ]
+          ])
         },
       ])
     }
@@ -602,7 +597,7 @@ locals {
             sid        = "Attend"
             actions    = ["dynamodb:PutItem"]
             resources  = [aws_dynamodb_table.counters.arn]
-            conditions = local.ended_only
+            conditions = local.keys_only["ended"]
           },
         ],
       )
@@ -618,38 +613,23 @@ locals {
           actions   = ["states:ListExecutions"]
           resources = [local.state_machine_arns["payment"]]
         },
-        {
-          sid        = "ReadStatuses"
-          actions    = ["dynamodb:BatchGetItem"]
-          resources  = [aws_dynamodb_table.ledger.arn]
-          conditions = local.payments_only
-        },
+        local.read_records,
         {
           sid       = "ReadAccounts"
           actions   = ["dynamodb:Query"]
           resources = ["${aws_dynamodb_table.ledger.arn}/index/by_account"]
         },
         {
-          sid       = "ReadOpen"
-          actions   = ["dynamodb:Query"]
-          resources = ["${aws_dynamodb_table.ledger.arn}/index/open"]
-          conditions = [
-            { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
-            { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["open#*"] },
-          ]
+          sid        = "ReadOpen"
+          actions    = ["dynamodb:Query"]
+          resources  = ["${aws_dynamodb_table.ledger.arn}/index/open"]
+          conditions = local.keys_only["open"]
         },
         {
-          sid       = "WriteDays"
-          actions   = ["dynamodb:PutItem", "dynamodb:Query"]
-          resources = [aws_dynamodb_table.ledger.arn]
-          conditions = [
-            { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
-            {
-              test     = "ForAllValues:StringLike"
-              variable = "dynamodb:LeadingKeys"
-              values   = ["BREAK#*", "CLOSE#*", "EVENTS#*"]
-            },
-          ]
+          sid        = "WriteDays"
+          actions    = ["dynamodb:PutItem", "dynamodb:Query"]
+          resources  = [aws_dynamodb_table.ledger.arn]
+          conditions = local.keys_only["days"]
         },
       ])
     }
@@ -721,11 +701,9 @@ locals {
           sid       = sid
           actions   = [allowed.action]
           resources = [allowed.table.arn]
-          conditions = [
-            { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
-            { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["CARD#*", "EVENTS#*"] },
+          conditions = concat(local.keys_only["cards_and_erasures"], [
             { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
-          ]
+          ])
         }
       ])
     }
@@ -750,7 +728,7 @@ locals {
           sid        = "ReadEvents"
           actions    = ["dynamodb:BatchGetItem"]
           resources  = [aws_dynamodb_table.ledger.arn]
-          conditions = local.events_only
+          conditions = local.keys_only["events"]
         },
         {
           sid       = "PublishEvents"
@@ -784,16 +762,13 @@ locals {
             sid        = "ReadEarlierEvents"
             actions    = ["dynamodb:Query"]
             resources  = [aws_dynamodb_table.ledger.arn]
-            conditions = local.events_only
+            conditions = local.keys_only["events"]
           },
           {
-            sid       = "KeepDeliveries"
-            actions   = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
-            resources = [aws_dynamodb_table.counters.arn]
-            conditions = [
-              { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
-              { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["DELIVERED#*"] },
-            ]
+            sid        = "KeepDeliveries"
+            actions    = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
+            resources  = [aws_dynamodb_table.counters.arn]
+            conditions = local.keys_only["deliveries"]
           },
         ],
         [
@@ -849,12 +824,10 @@ locals {
           resources = [for secret in aws_secretsmanager_secret.gateway_events : secret.arn]
         },
         {
-          sid       = "OpenEventSecrets"
-          actions   = ["kms:Decrypt"]
-          resources = [aws_kms_key.this["data"].arn]
-          conditions = [
-            { test = "StringEquals", variable = "kms:ViaService", values = ["secretsmanager.${local.region}.amazonaws.com"] },
-          ]
+          sid        = "OpenEventSecrets"
+          actions    = ["kms:Decrypt"]
+          resources  = [aws_kms_key.this["data"].arn]
+          conditions = local.via["secretsmanager"]
         },
         {
           sid       = "QueueEvents"
@@ -863,12 +836,10 @@ locals {
         },
         {
           # Whoever sends to an encrypted queue must be able to do both ("Key management", SQS developer guide).
-          sid       = "EncryptEvents"
-          actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
-          resources = [aws_kms_key.this["data"].arn]
-          conditions = [
-            { test = "StringEquals", variable = "kms:ViaService", values = ["sqs.${local.region}.amazonaws.com"] },
-          ]
+          sid        = "EncryptEvents"
+          actions    = ["kms:Decrypt", "kms:GenerateDataKey"]
+          resources  = [aws_kms_key.this["data"].arn]
+          conditions = local.via["sqs"]
         },
       ]
     }
@@ -889,12 +860,10 @@ locals {
           resources = [aws_sqs_queue.gateway_events.arn]
         },
         {
-          sid       = "DecryptEvents"
-          actions   = ["kms:Decrypt"]
-          resources = [aws_kms_key.this["data"].arn]
-          conditions = [
-            { test = "StringEquals", variable = "kms:ViaService", values = ["sqs.${local.region}.amazonaws.com"] },
-          ]
+          sid        = "DecryptEvents"
+          actions    = ["kms:Decrypt"]
+          resources  = [aws_kms_key.this["data"].arn]
+          conditions = local.via["sqs"]
         },
       ])
     }
@@ -917,7 +886,7 @@ locals {
           sid        = "KeepAttendance"
           actions    = ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:PutItem"]
           resources  = [aws_dynamodb_table.counters.arn]
-          conditions = local.ended_only
+          conditions = local.keys_only["ended"]
         },
         {
           sid       = "StartResolving"
@@ -928,13 +897,10 @@ locals {
           ]
         },
         {
-          sid       = "ReadDoubts"
-          actions   = ["dynamodb:Query"]
-          resources = ["${aws_dynamodb_table.ledger.arn}/index/in_doubt"]
-          conditions = [
-            { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
-            { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["in_doubt#*"] },
-          ]
+          sid        = "ReadDoubts"
+          actions    = ["dynamodb:Query"]
+          resources  = ["${aws_dynamodb_table.ledger.arn}/index/in_doubt"]
+          conditions = local.keys_only["in_doubt"]
         },
       ]
     }
