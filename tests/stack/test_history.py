@@ -505,7 +505,7 @@ def replayed(driver: Driver, attempt: Try, payment_id: str) -> list[str]:
     return [
         answer.get("errorType") or answer.get("outcome") or "done"
         for function, events in invocations(driver, attempt, payment_id).items()
-        for answer in (driver.stack.invoke(function, event) for event in events)
+        for answer in (driver.stack.attempt(function, event) for event in events)
     ]
 
 

@@ -16,9 +16,7 @@ def adopt(stack: Stack, payment_id: str, console: Console) -> None:
     before = _payment(stack, payment_id)
     if before["status"] in ("processing", "in_doubt"):
         raise StackError(f"The payment is {before['status']}: resolve its outcome first (docs/runbook.md).")
-    answer = stack.invoke("resolve", {"payment_id": payment_id, "operation_id": None, "ask_gateway": True})
-    if "errorType" in answer:
-        raise StackError(f"{answer['errorType']}: {answer['errorMessage']}")
+    stack.invoke("resolve", {"payment_id": payment_id, "operation_id": None, "ask_gateway": True})
     after = _payment(stack, payment_id)
     currency = after["currency"]
     operations_before = {operation["operation_id"]: operation for operation in before["operations"]}

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.config import Config
 from rich.console import Console
 
 from functions.shared.adapters.anchors import ANCHORS, PARTS, to_anchor
@@ -38,16 +37,11 @@ class TrustedAnchors:
 
 def anchor(stack: Stack, day: str, console: Console) -> None:
     """Have the anchor function anchor this day, and print what the anchor holds. Raises StackError if it can't."""
-    config = Config(read_timeout=900, retries={"total_max_attempts": 1})  # the function's own timeout
-    client = stack.session().client("lambda", endpoint_url=stack.aws_endpoint_url, config=config)
-    with console.status(f"Anchoring {day}"):
-        answer = client.invoke(
-            FunctionName=stack.function_name("anchor"), Qualifier="live", Payload=json.dumps({"day": day}).encode()
-        )
-        summary = json.loads(answer["Payload"].read())
-    if "FunctionError" in answer:
-        reason = f"{summary['errorType']}: {summary['errorMessage']}"
-        raise StackError(f"{reason}\nThe day is not anchored yet. Trying again is safe.")
+    try:
+        with console.status(f"Anchoring {day}"):
+            summary = stack.invoke("anchor", {"day": day})
+    except StackError as error:
+        raise StackError(f"{error}\nThe day is not anchored yet. Trying again is safe.") from None
     payments, entries = counted(summary["payments"], "payment"), counted(summary["entries"], "entry", "entries")
     console.print(f"Anchor {summary['number']}, of {summary['day']}: {payments} with {entries}.", highlight=False)
     console.print(f"Its root: {summary['root']}", highlight=False, soft_wrap=True)

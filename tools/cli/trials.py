@@ -17,14 +17,14 @@ from tools.cli.frame import JsonOption, StackOption, clear_errors, console, erro
 from tools.cli.payments import SecurityCodeOption, prompted_card
 from tools.deployment.build import checked_rules
 from tools.deployment.paths import STACK_FILE
-from tools.deployment.stack import Stack, StackError, new_payment_id
+from tools.deployment.stack import Stack, StackError, failed, new_payment_id
 from tools.output import did_you_mean, exit_unless, print_json
 from tools.times import parsed_time
 from tools.trials.audit import audit as audit_payments
 from tools.trials.audit import show
 from tools.trials.events import FUNCTION_EVENTS, EventError, changed_files, event_files, load_api_events
 from tools.trials.explain import Call, explain
-from tools.trials.invoke import Invocations, failed, function_names
+from tools.trials.invoke import Invocations, function_names
 from tools.trials.replay import replay_all
 from tools.trials.replay_executions import (
     DEFAULT_CARD,

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import time
 import uuid
 from collections.abc import Collection, Mapping
@@ -13,6 +14,7 @@ from typing import Any, Self
 
 import boto3
 import requests
+from botocore.config import Config
 
 from client import PaymentsClient
 from client.transport import SigV4
@@ -23,6 +25,10 @@ _VISIBLE_WITHIN_SECONDS = 10
 HTTP_TIMEOUT_SECONDS = 30
 # How long each request asks the API to wait for a payment's end.
 _WAIT_SECONDS = 20
+# No function may run for longer, so none is given up while it runs, and called again.
+_INVOKING = Config(read_timeout=910)
+
+_MACHINES = ("payment", "operation", "store_card", "resolve", "reconcile")
 
 UNDER_WAY = ("processing", "action_required")
 """The statuses of a payment that has not ended: the workflow is running, or it waits for the customer."""
@@ -195,9 +201,9 @@ class Stack:
     def session(self) -> boto3.Session:
         return _session(self.access_key_id, self.secret_access_key, self.region)
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, config: Config | None = None) -> Any:
         """A boto3 client for the stack's account, which all threads share."""
-        return _client(self.session(), service, self.aws_endpoint_url)
+        return _client(self.session(), service, self.aws_endpoint_url, config)
 
     def resource(self, service: str) -> Any:
         """A boto3 resource for the stack's account."""
@@ -251,16 +257,36 @@ class Stack:
         return self.log_group_prefix.rsplit("/", 1)[1] + name
 
     def invoke(self, function: str, event: Any) -> Any:
-        """Invoke a function. Returns its answer, or its error as Lambda reports it: `{"errorType", "errorMessage", …}`.
+        """Invoke the version of a function that is in service. Returns its answer. Raises StackError, also if the
+        function fails."""
+        answer = self.attempt(function, event)
+        if failed(answer):
+            raise StackError(f"{answer['errorType']}: {answer['errorMessage']}")
+        return answer
 
-        Raises StackError.
-        """
-        client = self.client("lambda")
+    def attempt(self, function: str, event: Any) -> Any:
+        """Like `invoke`, but returns the function's error as Lambda reports it: `{"errorType", "errorMessage", …}`."""
+        client = self.client("lambda", _INVOKING)
+        call = functools.partial(
+            client.invoke, FunctionName=self.function_name(function), Payload=json.dumps(event).encode()
+        )
         try:
-            answer = client.invoke(FunctionName=self.function_name(function), Payload=json.dumps(event).encode())
-        except client.exceptions.ResourceNotFoundException:
-            raise StackError(f"This stack has no function {self.function_name(function)}.") from None
+            answer = call(Qualifier="live")
+        except client.exceptions.ResourceNotFoundException:  # a state machine's step has no alias
+            answer = call(Qualifier=self._version_of_step(function))
         return json.loads(answer["Payload"].read())
+
+    def _version_of_step(self, function: str) -> str:
+        """The function's version that a state machine in service names; during a roll-out, that of most executions.
+        Raises StackError."""
+        states, name = self.client("stepfunctions"), self.function_name(function)
+        for machine in _MACHINES:
+            alias = states.describe_state_machine_alias(stateMachineAliasArn=self.live_arn(machine))
+            most = max(alias["routingConfiguration"], key=lambda route: route["weight"])
+            definition = states.describe_state_machine(stateMachineArn=most["stateMachineVersionArn"])["definition"]
+            if named := re.search(rf":{name}:(\d+)", definition):
+                return named[1]
+        raise StackError(f"This stack has no function {name}.")
 
     def live_arn(self, name: str) -> str:
         """The ARN to start executions of, as the API does: the alias of the versions in service."""
@@ -292,6 +318,11 @@ class Stack:
         )
 
 
+def failed(answer: Any) -> bool:
+    """Whether a function's answer is an error in the form in which Lambda reports it."""
+    return isinstance(answer, dict) and "errorType" in answer
+
+
 def payment_or_operation(payment: Mapping[str, Any], operation_id: str | None) -> Mapping[str, Any]:
     """The payment, or the operation on it with this id; empty if the payment doesn't show that operation."""
     if operation_id is None:
@@ -317,9 +348,9 @@ def _session(access_key_id: str | None, secret_access_key: str | None, region: s
 
 
 @functools.cache
-def _client(session: boto3.Session, service: str, endpoint_url: str | None) -> Any:
+def _client(session: boto3.Session, service: str, endpoint_url: str | None, config: Config | None) -> Any:
     """Cached, because making a client takes longer than a call, and its connections stay open."""
-    return session.client(service, endpoint_url=endpoint_url)  # type: ignore[call-overload]
+    return session.client(service, endpoint_url=endpoint_url, config=config)  # type: ignore[call-overload]
 
 
 def new_payment_id() -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from functions.shared.domain.times import iso
 from tools.deployment.paths import FUNCTIONS, need_checkout
-from tools.deployment.stack import Stack, new_payment_id
+from tools.deployment.stack import Stack, failed, new_payment_id
 from tools.trials.events import FUNCTION_EVENTS, EventError, substitute
 
 # The function that follows a successful one, and the function that follows a failed one.
@@ -32,11 +32,6 @@ _ANSWERS_FOR = {"confirm": "charge"}
 def function_names() -> list[str]:
     """The names of all functions, sorted."""
     return sorted(file.parent.name for file in FUNCTIONS.glob("*/handler.py"))
-
-
-def failed(answer: Any) -> bool:
-    """Whether the answer is an error in the form in which Lambda reports it."""
-    return isinstance(answer, dict) and "errorType" in answer
 
 
 class Invocations:
@@ -64,7 +59,7 @@ class Invocations:
         current: str | None = function
         event = self.event(event_file)
         while current:
-            answer = answers[current] = self._stack.invoke(current, event)
+            answer = answers[current] = self._stack.attempt(current, event)
             self._answers[_ANSWERS_FOR.get(current, current)] = answer
             current = (_NEXT_AFTER_ERROR if failed(answer) else _NEXT).get(current)
             if current:
@@ -92,7 +87,7 @@ class Invocations:
         depth = 2 if (FUNCTION_EVENTS / parts[0]).is_dir() else 1
         sample, function, path = "/".join(parts[:depth]), parts[depth - 1], parts[depth:]
         if sample not in self._answers:
-            self._answers[sample] = self._stack.invoke(function, self.event(FUNCTION_EVENTS / f"{sample}.json"))
+            self._answers[sample] = self._stack.attempt(function, self.event(FUNCTION_EVENTS / f"{sample}.json"))
         answer = self._answers[sample]
         if failed(answer) and not path:
             return json.dumps(answer)

@@ -1,9 +1,9 @@
 """What adopting and anchoring by hand print."""
 
 import io
-import json
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 from rich.console import Console
@@ -18,10 +18,10 @@ VOID = {"operation_id": "op-1", "type": "void", "status": "succeeded", "amount_m
 REFUND = {"operation_id": "op-2", "type": "refund", "status": "rejected", "amount_minor": 3450}
 
 
-def adopted(*later: dict[str, Any], answer: Any = None) -> str:
+def adopted(*later: dict[str, Any]) -> str:
     """What `adopt` prints if the payment has these operations afterwards."""
     seen = iter([PAID, PAID | {"refunded_minor": 3450, "operations": list(later)}])
-    stack = SimpleNamespace(payment=lambda payment_id: next(seen), invoke=lambda function, event: answer or {})
+    stack = SimpleNamespace(payment=lambda payment_id: next(seen), invoke=lambda function, event: {})
     out = io.StringIO()
     adopt(cast(Stack, stack), PAYMENT_ID, Console(file=out, width=160))
     return out.getvalue()
@@ -40,19 +40,10 @@ def test_if_nothing_was_done_the_books_agree() -> None:
     assert adopted().splitlines()[0] == "The books agree with the gateway."
 
 
-def test_what_resolve_can_t_do_is_an_error() -> None:
-    with pytest.raises(StackError, match=r"^LedgerUnavailable: No answer\.$"):
-        adopted(answer={"errorType": "LedgerUnavailable", "errorMessage": "No answer."})
-
-
-def anchored(answer: dict[str, Any], **error: str) -> str:
-    """What `anchor` prints if the function gives this answer."""
-    payload = {"Payload": io.BytesIO(json.dumps(answer).encode()), **error}
-    client = SimpleNamespace(invoke=lambda **call: payload)
-    session = SimpleNamespace(client=lambda *arguments, **options: client)
-    stack = SimpleNamespace(session=lambda: session, aws_endpoint_url=None, function_name=str)
+def anchored(invoke: Any) -> str:
+    """What `anchor` prints if this invokes the function."""
     out = io.StringIO()
-    anchor(cast(Stack, stack), "2026-11-23", Console(file=out, width=160))
+    anchor(cast(Stack, SimpleNamespace(invoke=invoke)), "2026-11-23", Console(file=out, width=160))
     return out.getvalue()
 
 
@@ -61,10 +52,13 @@ def anchored(answer: dict[str, Any], **error: str) -> str:
     [(1, 1, "1 payment with 1 entry"), (1000, 2000, "1,000 payments with 2,000 entries")],
 )
 def test_an_anchor_says_what_it_holds(payments: int, entries: int, held: str) -> None:
-    summary = {"number": 3, "day": "2026-11-23", "payments": payments, "entries": entries, "root": "00"}
-    assert anchored(summary).splitlines() == [f"Anchor 3, of 2026-11-23: {held}.", "Its root: 00"]
+    summary = {"number": 3, "payments": payments, "entries": entries, "root": "00"}
+    assert anchored(lambda function, event: summary | event).splitlines() == [
+        f"Anchor 3, of 2026-11-23: {held}.",
+        "Its root: 00",
+    ]
 
 
 def test_a_day_that_was_not_anchored_is_an_error() -> None:
     with pytest.raises(StackError, match=r"(?s)^AnchorExists: It is there\..*not anchored yet"):
-        anchored({"errorType": "AnchorExists", "errorMessage": "It is there."}, FunctionError="Unhandled")
+        anchored(Mock(side_effect=StackError("AnchorExists: It is there.")))

@@ -22,7 +22,7 @@ class FakeLambda:
     def __init__(self, failing: str | None = None) -> None:
         self.failing, self.calls = failing, list[tuple[str, Any]]()
 
-    def invoke(self, FunctionName: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803
+    def invoke(self, FunctionName: str, Qualifier: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803
         name, event = FunctionName.removeprefix("payments-test-"), json.loads(Payload)
         self.calls.append((name, event))
         fields = ("payment", "card", "ciphertext", "flags", "test_card", "gateway", "three_d_secure")
@@ -41,7 +41,7 @@ class FakeLambda:
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> FakeLambda:
     fake = FakeLambda()
-    monkeypatch.setattr(Stack, "client", lambda stack, service: fake)
+    monkeypatch.setattr(Stack, "client", lambda stack, service, config: fake)
     return fake
 
 
