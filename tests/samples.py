@@ -72,8 +72,6 @@ def configured(url: str, **changes: Any) -> str:
 ABLE = Abilities(
     void=True,
     partial_capture=True,
-    several_captures=False,
-    tombstone=True,
     settlement_report=True,
     three_d_secure=False,
     security_code=True,

@@ -64,10 +64,6 @@ class Abilities:
     """It releases an authorization."""
     partial_capture: bool
     """It captures less than it has authorized."""
-    several_captures: bool
-    """It captures an authorization in parts. This API captures once, so nothing depends on it yet."""
-    tombstone: bool
-    """Once it has reversed a reference that has no charge, no charge can be made with that reference."""
     settlement_report: bool
     """It says for each day what it has moved and paid."""
     three_d_secure: bool

@@ -8,8 +8,6 @@ from functions.shared.ports import PaymentGateway
 ABILITIES = Abilities(
     void=True,
     partial_capture=True,
-    several_captures=False,
-    tombstone=True,
     settlement_report=True,
     three_d_secure=True,
     security_code=True,
