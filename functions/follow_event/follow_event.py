@@ -12,7 +12,7 @@ from functions.shared.use_cases.resume_payment import resume_payment
 
 # An execution that is not visible this long after an event about its charge is none of ours: others may have charges at
 # the same gateway.
-VISIBLE_WITHIN = timedelta(minutes=15)
+OURS_VISIBLE_WITHIN = timedelta(minutes=15)
 
 
 def follow_event(
@@ -46,7 +46,7 @@ def follow_event(
             return event.status  # nothing new: most events are about what we did ourselves
     else:
         execution = executions.find(payment_id)
-        if execution is None and record is None and _age(event, now) > VISIBLE_WITHIN:
+        if execution is None and record is None and _age(event, now) > OURS_VISIBLE_WITHIN:
             return "unknown"
         if execution and execution.running:
             if event.status == "action_required":

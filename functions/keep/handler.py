@@ -3,7 +3,7 @@
 import base64
 from typing import Any
 
-from functions.keep.keep_card import keep_card, recall_card
+from functions.keep.keep_card import keep_card, recall_kept_card
 from functions.shared import runtime
 from functions.shared.domain.card import CardSummary
 from functions.shared.ports import StoredCard
@@ -13,7 +13,7 @@ from functions.shared.ports import StoredCard
 def handler(event: runtime.Event) -> dict[str, Any]:
     key, now = event["payment_id"], runtime.now()
     if "repeated" in event:
-        return recall_card(key, event["repeated"], now, card_vault=runtime.card_vault())
+        return recall_kept_card(key, event["repeated"], now, card_vault=runtime.card_vault())
     encrypted = event["encrypted"]
     card = StoredCard(
         CardSummary.from_dict(event["card"]),

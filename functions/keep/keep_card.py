@@ -21,7 +21,7 @@ def keep_card(
     return _answer(key, card.summary)
 
 
-def recall_card(key: str, sealed_card: str, now: str, *, card_vault: CardVault) -> dict[str, Any]:
+def recall_kept_card(key: str, sealed_card: str, now: str, *, card_vault: CardVault) -> dict[str, Any]:
     """Answer a repeated request, whose card can't be opened a second time, as it was answered before.
 
     Raises LedgerConflict if the key has stored a card sealed otherwise, or one that was erased since; SealingKeyUsed if

@@ -22,7 +22,7 @@ LONGEST_WAIT_SECONDS = 25
 """The longest wait, in seconds. API Gateway waits at most 29 s for a function's response."""
 
 # A new execution may not be visible yet, so a request waits at least this long before it reports that there is none.
-VISIBLE_WITHIN_SECONDS = 1.0
+EXECUTION_VISIBLE_WITHIN_SECONDS = 1.0
 
 # What has not ended at the first look has most likely just begun, and needs at least this long: five states with their
 # functions, and a call to the gateway.
@@ -67,8 +67,8 @@ def follow(
             except Unavailable as error:
                 lookup_error = error
             else:
-                if execution is None and elapsed < VISIBLE_WITHIN_SECONDS:
-                    lookups, until = [VISIBLE_WITHIN_SECONDS], max(until, VISIBLE_WITHIN_SECONDS)
+                if execution is None and elapsed < EXECUTION_VISIBLE_WITHIN_SECONDS:
+                    lookups, until = [EXECUTION_VISIBLE_WITHIN_SECONDS], max(until, EXECUTION_VISIBLE_WITHIN_SECONDS)
                 elif execution is None or not execution.running:
                     return read_record(), execution  # the record may have been written or ended since the last read
         if elapsed >= until:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from functions.shared.domain.errors import PaymentNotFound, error_code
-from functions.shared.domain.operation import VISIBLE_WITHIN_SECONDS, Operation
+from functions.shared.domain.operation import PAYMENT_VISIBLE_WITHIN_SECONDS, Operation
 from functions.shared.domain.payment_body import operation_body
 from functions.shared.ports import Execution, Executions, Ledger
 from functions.status.follow import follow
@@ -12,7 +12,7 @@ from functions.status.payment_status import operation_has_ended
 
 # Most operations are recorded before the first lookup. An operation on a payment that does not exist is rejected once
 # the payment would have become visible.
-LOOKUP_AFTER_SECONDS = (1.5, VISIBLE_WITHIN_SECONDS + 2.0)
+LOOKUP_AFTER_SECONDS = (1.5, PAYMENT_VISIBLE_WITHIN_SECONDS + 2.0)
 
 
 class ForAnotherPayment(Exception):

@@ -21,9 +21,12 @@ from functions.shared.adapters.table.ledger import MAX_DOUBTS_COUNTED
 from functions.shared.contracts import load
 from functions.shared.domain.anchor import INDEXED_WITHIN
 from functions.shared.domain.gateway_event import FRESH
-from functions.shared.domain.operation import MAX_OPERATIONS_IN_RECORD, RESERVED_WITHIN_SECONDS, VISIBLE_WITHIN_SECONDS
-from functions.status.follow import LONGEST_WAIT_SECONDS
-from functions.status.follow import VISIBLE_WITHIN_SECONDS as EXECUTION_VISIBLE_WITHIN_SECONDS
+from functions.shared.domain.operation import (
+    MAX_OPERATIONS_IN_RECORD,
+    PAYMENT_VISIBLE_WITHIN_SECONDS,
+    RESERVED_WITHIN_SECONDS,
+)
+from functions.status.follow import EXECUTION_VISIBLE_WITHIN_SECONDS, LONGEST_WAIT_SECONDS
 from tests.aws_facts import facts
 from tests.documents import document
 from tests.workflow.definition import DEFINITIONS, PAYMENT
@@ -79,7 +82,9 @@ LIMITS = {
     "requests at once": default("api_throttling_burst"),
     "open operations of a payment": str(MAX_OPERATIONS_IN_RECORD),
     "an operation is reserved in the payment's record": f"{RESERVED_WITHIN_SECONDS} seconds from when it was requested",
-    "an operation waits for its payment to be visible": f"{VISIBLE_WITHIN_SECONDS} seconds from when it was requested",
+    "an operation waits for its payment to be visible": (
+        f"{PAYMENT_VISIBLE_WITHIN_SECONDS} seconds from when it was requested"
+    ),
     "an operation waits for its payment to end": (
         f"up to {sum(waits(DEFINITIONS['operation']['States']['Reserve']['Retry'][0]))} seconds, as a rule half as long"
     ),

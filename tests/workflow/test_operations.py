@@ -10,7 +10,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda
 from functions.resolve.handler import handler as resolve
 from functions.shared import ports, runtime
 from functions.shared.domain.ledger import capture_entry, refund_entry
-from functions.shared.domain.operation import VISIBLE_WITHIN_SECONDS
+from functions.shared.domain.operation import PAYMENT_VISIBLE_WITHIN_SECONDS
 from tests.balances import balances
 from tests.mocked_aws import new_id
 from tests.samples import DECLINED_PAN, NOW
@@ -89,7 +89,7 @@ def test_an_operation_on_an_unknown_payment_is_rejected_once_the_payment_would_b
     monkeypatch.setattr(runtime, "now", now)
     rejected = workflow.operate(new_id(), "refund")
     assert (rejected.ended_in, rejected.cause) == ("OperationRejected", "PaymentNotFound")
-    assert VISIBLE_WITHIN_SECONDS < sum(workflow.waits) + 1 < 5 * VISIBLE_WITHIN_SECONDS
+    assert PAYMENT_VISIBLE_WITHIN_SECONDS < sum(workflow.waits) + 1 < 5 * PAYMENT_VISIBLE_WITHIN_SECONDS
 
 
 def test_an_operation_right_after_its_payment_is_done_though_the_payment_is_shown_late(

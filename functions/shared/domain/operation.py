@@ -26,7 +26,7 @@ Refusal = Literal[
 RESERVED_WITHIN_SECONDS = 3600
 """An operation requested longer ago than this is not reserved: its execution gave up long before."""
 
-VISIBLE_WITHIN_SECONDS = 10
+PAYMENT_VISIBLE_WITHIN_SECONDS = 10
 """A payment that is still not visible this long after the request for an operation on it does not exist: Step Functions
 shows an execution only a moment after its start."""
 
@@ -67,7 +67,7 @@ class OperationRequest:
 
     def payment_would_be_visible(self, now: str) -> bool:
         """Whether the request is so old that its payment, if it existed, would be visible by now."""
-        return self._age_seconds(now) > VISIBLE_WITHIN_SECONDS
+        return self._age_seconds(now) > PAYMENT_VISIBLE_WITHIN_SECONDS
 
     def _age_seconds(self, now: str) -> float:
         return (datetime.fromisoformat(now) - datetime.fromisoformat(self.requested_at)).total_seconds()

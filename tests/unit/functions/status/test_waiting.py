@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from functions.shared.domain.errors import ExecutionsUnavailable, LedgerUnavailable
-from functions.shared.domain.operation import VISIBLE_WITHIN_SECONDS
+from functions.shared.domain.operation import PAYMENT_VISIBLE_WITHIN_SECONDS
 from functions.shared.domain.payment import Payment, PaymentRequest
 from functions.shared.ports import Execution
 from functions.status.follow import LONGEST_WAIT_SECONDS
@@ -220,7 +220,9 @@ def test_an_operation_is_answered_as_soon_as_it_has_ended() -> None:
     assert (2 <= world.now <= 2.5, world.looked_up_at) == (True, [])
 
 
-@pytest.mark.parametrize(("at", "reported_by"), [(0.5, 2), (VISIBLE_WITHIN_SECONDS + 1, VISIBLE_WITHIN_SECONDS + 3)])
+@pytest.mark.parametrize(
+    ("at", "reported_by"), [(0.5, 2), (PAYMENT_VISIBLE_WITHIN_SECONDS + 1, PAYMENT_VISIBLE_WITHIN_SECONDS + 3)]
+)
 def test_an_operation_on_no_payment_is_rejected_long_before_the_wait_is_over(at: float, reported_by: float) -> None:
     rejected = replace(OPERATING, running=False, error="OperationRejected", cause="PaymentNotFound")
     world = Deployment(executions=FakeExecutions(refund=OPERATING))
