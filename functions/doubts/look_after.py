@@ -49,10 +49,10 @@ def look_after_unattended(
     The keys of `machines` are `payment` and `operation`. A run continues where the last one ended, and leaves the rest
     to the next run. Runs may be repeated and may overlap. Raises ExecutionsUnavailable, LedgerUnavailable.
     """
-    moment, checked_until = _time(now), attendance.checked_until()
+    moment, checked_until = datetime.fromisoformat(now), attendance.checked_until()
     since, until = moment - MAX_LOOKBACK, moment - GRACE_PERIOD
     if checked_until:
-        since = max(since, _time(checked_until) - LISTED_WITHIN)
+        since = max(since, datetime.fromisoformat(checked_until) - LISTED_WITHIN)
     unattended: list[tuple[datetime, str, str]] = []
     is_complete = True
     for machine, executions in machines.items():
@@ -85,15 +85,12 @@ def _pages(executions: Executions, status: str, since: datetime) -> Iterator[lis
         page, token = executions.page(token, status)
         yield page
         if token is None or any(
-            max(_stopped_at(execution), _time(execution.started_at) + LONGEST_EXECUTION) < since for execution in page
+            max(_stopped_at(execution), datetime.fromisoformat(execution.started_at) + LONGEST_EXECUTION) < since
+            for execution in page
         ):
             return
 
 
 def _stopped_at(execution: ExecutionSummary) -> datetime:
     assert execution.stopped_at
-    return _time(execution.stopped_at)
-
-
-def _time(moment: str) -> datetime:
-    return datetime.fromisoformat(moment)
+    return datetime.fromisoformat(execution.stopped_at)

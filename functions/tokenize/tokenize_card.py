@@ -101,7 +101,7 @@ def _checked(
     card: Card, token: str | None, *, accepted: Acceptance, token_mac: Mac, now: str
 ) -> tuple[CardSummary, bool]:
     """The card's summary, and whether it is a published test card."""
-    for field, rule in broken_rules(card.to_card_data(), _time(now)).items():
+    for field, rule in broken_rules(card.to_card_data(), datetime.fromisoformat(now)).items():
         raise InvalidInput(f"{field} {rule}.")
     summary, test_card = card.summary(token, fingerprint(card, token_mac)), is_test_card(card.pan)
     accepted.check(summary, test_card=test_card)
@@ -166,9 +166,5 @@ def _check_currency(payment: PaymentRequest, minor_unit: MinorUnit) -> None:
 
 
 def _check_expiry(card: CardSummary, now: str) -> None:
-    if card.expired(_time(now)):
+    if card.expired(datetime.fromisoformat(now)):
         raise ExpiredCard("The card has expired.")
-
-
-def _time(now: str) -> datetime:
-    return datetime.fromisoformat(now)

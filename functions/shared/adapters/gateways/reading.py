@@ -1,4 +1,4 @@
-"""What all gateways' adapters read alike: texts that may be malformed, and amounts."""
+"""What all gateways' adapters read and write alike: texts that may be malformed, fields that may be absent, amounts."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -34,6 +34,11 @@ def redirect_url(value: Any) -> str:
 def protocol_version(value: Any) -> str | None:
     """The version of 3-D Secure, or None if it is malformed: the authentication is as good without it."""
     return value if isinstance(value, str) and _VERSION.fullmatch(value) else None
+
+
+def present(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields without those that are None."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 class Amounts:

@@ -10,6 +10,7 @@ from typing import Any, get_args
 from functions.shared.adapters.gateways.reading import (
     Amounts,
     network_transaction_id,
+    present,
     protocol_version,
     redirect_url,
     text,
@@ -75,12 +76,12 @@ class SparkleMapping:
             "card": _card(card),
             "merchant_reference": order.merchant_reference,
             "description": order.description,
-            "stored_credential": order.stored_credential and _present(asdict(order.stored_credential)),
+            "stored_credential": order.stored_credential and present(asdict(order.stored_credential)),
             "three_d_secure": None if order.three_d_secure == "automatic" else order.three_d_secure,
             "return_url": order.return_url,
             "exemption": order.exemption,
         }
-        return _present(body)
+        return present(body)
 
     def verification_request(self, reference: str, card: Card) -> dict[str, Any]:
         """The body of a request to verify a card that is to be stored."""
@@ -223,7 +224,7 @@ def _authentication(authentication: Any) -> Authentication | None:
 
 
 def _card(card: Card) -> dict[str, Any]:
-    return _present(
+    return present(
         {
             "number": card.pan,
             "expiry_month": card.expiry_month,
@@ -232,10 +233,6 @@ def _card(card: Card) -> dict[str, Any]:
             "security_code": card.security_code,
         }
     )
-
-
-def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _field(answer: dict[str, Any], name: str, kind: type) -> Any:

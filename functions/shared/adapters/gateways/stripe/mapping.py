@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from functions.shared.adapters.gateways.reading import (
     Amounts,
     network_transaction_id,
+    present,
     protocol_version,
     redirect_url,
     text,
@@ -108,13 +109,13 @@ class StripeMapping:
 
     def intent_request(self, order: Order) -> Object:
         """The parameters of an intent that is not confirmed. They depend on the order's unchanging parts alone."""
-        return _present(
+        return present(
             {
                 "amount": self.amount(order.amount_minor, order.currency),
                 "currency": order.currency.lower(),
                 "allowed_payment_method_types": ["card"],
                 "description": order.description,
-                "metadata": _present({"payment_id": order.reference, "merchant_reference": order.merchant_reference}),
+                "metadata": present({"payment_id": order.reference, "merchant_reference": order.merchant_reference}),
             }
         )
 
@@ -144,7 +145,7 @@ class StripeMapping:
                 request["error_on_requires_action"] = True
         if stored and stored.use == "initial":
             request["setup_future_usage"] = "off_session"
-        if options := _present(options):
+        if options := present(options):
             request["payment_method_options"] = {"card": options}
         return request
 
@@ -358,8 +359,4 @@ def _payment_method(card: Card) -> Object:
         "exp_year": card.expiry_year,
         "cvc": card.security_code,
     }
-    return {"type": "card", "card": _present(numbers), "billing_details": {"name": card.card_holder}}
-
-
-def _present(fields: Mapping[str, Any]) -> Object:
-    return {name: value for name, value in fields.items() if value is not None}
+    return {"type": "card", "card": present(numbers), "billing_details": {"name": card.card_holder}}
