@@ -10,7 +10,7 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from functions.shared.adapters.table.items import ledger_errors, marshal, read_batch, unmarshal
+from functions.shared.adapters.table.items import get, ledger_errors, marshal, read_batch
 from functions.shared.domain.times import epoch_seconds
 
 if TYPE_CHECKING:
@@ -40,9 +40,8 @@ class DynamoDbAttendance:
         return {name for name in names if _pk(machine, name) not in attended}
 
     def checked_until(self) -> str | None:
-        with ledger_errors():
-            answer = self._client.get_item(TableName=self._table, Key=marshal(_CHECKED), ConsistentRead=True)
-        return str(unmarshal(answer["Item"])["until"]) if "Item" in answer else None
+        checked = get(self._client, self._table, _CHECKED)
+        return str(checked["until"]) if checked else None
 
     def check_until(self, moment: str) -> None:
         with ledger_errors():

@@ -10,10 +10,10 @@ from functions.shared.adapters.table.items import (
     IS_NEW,
     ConditionFailed,
     Item,
+    get,
     ledger_errors,
     marshal,
     put,
-    unmarshal,
     write_transaction,
 )
 from functions.shared.adapters.table.keys import card_key, request_key
@@ -80,18 +80,10 @@ class DynamoDbCardVault:
     def _read(self, key: Mapping[str, str], at: str, attributes: Sequence[str]) -> Item | None:
         """These attributes of the item, or None once it has expired, as DynamoDB may take days to delete it."""
         names = {f"#{name}": name for name in (*attributes, "expires_at")}
-        with ledger_errors():
-            answer = self._client.get_item(
-                TableName=self._table,
-                Key=marshal(key),
-                ProjectionExpression=", ".join(names),
-                ExpressionAttributeNames=names,
-                ConsistentRead=True,
-            )
-        if "Item" not in answer:
-            return None
-        item = unmarshal(answer["Item"])
-        return item if item.pop("expires_at") > datetime.fromisoformat(at).timestamp() else None
+        item = get(
+            self._client, self._table, key, ProjectionExpression=", ".join(names), ExpressionAttributeNames=names
+        )
+        return item if item and item.pop("expires_at") > datetime.fromisoformat(at).timestamp() else None
 
     def erase(self, token: str, at: str) -> bool:
         # Only one function erases cards, and no other that uses them needs these.

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from functions.shared.adapters.table.items import ledger_errors, marshal, query, unmarshal
+from functions.shared.adapters.table.items import get, ledger_errors, marshal, query
 from functions.shared.adapters.table.keys import shard_of
 from functions.shared.domain.errors import LedgerConflict
 from functions.shared.ports import CardCipher, CustomerWait
@@ -84,14 +84,8 @@ class DynamoDbCustomerWaits:
             )
 
     def _read(self, payment_id: str, attribute: str) -> Any:
-        with ledger_errors():
-            answer = self._client.get_item(
-                TableName=self._table,
-                Key=marshal({"payment_id": payment_id}),
-                ProjectionExpression=attribute,
-                ConsistentRead=True,
-            )
-        return unmarshal(answer.get("Item", {})).get(attribute)
+        item = get(self._client, self._table, {"payment_id": payment_id}, ProjectionExpression=attribute)
+        return item and item.get(attribute)
 
 
 def wait_shard(shard: int) -> str:

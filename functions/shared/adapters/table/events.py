@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from functions.shared.adapters.table import keys
-from functions.shared.adapters.table.items import Item, ledger_errors, marshal, query, read_batch, unmarshal
+from functions.shared.adapters.table.items import Item, get, ledger_errors, marshal, query, read_batch
 from functions.shared.domain.event import Event
 from functions.shared.domain.times import epoch_seconds
 
@@ -55,10 +55,8 @@ class DynamoDbDeliveries:
         self._table = table
 
     def last(self, endpoint: str, event: Event) -> str:
-        with ledger_errors():
-            key = _delivered_key(endpoint, event)
-            answer = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
-        return str(unmarshal(answer["Item"])["delivered"]) if "Item" in answer else ""
+        last = get(self._client, self._table, _delivered_key(endpoint, event))
+        return str(last["delivered"]) if last else ""
 
     def delivered(self, endpoint: str, event: Event, at: str) -> None:
         expires_at = epoch_seconds(at, DELIVERED_RETENTION)
@@ -66,7 +64,7 @@ class DynamoDbDeliveries:
         with ledger_errors(), suppress(self._client.exceptions.ConditionalCheckFailedException):
             self._client.update_item(
                 TableName=self._table,
-                Key=_delivered_key(endpoint, event),
+                Key=marshal(_delivered_key(endpoint, event)),
                 UpdateExpression="SET delivered = :delivered, expires_at = :expires_at",
                 ConditionExpression=IS_LATER,
                 ExpressionAttributeValues=marshal({":delivered": event.sequence, ":expires_at": expires_at}),
@@ -88,5 +86,5 @@ def _pk(event: Event) -> str:
     return keys.payment_pk(event.subject) if event.is_of_payment else keys.events_pk(event.subject)
 
 
-def _delivered_key(endpoint: str, event: Event) -> Item:
-    return marshal(keys.delivered_key(endpoint, _pk(event)))
+def _delivered_key(endpoint: str, event: Event) -> dict[str, str]:
+    return keys.delivered_key(endpoint, _pk(event))

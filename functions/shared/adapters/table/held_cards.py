@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from functions.shared.adapters.table import customer_waits
-from functions.shared.adapters.table.items import ledger_errors, marshal, unmarshal
+from functions.shared.adapters.table.items import get, ledger_errors, marshal
 from functions.shared.domain.errors import LedgerConflict
 from functions.shared.domain.times import epoch_seconds, iso
 from functions.shared.ports import HeldCard
@@ -59,15 +59,8 @@ class DynamoDbHeldCards:
         return card
 
     def find(self, payment_id: str) -> HeldCard | None:
-        with ledger_errors():
-            answer = self._client.get_item(
-                TableName=self._table,
-                Key=marshal({"payment_id": payment_id}),
-                ProjectionExpression=", ".join(_FIELDS),
-                ConsistentRead=True,
-            )
-        item = unmarshal(answer.get("Item", {}))
-        return HeldCard(**item) if "ciphertext" in item else None
+        item = get(self._client, self._table, {"payment_id": payment_id}, ProjectionExpression=", ".join(_FIELDS))
+        return HeldCard(**item) if item and "ciphertext" in item else None
 
     def erase(self, payment_id: str, at: str) -> None:
         with ledger_errors():

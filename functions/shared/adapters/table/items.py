@@ -1,4 +1,4 @@
-"""The conversion of items to and from DynamoDB's format, and the reading of several items."""
+"""The conversion of items to and from DynamoDB's format, and the reading and writing of items."""
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -61,6 +61,14 @@ def ledger_errors(service: str = "DynamoDB") -> AbstractContextManager[None]:
     This includes a denied permission: the money has moved already, and an operator may still repair the permission.
     """
     return raised_as(LedgerUnavailable, service)
+
+
+def get(client: "DynamoDBClient", table: str, key: Mapping[str, str], **parameters: Any) -> Item | None:
+    """The item with this key, if there is one, as last written. `parameters` are further parameters of GetItem. Raises
+    LedgerUnavailable."""
+    with ledger_errors():
+        answer = client.get_item(TableName=table, Key=marshal(key), ConsistentRead=True, **parameters)
+    return unmarshal(answer["Item"]) if "Item" in answer else None
 
 
 def query(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from functions.shared.adapters.table.held_cards import RETENTION
-from functions.shared.adapters.table.items import Item, ledger_errors, marshal, unmarshal
+from functions.shared.adapters.table.items import Item, get, ledger_errors, marshal
 from functions.shared.domain.errors import (
     PaymentUnderWay,
     SealedForAnotherPayment,
@@ -99,14 +99,8 @@ class DynamoDbSealingKeys:
         return self._cipher.decrypt(item["private_key"], _context(payment_id))
 
     def _read(self, payment_id: str) -> Item:
-        with ledger_errors():
-            answer = self._client.get_item(
-                TableName=self._table,
-                Key=marshal({"payment_id": payment_id}),
-                ProjectionExpression="kid, x, y, private_key, issued_until, ended_at",
-                ConsistentRead=True,
-            )
-        return unmarshal(answer.get("Item", {}))
+        attributes = "kid, x, y, private_key, issued_until, ended_at"
+        return get(self._client, self._table, {"payment_id": payment_id}, ProjectionExpression=attributes) or {}
 
     def _issued(self, payment_id: str, at: str) -> SealingKey | None:
         """The key that the payment has, unless it has expired."""
