@@ -9,11 +9,10 @@ from tools.deployment.stack import Stack
 
 def put_into_service(stack: Stack, functions: Collection[str]) -> None:
     """Publish the functions with these short names as they are now, and let all callers call these versions."""
-    prefix = stack.log_group_prefix.rsplit("/", 1)[1]
     functions_client, states = stack.client("lambda"), stack.client("stepfunctions")
     versions = {}
     for function in functions:
-        name = prefix + function
+        name = stack.function_name(function)
         versions[name] = functions_client.publish_version(FunctionName=name)["Version"]
         for alias in functions_client.list_aliases(FunctionName=name)["Aliases"]:
             functions_client.update_alias(FunctionName=name, Name=alias["Name"], FunctionVersion=versions[name])
@@ -24,7 +23,7 @@ def put_into_service(stack: Stack, functions: Collection[str]) -> None:
     for machine in states.list_state_machines()["stateMachines"]:
         arn = machine["stateMachineArn"]
         definition = states.describe_state_machine(stateMachineArn=arn)["definition"]
-        changed = re.sub(rf"({re.escape(prefix)}\w+):(\d+)", with_new_versions, definition)
+        changed = re.sub(rf"({re.escape(stack.prefix)}-\w+):(\d+)", with_new_versions, definition)
         if changed != definition:
             answer = states.update_state_machine(stateMachineArn=arn, definition=changed, publish=True)
             share = {"stateMachineVersionArn": answer["stateMachineVersionArn"], "weight": 100}

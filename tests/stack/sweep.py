@@ -309,10 +309,10 @@ def lying_gateway(sandbox_url: str, lies: dict[str, dict[str, Any]]) -> Iterator
 
 def deployed(stack: Stack, functions: Collection[str]) -> dict[str, tuple[str, str, dict[str, str]]]:
     """Each function's code hash, handler and environment."""
-    client, prefix = stack.client("lambda"), stack.log_group_prefix.rsplit("/", 1)[1]
+    client = stack.client("lambda")
     configurations = {}
     for function in functions:
-        is_now = client.get_function_configuration(FunctionName=prefix + function)
+        is_now = client.get_function_configuration(FunctionName=stack.function_name(function))
         configurations[function] = is_now["CodeSha256"], is_now["Handler"], is_now["Environment"]["Variables"]
     return configurations
 
@@ -326,8 +326,10 @@ def talkative(
     They wait only a second for the gateway, or for the one at `gateway_url`. Afterwards their deployed configuration is
     restored.
     """
-    client, prefix = stack.client("lambda"), stack.log_group_prefix.rsplit("/", 1)[1]
-    before = {prefix + function: configuration for function, configuration in deployed(stack, functions).items()}
+    client = stack.client("lambda")
+    before = {
+        stack.function_name(function): configuration for function, configuration in deployed(stack, functions).items()
+    }
     packages = {
         name: requests.get(client.get_function(FunctionName=name)["Code"]["Location"], timeout=30).content
         for name in before

@@ -16,7 +16,7 @@ from tools.local.machine import Machine
 def role_policy(stack: Stack, function: str) -> tuple[str, str, dict[str, Any]]:
     """The role's name, its inline policy's name, and the policy."""
     iam = stack.client("iam")
-    role = f"{stack.log_group_prefix.rsplit('/', 1)[1]}{function}"
+    role = f"{stack.prefix}-{function}"
     [policy] = iam.list_role_policies(RoleName=role)["PolicyNames"]
     return role, policy, iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
 
@@ -103,7 +103,7 @@ def deployment(stack: Stack) -> str:
 
 def test_a_refused_start_shows_no_arn_and_no_text_of_aws(driver: Driver) -> None:
     iam = driver.stack.client("iam")
-    role = driver.stack.log_group_prefix.rsplit("/", 1)[1] + "api"
+    role = f"{driver.stack.prefix}-api"
     [name] = iam.list_role_policies(RoleName=role)["PolicyNames"]
     policy = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
     iam.delete_role_policy(RoleName=role, PolicyName=name)
@@ -120,7 +120,7 @@ def test_a_refused_start_shows_no_arn_and_no_text_of_aws(driver: Driver) -> None
 def test_no_execution_starts_if_its_role_may_use_the_key_only_through_step_functions(driver: Driver) -> None:
     """The key's former policy: the role calls KMS itself. AWS's guide warns against that condition."""
     kms = driver.stack.client("kms")
-    alias = f"alias/{driver.stack.log_group_prefix.rsplit('/', 1)[1]}data"
+    alias = f"alias/{driver.stack.prefix}-data"
     key_id = kms.describe_key(KeyId=alias)["KeyMetadata"]["KeyId"]
     policy = json.loads(kms.get_key_policy(KeyId=key_id, PolicyName="default")["Policy"])
     without = [statement for statement in policy["Statement"] if statement["Sid"] != "EncryptExecutions"]

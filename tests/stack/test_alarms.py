@@ -111,21 +111,17 @@ DASHBOARD_BODY = {
 }
 
 
-def prefix(stack: Stack) -> str:
-    return stack.log_group_prefix.rsplit("/", 1)[1].rstrip("-")
-
-
 @pytest.fixture(scope="module")
 def alarms(stack: Stack) -> dict[str, dict[str, Any]]:
     """The deployed alarms by name, without the deployment's prefix."""
-    pages = stack.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=prefix(stack))
+    pages = stack.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=stack.prefix)
     found = [alarm for page in pages for alarm in page["MetricAlarms"]]
-    return {alarm["AlarmName"].removeprefix(f"{prefix(stack)}-"): alarm for alarm in found}
+    return {alarm["AlarmName"].removeprefix(f"{stack.prefix}-"): alarm for alarm in found}
 
 
 @pytest.fixture(scope="module")
 def widgets(stack: Stack) -> list[dict[str, Any]]:
-    body = json.loads(stack.client("cloudwatch").get_dashboard(DashboardName=prefix(stack))["DashboardBody"])
+    body = json.loads(stack.client("cloudwatch").get_dashboard(DashboardName=stack.prefix)["DashboardBody"])
     assert [error.message for error in Draft202012Validator(DASHBOARD_BODY).iter_errors(body)] == []
     return list(body["widgets"])
 
@@ -152,7 +148,7 @@ def test_every_link_in_the_runbook_has_a_target() -> None:
 
 def test_every_function_has_its_alarms(stack: Stack, alarms: dict[str, dict[str, Any]]) -> None:
     functions = stack.client("lambda").list_functions()["Functions"]
-    names = [function["FunctionName"].removeprefix(f"{prefix(stack)}-") for function in functions]
+    names = [function["FunctionName"].removeprefix(f"{stack.prefix}-") for function in functions]
     assert "doubts" in names
     expected = {f"function-{kind}-{name}" for kind in ("errors", "throttles") for name in names}
     assert {name for name in alarms if name.startswith("function-")} == expected
@@ -175,11 +171,11 @@ def test_every_watched_metric_of_ours_is_sent_by_the_functions(
 ) -> None:
     source = "".join(file.read_text() for file in (ROOT / "functions").rglob("*.py"))
     looked_at = set(metrics_of(alarms, widgets))
-    own_metrics = {name for namespace, name in looked_at if namespace == prefix(stack)}
+    own_metrics = {name for namespace, name in looked_at if namespace == stack.prefix}
     assert {"PaymentsInDoubt", "GatewayErrors"} <= own_metrics
     assert {name for name in own_metrics if f'"{name}"' not in source} == set()
     assert {namespace for namespace, _ in looked_at} == {
-        prefix(stack),
+        stack.prefix,
         "AWS/ApiGateway",
         "AWS/DynamoDB",
         "AWS/Events",
@@ -249,8 +245,8 @@ def test_an_alarm_and_its_end_are_notified(stack: Stack, alarms: dict[str, dict[
 
 def test_waiting_notifications_are_encrypted_with_our_own_key(stack: Stack) -> None:
     kms, sqs, sns = (stack.client(service) for service in ("kms", "sqs", "sns"))
-    key = kms.describe_key(KeyId=f"alias/{prefix(stack)}-data")["KeyMetadata"]["Arn"]
-    queue = sqs.get_queue_url(QueueName=f"{prefix(stack)}-dead-letters")["QueueUrl"]
+    key = kms.describe_key(KeyId=f"alias/{stack.prefix}-data")["KeyMetadata"]["Arn"]
+    queue = sqs.get_queue_url(QueueName=f"{stack.prefix}-dead-letters")["QueueUrl"]
     alias_arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]["KmsMasterKeyId"]
     assert kms.describe_key(KeyId=alias_arn)["KeyMetadata"]["Arn"] == key
     (topic,) = (each["TopicArn"] for each in sns.list_topics()["Topics"] if "alarms" in each["TopicArn"])
@@ -262,14 +258,14 @@ STARTED = {"payment-ended-badly": "resolve", "operation-ended-badly": "resolve",
 
 def test_events_that_eventbridge_cannot_deliver_wait_in_the_queue(stack: Stack) -> None:
     for rule, machine in STARTED.items():
-        (target,) = stack.client("events").list_targets_by_rule(Rule=f"{prefix(stack)}-{rule}")["Targets"]
+        (target,) = stack.client("events").list_targets_by_rule(Rule=f"{stack.prefix}-{rule}")["Targets"]
         assert target["Arn"] == stack.live_arn(machine)
-        assert target["DeadLetterConfig"]["Arn"].endswith(f":{prefix(stack)}-dead-letters")
+        assert target["DeadLetterConfig"]["Arn"].endswith(f":{stack.prefix}-dead-letters")
 
 
 def test_the_day_before_is_reconciled_every_night(stack: Stack) -> None:
     events = stack.client("events")
-    rule = events.describe_rule(Name=f"{prefix(stack)}-reconcile")
+    rule = events.describe_rule(Name=f"{stack.prefix}-reconcile")
     assert (rule["ScheduleExpression"], rule["State"]) == ("cron(0 2 * * ? *)", "ENABLED")
     (target,) = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
     assert json.loads(target["Input"]) == {"day": None, "cursor": None}
@@ -277,10 +273,10 @@ def test_the_day_before_is_reconciled_every_night(stack: Stack) -> None:
 
 def test_the_doubts_are_counted_every_five_minutes(stack: Stack) -> None:
     events = stack.client("events")
-    rule = events.describe_rule(Name=f"{prefix(stack)}-doubts")
+    rule = events.describe_rule(Name=f"{stack.prefix}-doubts")
     assert (rule["ScheduleExpression"], rule["State"]) == ("rate(5 minutes)", "ENABLED")
     (target,) = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
-    assert target["Arn"].endswith(f":function:{prefix(stack)}-doubts:live")
+    assert target["Arn"].endswith(f":function:{stack.prefix}-doubts:live")
     assert target["Input"] == "{}"
 
 
@@ -313,5 +309,5 @@ def last_metrics(stack: Stack) -> dict[str, Any]:
     assert events
     metrics: dict[str, Any] = json.loads(max(events, key=lambda event: event["timestamp"])["message"])
     (directive,) = metrics["_aws"]["CloudWatchMetrics"]
-    assert (directive["Namespace"], directive["Dimensions"]) == (prefix(stack), [["service"]])
+    assert (directive["Namespace"], directive["Dimensions"]) == (stack.prefix, [["service"]])
     return metrics

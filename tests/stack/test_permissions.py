@@ -61,11 +61,11 @@ class Caller:
 
     @property
     def prefix(self) -> str:
-        return self.stack.log_group_prefix.rsplit("/", 1)[1]
+        return self.stack.prefix
 
     def kms(self, action: str, key: str, **arguments: Any) -> Any:
         # By id: for a request by alias, the emulator checks the policy for the alias, where AWS checks it for the key.
-        key_id = self.stack.client("kms").describe_key(KeyId=f"alias/{self.prefix}{key}")["KeyMetadata"]["KeyId"]
+        key_id = self.stack.client("kms").describe_key(KeyId=f"alias/{self.prefix}-{key}")["KeyMetadata"]["KeyId"]
         return getattr(self.client("kms"), action)(KeyId=key_id, **arguments)
 
     def encrypt(self, key: str = "card", context: dict[str, str] = TOKEN) -> Any:
@@ -173,7 +173,7 @@ class Caller:
 
     def waiting(self) -> Any:
         return self.client("dynamodb").query(
-            TableName=f"{self.prefix}ephemeral",
+            TableName=f"{self.prefix}-ephemeral",
             IndexName="waiting",
             KeyConditionExpression="wait_shard = :value",
             ExpressionAttributeValues={":value": {"S": "waiting#00"}},
@@ -193,20 +193,21 @@ class Caller:
         )
 
     def _ephemeral(self, action: str, **arguments: Any) -> Any:
-        return getattr(self.client("dynamodb"), action)(TableName=f"{self.prefix}ephemeral", Key=EPHEMERAL, **arguments)
+        return getattr(self.client("dynamodb"), action)(
+            TableName=f"{self.prefix}-ephemeral", Key=EPHEMERAL, **arguments
+        )
 
     def secret(self, action: str, name: str = "api-key", **arguments: Any) -> Any:
-        prefix = self.prefix.rstrip("-")
         return getattr(self.client("secretsmanager"), action)(
-            SecretId=f"{prefix}/gateway/{DEFAULT_GATEWAY}/{name}", **arguments
+            SecretId=f"{self.prefix}/gateway/{DEFAULT_GATEWAY}/{name}", **arguments
         )
 
     def queue(self, action: str, name: str = "gateway-events", **arguments: Any) -> Any:
-        url = self.stack.client("sqs").get_queue_url(QueueName=self.prefix + name)["QueueUrl"]
+        url = self.stack.client("sqs").get_queue_url(QueueName=f"{self.prefix}-{name}")["QueueUrl"]
         return getattr(self.client("sqs"), action)(QueueUrl=url, **arguments)
 
     def signing_secrets(self, action: str, **arguments: Any) -> Any:
-        name = f"{self.prefix.rstrip('-')}/webhook/listener/signing-secrets"
+        name = f"{self.prefix}/webhook/listener/signing-secrets"
         return getattr(self.client("secretsmanager"), action)(SecretId=name, **arguments)
 
     def publish(self, bus: str) -> Any:
@@ -237,7 +238,7 @@ class Caller:
         return self.client("stepfunctions").start_execution(stateMachineArn=arn, input="{}")
 
     def invoke(self, function: str) -> Any:
-        return self.client("lambda").invoke(FunctionName=f"{self.prefix}{function}:1", Payload=b"{}")
+        return self.client("lambda").invoke(FunctionName=f"{self.prefix}-{function}:1", Payload=b"{}")
 
     def log(self, function: str) -> Any:
         return self.client("logs").create_log_stream(
@@ -252,7 +253,7 @@ Call = Callable[[Caller], Any]
 def assumed(stack: Stack, name: str) -> Iterator[Caller]:
     """Assume a role that trusts only AWS services. During the test it trusts the operator too."""
     iam, sts = stack.client("iam"), stack.client("sts")
-    role = iam.get_role(RoleName=f"{stack.log_group_prefix.rsplit('/', 1)[1]}{name}")["Role"]
+    role = iam.get_role(RoleName=f"{stack.prefix}-{name}")["Role"]
     trust = role["AssumeRolePolicyDocument"]
     operator = {
         "Effect": "Allow",
@@ -438,7 +439,7 @@ ALLOWED: dict[str, dict[str, Call]] = {
     },
     "publish": {
         "read events": lambda as_role: as_role.read_many(EVENT),
-        "publish an event": lambda as_role: as_role.publish(f"{as_role.prefix}events"),
+        "publish an event": lambda as_role: as_role.publish(f"{as_role.prefix}-events"),
     },
     "deliver": {
         "read earlier events": lambda as_role: as_role.query("pk", "PAYMENT#payment-1"),
@@ -795,7 +796,7 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
             ExpressionAttributeValues={":p": {"N": "1"}},
             **NEVER,
         ),
-        "publish an event": lambda as_role: as_role.publish(f"{as_role.prefix}events"),
+        "publish an event": lambda as_role: as_role.publish(f"{as_role.prefix}-events"),
         "queue an event": lambda as_role: as_role.queue("send_message", WEBHOOK, MessageBody="x"),
         "take a dead letter": lambda as_role: as_role.queue("receive_message", DEAD_LETTERS),
         "take a gateway's event": lambda as_role: as_role.queue("receive_message"),
@@ -874,7 +875,7 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
 
 def test_every_role_is_tested(stack: Stack) -> None:
     roles = stack.client("iam").list_roles()["Roles"]
-    prefix = stack.log_group_prefix.rsplit("/", 1)[1]
+    prefix = f"{stack.prefix}-"
     own_roles = {role["RoleName"].removeprefix(prefix) for role in roles if role["RoleName"].startswith(prefix)}
     assert own_roles - {"api-logs"} == ALLOWED.keys() == FORBIDDEN.keys()  # api-logs has AWS's own policy
 
@@ -929,9 +930,9 @@ def test_a_service_uses_the_data_key_only_for_our_resources(stack: Stack, fact: 
     key_policy = caller.kms("get_key_policy", "data", PolicyName="default")["Policy"]
     names = {
         "log_group": f"{stack.log_group_prefix}charge",
-        "queue": f"{caller.prefix}dead-letters",
-        "topic": f"{caller.prefix}alarms",
-        "alarm": f"{caller.prefix}dead-letters",
+        "queue": f"{caller.prefix}-dead-letters",
+        "topic": f"{caller.prefix}-alarms",
+        "alarm": f"{caller.prefix}-dead-letters",
     }
 
     def may(action: str, **where: str) -> bool:
@@ -963,6 +964,6 @@ def test_a_service_uses_the_data_key_only_for_our_resources(stack: Stack, fact: 
 
 def test_only_lambda_assumes_a_functions_role(stack: Stack) -> None:
     account = stack.state_machine_arn.split(":")[4]
-    role = f"arn:aws:iam::{account}:role/{stack.log_group_prefix.rsplit('/', 1)[1]}charge"
+    role = f"arn:aws:iam::{account}:role/{stack.prefix}-charge"
     with pytest.raises(ClientError, match="AccessDenied"):
         stack.client("sts").assume_role(RoleArn=role, RoleSessionName="test")

@@ -67,8 +67,7 @@ def unreported(stack: Stack) -> tuple[str, float]:
     """A stopped payment that no event reported, and when that was. The sweep takes it up after a while, in which other
     tests run, of other modules, too."""
     driver = Driver(stack)
-    prefix = stack.log_group_prefix.rsplit("/", 1)[1]
-    events, rule = stack.client("events"), f"{prefix}payment-ended-badly"
+    events, rule = stack.client("events"), f"{stack.prefix}-payment-ended-badly"
     events.disable_rule(Name=rule)
     try:
         [(_, payment_id)] = stop_while_charging(driver, ["timeout_after"])

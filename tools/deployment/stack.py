@@ -252,9 +252,14 @@ class Stack:
         """The ARN of a state machine: `payment`, `store_card`, `operation`, `resolve` or `reconcile`."""
         return self.state_machine_arn.removesuffix("payment") + name
 
+    @property
+    def prefix(self) -> str:
+        """What the deployment's names begin with, without the dash that follows: `payments-dev`."""
+        return self.log_group_prefix.rpartition("/")[2].removesuffix("-")
+
     def function_name(self, name: str) -> str:
         """A function's full name."""
-        return self.log_group_prefix.rsplit("/", 1)[1] + name
+        return f"{self.prefix}-{name}"
 
     def invoke(self, function: str, event: Any) -> Any:
         """Invoke the version of a function that is in service. Returns its answer. Raises StackError, also if the

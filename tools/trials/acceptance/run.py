@@ -130,11 +130,6 @@ class Run:
         return self._deployment
 
     @property
-    def prefix(self) -> str:
-        """The prefix of the deployment's resource names, without the final dash."""
-        return self.stack.log_group_prefix.rsplit("/", 1)[1].rstrip("-")
-
-    @property
     def is_emulated(self) -> bool:
         return self._stack is not None and self._stack.aws_endpoint_url is not None
 

@@ -55,9 +55,9 @@ def dead_letters(run: Run) -> None:
     """
     run.require_aws("The emulator's EventBridge keeps no dead letters, and evaluates no alarm on several metrics.")
     events, sqs, states = run.client("events"), run.client("sqs"), run.client("stepfunctions")
-    rule, alarm = f"{run.prefix}-payment-ended-badly", f"{run.prefix}-dead-letters"
+    rule, alarm = f"{run.stack.prefix}-payment-ended-badly", f"{run.stack.prefix}-dead-letters"
     [target] = events.list_targets_by_rule(Rule=rule)["Targets"]
-    queue_url = sqs.get_queue_url(QueueName=f"{run.prefix}-dead-letters")["QueueUrl"]
+    queue_url = sqs.get_queue_url(QueueName=f"{run.stack.prefix}-dead-letters")["QueueUrl"]
     broken_target = target | {"Arn": target["Arn"].rpartition(":")[0] + ":nowhere"}
     expect_equal(
         "targets that can't be broken", events.put_targets(Rule=rule, Targets=[broken_target])["FailedEntries"], []

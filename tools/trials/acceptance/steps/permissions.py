@@ -24,7 +24,7 @@ _DENIED_CODES = ("AccessDenied", "InvalidClientTokenId", "UnrecognizedClientExce
 @contextmanager
 def role(run: Run, name: str, statements: list[Mapping[str, Any]]) -> Iterator[boto3.Session]:
     """Create a temporary role with these policy statements, and provide a session that has assumed it."""
-    role_name = f"{run.prefix}-acceptance-{name}"
+    role_name = f"{run.stack.prefix}-acceptance-{name}"
     iam, sts = run.client("iam"), run.client("sts")
     _, partition, _, _, account, caller = sts.get_caller_identity()["Arn"].split(":", 5)
     if caller == "root":
@@ -113,7 +113,7 @@ def store_card(run: Run) -> tuple[str, dict[str, Any]]:
 
 def card_read_statements(run: Run, function: str) -> list[Mapping[str, Any]]:
     """The statements of a function's role that allow access only to certain attributes of stored cards."""
-    iam, role_name = run.client("iam"), f"{run.prefix}-{function}"
+    iam, role_name = run.client("iam"), f"{run.stack.prefix}-{function}"
     [policy] = iam.list_role_policies(RoleName=role_name)["PolicyNames"]
     statements = iam.get_role_policy(RoleName=role_name, PolicyName=policy)["PolicyDocument"]["Statement"]
     cards = f'/{run.stack.required("cards_table")}"'
@@ -169,7 +169,7 @@ def administrator_decrypts(run: Run) -> None:
     token, item = store_card(run)
     kms = run.client("kms")
     # Use the key's id: for an alias, the emulator looks for the alias in the policy, but AWS looks for the key.
-    key_id = kms.describe_key(KeyId=f"alias/{run.prefix}-card")["KeyMetadata"]["KeyId"]
+    key_id = kms.describe_key(KeyId=f"alias/{run.stack.prefix}-card")["KeyMetadata"]["KeyId"]
     expect_denied(
         "an administrator's kms:Decrypt",
         lambda: kms.decrypt(KeyId=key_id, CiphertextBlob=item["ciphertext"]["B"], EncryptionContext={"token": token}),

@@ -45,7 +45,7 @@ Dimensions = dict[str, str]
 
 
 def alarms(run: Run) -> list[dict[str, Any]]:
-    pages = run.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{run.prefix}-")
+    pages = run.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{run.stack.prefix}-")
     return [alarm for page in pages for alarm in page["MetricAlarms"]]
 
 
@@ -61,7 +61,11 @@ def published_dimensions(run: Run, namespace: str, name: str) -> list[Dimensions
     """The sets of dimensions under which this deployment publishes a metric."""
     pages = run.client("cloudwatch").get_paginator("list_metrics").paginate(Namespace=namespace, MetricName=name)
     found = (as_dict(metric["Dimensions"]) for page in pages for metric in page["Metrics"])
-    return [each for each in found if namespace == run.prefix or any(run.prefix in value for value in each.values())]
+    return [
+        each
+        for each in found
+        if namespace == run.stack.prefix or any(run.stack.prefix in value for value in each.values())
+    ]
 
 
 def as_dict(dimensions: list[dict[str, str]]) -> Dimensions:
@@ -73,7 +77,7 @@ def is_published(source: str, name: str) -> Callable[[Run], None]:
 
     def check(run: Run) -> None:
         run.require_aws(_NO_METRICS)
-        namespace = run.prefix if source == "own" else source
+        namespace = run.stack.prefix if source == "own" else source
         alarm_dimensions = [dimensions for *metric, dimensions in alarm_metrics(run) if metric == [namespace, name]]
         expect_equal(f"whether an alarm looks at {namespace} {name}", bool(alarm_dimensions), True)
         wait_for(
@@ -131,13 +135,13 @@ def functions_log(run: Run) -> None:
 def state_machine_logs(run: Run) -> None:
     run.require_aws("The emulator's Step Functions write no logs.")
     payment_id = pay(run)["payment_id"]
-    expect_logged(run, f"/aws/vendedlogs/states/{run.prefix}-payment", f'"{payment_id}"')
+    expect_logged(run, f"/aws/vendedlogs/states/{run.stack.prefix}-payment", f'"{payment_id}"')
 
 
 def api_logs(run: Run) -> None:
     run.require_aws("The emulator's API Gateway writes no access log.")
     answer = run.call("GET", "/keys")
-    expect_logged(run, f"/aws/apigateway/{run.prefix}", f'"{answer.headers["x-amzn-requestid"]}"')
+    expect_logged(run, f"/aws/apigateway/{run.stack.prefix}", f'"{answer.headers["x-amzn-requestid"]}"')
 
 
 def expect_logged(run: Run, group: str, pattern: str) -> None:
@@ -160,13 +164,13 @@ def traced(run: Run) -> None:
             StartTime=begin - timedelta(minutes=1), EndTime=datetime.now(UTC)
         )
         services = (service for page in pages for trace in page["TraceSummaries"] for service in trace["ServiceIds"])
-        return {name for service in services for name in service.get("Names", ()) if run.prefix in name}
+        return {name for service in services for name in service.get("Names", ()) if run.stack.prefix in name}
 
     wait_for("a trace", lambda: traced_names() or None, timeout_seconds=TRACED_WITHIN_SECONDS)
 
 
 def widgets(run: Run) -> list[dict[str, Any]]:
-    body = run.client("cloudwatch").get_dashboard(DashboardName=run.prefix)["DashboardBody"]
+    body = run.client("cloudwatch").get_dashboard(DashboardName=run.stack.prefix)["DashboardBody"]
     return list(json.loads(body)["widgets"])
 
 
