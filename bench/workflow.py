@@ -385,8 +385,9 @@ def end_to_end(product: Workflow, no_op: Workflow, bare_calls: Workflow, rounds:
     )
 
 
-def answered(stack: Stack, rounds: int, gateway_seconds: float = 0.4) -> Section:
+def answered(stack: Stack, rounds: int) -> Section:
     """Measure the time from POST to the answer with the payment's final status, by a waiting request and by polling."""
+    gateway_seconds = 0.4
     payment_requests, describe_calls = PaymentRequests(stack), {"waiting": list[float](), "polling": list[float]()}
 
     def ends_within(payment_id: str, wait_seconds: int) -> bool:
@@ -430,7 +431,7 @@ def answered(stack: Stack, rounds: int, gateway_seconds: float = 0.4) -> Section
             Row("DescribeExecution a payment", "calls", calls[0], calls[1], Target("value", 1.0)),
         ],
         notes=(
-            f"The gateway answers after {gateway_seconds:g} s. One payment at a time, with a sealed card. There is no "
+            f"The gateway answers after {gateway_seconds} s. One payment at a time, with a sealed card. There is no "
             "network in between: what a poll's way to AWS and back takes is not in it.",
         ),
     )
@@ -505,10 +506,10 @@ def _payments_per_second(workflow: Workflow, batch: Sequence[tuple[dict[str, Any
     return len(batch) / (time.perf_counter() - started)
 
 
-def drift(product: Workflow, no_op: Workflow, payments: int, concurrency: int = 8) -> Section:
+def drift(product: Workflow, no_op: Workflow, payments: int) -> Section:
     """Measure whether the last of many payments take longer than the first."""
     payment_requests = PaymentRequests(product.stack)
-    tenth = payments // 10
+    tenth, concurrency = payments // 10, 8
     workflows = {"payments": product, "do nothing": no_op}
     tenths: dict[str, list[Samples]] = {name: [] for name in workflows}
     for workflow in workflows.values():  # starts the processes before the first tenth

@@ -235,7 +235,7 @@ class PaymentsClient:
             "three_d_secure": three_d_secure,
             "exemption": exemption,
         }
-        return self._start("/payments", order | details, card, key, order)
+        return self._start(order | details, card, key, order)
 
     def store_card(
         self, card: CardData | str, *, verify: bool | None = None, idempotency_key: str | None = None
@@ -362,13 +362,11 @@ class PaymentsClient:
             raise NotSent("The card is neither CardData nor a sealed card.")
         return card
 
-    def _start(
-        self, path: str, body: dict[str, Any], card: CardData | str | None, key: str, order: dict[str, Any]
-    ) -> Payment:
+    def _start(self, body: dict[str, Any], card: CardData | str | None, key: str, order: dict[str, Any]) -> Payment:
         try:
             body = body | {"card_data": self._sealed(card, key)}
             fields = {name: value for name, value in body.items() if value is not None}
-            return Payment.from_json(self._transport.call("POST", path, fields, idempotency_key=key))
+            return Payment.from_json(self._transport.call("POST", "/payments", fields, idempotency_key=key))
         except RequestRefused as refusal:
             if refusal.code != "payment_exists":
                 raise

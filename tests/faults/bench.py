@@ -107,7 +107,7 @@ class Outcome(NamedTuple):
 
 
 @contextmanager
-def running(say: Any = print) -> Iterator[Stack]:
+def running() -> Iterator[Stack]:
     """Run the stack with `microburst` between its functions and the emulator, and with the injector in the
     functions."""
     emulator_port, proxy_port = _free_port(), _free_port()
@@ -128,7 +128,7 @@ def running(say: Any = print) -> Iterator[Stack]:
     with (HOME / "microburst.log").open("w") as log:
         proxy = subprocess.Popen([sys.executable, "-m", "tests.faults.proxy", *arguments], stdout=log, stderr=log)  # noqa: S603
     try:
-        stack = machine.up(say)
+        stack = machine.up(print)
         with ThreadPoolExecutor(len(FUNCTIONS)) as pool:
             list(pool.map(lambda state: _inject(stack, state), FUNCTIONS))
         put_into_service(stack, [function_of(state) for state in FUNCTIONS])

@@ -25,8 +25,9 @@ def definition(machine: str) -> str:
     return asl.replace(_CUSTOMER_TIMEOUT_SECONDS, str(60 * CUSTOMER_TIMEOUT_MINUTES))
 
 
-def write_definitions(folder: Path = BUILD / "statemachine") -> Path:
-    """Write every definition into the folder, for tools that read files. Returns the folder."""
+def write_definitions() -> Path:
+    """Write every definition into a folder, for tools that read files. Returns the folder."""
+    folder = BUILD / "statemachine"
     folder.mkdir(parents=True, exist_ok=True)
     for machine in MACHINES:
         (folder / f"{machine}{_SUFFIX}").write_text(definition(machine))

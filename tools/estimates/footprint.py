@@ -141,9 +141,9 @@ class Write:
         return self.sk.startswith(FIRST_EVENT)
 
 
-def happy_path(machine: str = "payment") -> list[tuple[str, str]]:
+def happy_path() -> list[tuple[str, str]]:
     """The states that a captured payment goes through, each with its type. Step Functions bills one transition each."""
-    machine_definition: dict[str, Any] = json.loads(definition(machine))
+    machine_definition: dict[str, Any] = json.loads(definition("payment"))
     name, states = machine_definition["StartAt"], list[tuple[str, str]]()
     while name:
         state = machine_definition["States"][name]

@@ -69,9 +69,9 @@ def send(request: AWSRequest, **headers: str) -> requests.Response:
     return requests.request(**call, headers=dict(request.headers) | headers, timeout=10)
 
 
-def header_of(key: str, signature: str = "0" * 64, service: str = "lambda") -> str:
-    scope = f"{key}/{DAY}/{REGION}/{service}/aws4_request"
-    return f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature={signature}"
+def header_of(key: str) -> str:
+    scope = f"{key}/{DAY}/{REGION}/lambda/aws4_request"
+    return f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature={'0' * 64}"
 
 
 def query_of(key: str, service: str = "lambda", **more: str) -> str:
