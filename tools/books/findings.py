@@ -263,7 +263,7 @@ def _expected_entries(record: Item, operations: list[Item], entries: dict[str, I
 
 
 def _entry_text(kind: str, source: Item, currency: str) -> str:
-    """The entry of a payment, an operation or a dispute, in the form that `_standing` returns."""
+    """The entry of a payment, an operation or a dispute, in the form that `_standing_entries` returns."""
     return f"{kind} of {_show({currency: int(source['amount_minor'])})} for {source.get('operation_id')}"
 
 
@@ -373,7 +373,7 @@ def _net(postings: Iterable[Item], accounts: str = "") -> Money:
 
 
 def _posting_lines(postings: Iterable[Item], reverse: bool = False) -> tuple[str, ...]:
-    """Postings as sorted lines of text; `undo` swaps debit and credit."""
+    """Postings as sorted lines of text; `reverse` swaps debit and credit."""
     sides = {"debit": "credit", "credit": "debit"} if reverse else {}
     lines = (
         f"{sides.get(posting['direction'], posting['direction'])} {posting['account']} "

@@ -476,7 +476,7 @@ def _total(lines: Sequence[Line], prices: Mapping[str, Price]) -> float:
 
 
 def _changed(design: Design, **added_units: float) -> tuple[Line, ...]:
-    """The design's lines with `more` units added by price, without those that are down to nothing."""
+    """The design's lines with `added_units` by price, without those that are down to nothing."""
     lines = (Line(line.service, line.price, line.units + added_units.get(line.price, 0)) for line in design.lines)
     return tuple(line for line in lines if line.units)
 

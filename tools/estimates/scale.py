@@ -174,7 +174,7 @@ class _LimitedBucket:
             self._rejected += 1
 
     def units(self, retried_writes: int) -> int:
-        """Write units, including refused writes while it was full: at most `asked_again` of them."""
+        """Write units, including refused writes while it was full: at most `retried_writes` of them."""
         return self._accepted + min(self._rejected, retried_writes)
 
 

@@ -38,7 +38,7 @@ class Recorder:
         self._lock = threading.Lock()
 
     def hide(self, secret: str | None, placeholder: str) -> None:
-        """Replace the secret by `instead` in everything that is recorded from now on."""
+        """Replace the secret by `placeholder` in everything that is recorded from now on."""
         if secret:
             self._hidden[secret] = placeholder
 

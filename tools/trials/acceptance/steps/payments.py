@@ -97,7 +97,7 @@ def pay_and_operate(run: Run, payment_request: Any, kind: str, body: Any, protoc
 
 
 def pay_with_client(run: Run) -> None:
-    """Use the client in examples/, which signs, seals and polls by itself. Its answers are not recorded."""
+    """Use the client in client/, which signs, seals and polls by itself. Its answers are not recorded."""
     client = PaymentsClient(run.stack.api_url, run.stack.region, run.credentials)
     card = CardData(**CARD_DATA)
     payment = client.wait(client.pay(amount_minor=1999, currency="USD", card=card).payment_id)
