@@ -4,7 +4,6 @@ import json
 import re
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import astuple
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -104,10 +103,8 @@ class TestFaults:
         self, impatient: Sparkle, break_next: Callable[..., None], fault: str
     ) -> None:
         break_next("charge", fault, reference := new_id(), seconds=4)
-        started = time.perf_counter()
         with pytest.raises(GatewayOutcomeUnknown, match="ReadTimeout"):
             impatient.charge(order(reference), card(), f"{reference}-charge")
-        assert time.perf_counter() - started < 3
 
     def test_a_request_still_in_progress_leaves_the_outcome_unknown(
         self, impatient: Sparkle, sparkle: Sparkle, sandbox_url: str, break_next: Callable[..., None]
