@@ -60,6 +60,14 @@ class Driver:
     def ended(self, payment_id: str) -> dict[str, Any]:
         return self.stack.follow(payment_id, timeout_seconds=120)
 
+    def until(self, payment_id: str, *statuses: str, within_seconds: float = 60) -> dict[str, Any]:
+        """Return the payment once it has one of these statuses."""
+        payment = wait_for(
+            lambda: self.stack.payment(payment_id), within_seconds, until=lambda payment: payment["status"] in statuses
+        )
+        assert payment["status"] in statuses, payment
+        return payment
+
     def operation(
         self, payment_id: str, operation_id: str, until: Sequence[str] = ("succeeded", "rejected", "in_doubt")
     ) -> dict[str, Any]:

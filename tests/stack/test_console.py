@@ -2,7 +2,6 @@
 
 import re
 import threading
-import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,6 +14,7 @@ from tests.stack.driver import CARD_DATA, Driver
 from tools.console import pages
 from tools.console.app import serve
 from tools.console.payments import Payments
+from tools.deployment.polling import wait_for
 from tools.deployment.stack import Stack
 
 # Slow enough to be visible, and faster than the gateway's read timeout.
@@ -155,9 +155,7 @@ def test_the_resolve_state_machine_s_executions_are_there_with_their_loop(
 ) -> None:
     with opened(browser, f"{console}/machines") as page:
         execution = page.get_by_role("region", name="-resolve").get_by_role("link").first
-        deadline = time.monotonic() + STARTED_WITHIN_SECONDS
-        while not execution.is_visible() and time.monotonic() < deadline:
-            page.reload()
+        wait_for(lambda: page.reload() and execution.is_visible(), STARTED_WITHIN_SECONDS)
         execution.click()
         expect(page.locator("#state-HowLongToWait")).to_be_visible()
         expect(page.get_by_role("heading", level=1)).to_contain_text("-resolve:")

@@ -10,24 +10,11 @@ import requests
 from functions.shared.adapters.gateways.signatures import signature
 from functions.shared.domain.times import iso
 from tests.stack.driver import Driver
-from tools.deployment.polling import wait_for
 from tools.deployment.stack import Stack, new_payment_id
 from tools.local.machine import Machine
 from tools.local.sparkle.charges import utc_now
 
-# The queue's delay, and the time for a busy machine.
-SECONDS = 60
-
-
 pytestmark = pytest.mark.usefixtures("sandbox_events")
-
-
-def until(driver: Driver, payment_id: str, status: str) -> dict[str, Any]:
-    payment = wait_for(
-        lambda: driver.stack.payment(payment_id), SECONDS, until=lambda payment: payment["status"] == status
-    )
-    assert payment["status"] == status
-    return payment
 
 
 def authorized(driver: Driver) -> tuple[str, str]:
@@ -53,12 +40,12 @@ def test_what_somebody_does_at_the_gateway_s_dashboard_shows(driver: Driver) -> 
     at_the_dashboard(driver, f"/v1/charges/{captured[1]}/capture", {"amount_minor": 1000})
     at_the_dashboard(driver, f"/v1/charges/{voided[1]}/void")
     refund = at_the_dashboard(driver, f"/v1/charges/{charge['id']}/refunds", {"amount_minor": 500})
-    assert until(driver, captured[0], "captured")["captured_minor"] == 1000
-    until(driver, voided[0], "voided")
-    assert until(driver, expired[0], "voided")["error"] == "expired"
-    until(driver, refunded, "partially_refunded")
+    assert driver.until(captured[0], "captured")["captured_minor"] == 1000
+    driver.until(voided[0], "voided")
+    assert driver.until(expired[0], "voided")["error"] == "expired"
+    driver.until(refunded, "partially_refunded")
     at_the_dashboard(driver, f"/sandbox/refunds/{refund['id']}/fail")
-    until(driver, refunded, "captured")
+    driver.until(refunded, "captured")
 
 
 def send(machine: Machine, stack: Stack, body: bytes, secret: str | None = None, at: int | None = None) -> int:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
 
 import pytest
 
@@ -32,15 +31,6 @@ def doubts(driver: Driver) -> set[str]:
         )
         payment_ids |= {item["pk"]["S"].removeprefix("PAYMENT#") for item in answer["Items"]}
     return payment_ids
-
-
-def until(driver: Driver, payment_id: str, statuses: set[str], timeout_seconds: float) -> dict[str, Any]:
-    return wait_for(
-        lambda: driver.stack.payment(payment_id),
-        timeout_seconds,
-        pause_seconds=0.2,
-        until=lambda payment: payment["status"] in statuses,
-    )
 
 
 def is_asked(driver: Driver, payment_id: str) -> bool:
@@ -85,12 +75,12 @@ def test_executions_that_were_stopped_end_as_the_gateway_proves(driver: Driver) 
     stopped = stop_while_charging(driver, ["timeout_after", "timeout_before"] * 2)
     ids = {payment_id for _, payment_id in stopped}
     for payment_id in ids:
-        assert until(driver, payment_id, {"in_doubt"}, 20)["status"] == "in_doubt"
+        driver.until(payment_id, "in_doubt", within_seconds=20)
     # In doubt, as the executions show at once, and as Look records soon after. On this stack its tries take a twentieth
     # of their time, but an ended execution is seen as late as ever: for some payments, all tries can come too soon.
     assert ids & wait_for(partial(doubts, driver), 20, 0.2, until=ids.intersection)
     for fault, payment_id in stopped:
-        payment = until(driver, payment_id, {"captured", "reversed"}, GRACE_SECONDS + 60)
+        payment = driver.until(payment_id, "captured", "reversed", within_seconds=GRACE_SECONDS + 60)
         totals = driver.account_totals(payment_id)
         if fault == "timeout_after":
             assert payment["status"] == "captured"
@@ -108,10 +98,10 @@ def test_a_reversal_that_the_gateway_would_not_confirm_is_confirmed_later(driver
     for operation in ("find", "reverse"):
         driver.set_fault(payment_id, operation, "http_500", times=100)
     driver.pay(payment_id)
-    assert until(driver, payment_id, {"in_doubt"}, 120)["status"] == "in_doubt"
+    driver.until(payment_id, "in_doubt", within_seconds=120)
     assert payment_id in doubts(driver)
     driver.clear_faults()
-    assert until(driver, payment_id, {"reversed"}, GRACE_SECONDS + 60)["status"] == "reversed"
+    driver.until(payment_id, "reversed", within_seconds=GRACE_SECONDS + 60)
     assert set(driver.account_totals(payment_id).values()) == {0}
     assert [charge["status"] for charge in driver.charges(payment_id)] == ["voided"]
     assert payment_id not in doubts(driver)
@@ -125,5 +115,5 @@ def test_a_failed_execution_without_an_event_is_found_and_resolved(
     time.sleep(max(0.0, ended + GRACE_PERIOD.total_seconds() + 1 - time.monotonic()))
     Invocations(driver.stack).invoke("doubts", FUNCTION_EVENTS / "doubts.json")  # unless the schedule was faster
     assert driver.stack.describe_execution(resolving)["status"] in ("RUNNING", "SUCCEEDED")
-    assert until(driver, payment_id, {"captured"}, GRACE_SECONDS + 60)["status"] == "captured"
+    driver.until(payment_id, "captured", within_seconds=GRACE_SECONDS + 60)
     assert driver.account_totals(payment_id)["asset:gateway:sparkle"] == 1999

@@ -4,6 +4,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any, Literal
 
 import boto3
@@ -313,13 +314,9 @@ def test_what_is_eventually_consistent_shows_an_executions_start_and_its_end_lat
     arn = start(late, machine, uuid.uuid4().hex, "{}")["executionArn"]
     history = late.client("stepfunctions").get_execution_history(executionArn=arn)["events"]
     assert history[0]["type"] == "ExecutionStarted"
-    statuses = [visible_status(late, action, arn)]
-    deadline = time.monotonic() + 10
-    while statuses[-1] != "SUCCEEDED" and time.monotonic() < deadline:
-        if (status := visible_status(late, action, arn)) != statuses[-1]:
-            statuses.append(status)
-        time.sleep(0.02)
-    assert statuses == [None, "RUNNING", "SUCCEEDED"]
+    seen: list[str | None] = []
+    wait_for(lambda: seen.append(visible_status(late, action, arn)), 10, 0.02, until=lambda _: seen[-1] == "SUCCEEDED")
+    assert [status for status, _ in groupby(seen)] == [None, "RUNNING", "SUCCEEDED"]
 
 
 def test_a_list_has_the_latest_change_first_and_can_be_narrowed_to_a_status(emulator: Emulator) -> None:

@@ -6,6 +6,7 @@ import pytest
 import requests
 
 from tests.unit.tools.local.sparkle.conftest import API_KEY, APPROVED, Sparkle, charge_request, headers
+from tools.deployment.polling import wait_for
 from tools.local.sandbox.performing import DROP
 from tools.local.sparkle.app import create_app
 from tools.local.sparkle.contract import contract
@@ -89,10 +90,7 @@ def test_a_late_charge_is_in_progress_until_it_is_done_without_an_answer(url: st
         charge(url, timeout=0.2)
     assert charge(url).json()["error"]["code"] == "request_in_progress"
     assert find(url) == []
-    deadline = time.monotonic() + 5
-    while not find(url) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert [each["status"] for each in find(url)] == ["captured"]
+    assert [each["status"] for each in wait_for(lambda: find(url), 5)] == ["captured"]
     assert charge(url).headers["Idempotent-Replayed"] == "true"
 
 
@@ -119,8 +117,7 @@ def test_a_slow_answer_arrives_and_meanwhile_its_key_is_in_progress(url: str) ->
     with ThreadPoolExecutor(1) as pool:
         started = time.monotonic()
         slow = pool.submit(charge, url)
-        while not find(url):
-            assert time.monotonic() - started < 5
+        assert wait_for(lambda: find(url), 5)
         meanwhile = charge(url)
         assert slow.result().status_code == 201
     assert time.monotonic() - started >= 1
