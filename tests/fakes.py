@@ -723,12 +723,12 @@ Counted = tuple[datetime, PaymentRequest | StoreRequest, CardSummary]
 
 
 class FakeVelocityCounter:
-    """`VelocityCounter` that remembers every payment of every card, and every decline."""
+    """`VelocityCounter` that remembers every attempt of every card, and every declined one. An attempt is known by its
+    payment's id and its start."""
 
     def __init__(self) -> None:
-        self.payments: defaultdict[str, dict[str, Counted]] = defaultdict(dict)
-
-        self.declines: dict[str, Payment | DeclinedCard] = {}
+        self.payments: defaultdict[str, dict[tuple[str, str], Counted]] = defaultdict(dict)
+        self.declines: dict[tuple[str, str], Payment | DeclinedCard] = {}
         self.faults = Faults()
         self._lock = Lock()
 
@@ -743,7 +743,7 @@ class FakeVelocityCounter:
         self, payment_id: str, payment: PaymentRequest | StoreRequest, card: CardSummary, started_at: str
     ) -> Velocity:
         started = datetime.fromisoformat(started_at)
-        self.payments[card.fingerprint].setdefault(payment_id, (started, payment, card))
+        self.payments[card.fingerprint].setdefault((payment_id, started_at), (started, payment, card))
 
         def since(window: timedelta) -> list[tuple[PaymentRequest | StoreRequest, CardSummary]]:
             begin = _floor(started - window, 300)
@@ -786,7 +786,7 @@ class FakeVelocityCounter:
 
     def count_decline(self, declined: Payment | DeclinedCard) -> None:
         self.faults.before("count_decline")
-        self.declines[declined.payment_id] = declined
+        self.declines[declined.payment_id, declined.created_at] = declined
 
 
 def _floor(at: datetime, seconds: int) -> float:

@@ -594,8 +594,9 @@ class VelocityCounter(Protocol):
     def count(
         self, payment_id: str, request: PaymentRequest | StoreRequest, card: CardSummary, started_at: str
     ) -> Velocity:
-        """Count the payment, and return the velocity that includes it. Counting a payment again changes nothing, except
-        for a card that pays dozens of times within minutes: the repetition may then count as another payment.
+        """Count the payment, and return the velocity that includes it. Counting it again with the same start changes
+        nothing, except for a card that pays dozens of times within minutes: the repetition may then count as another
+        payment. With another start it is another attempt under the same key, and counts again.
 
         The hour and the day before the payment's start (UTC, ISO 8601) are extended back to a full five minutes of the
         clock, or twenty for keys other than the card, and include the time since the start. Of concurrent payments, the
@@ -605,7 +606,8 @@ class VelocityCounter(Protocol):
         ...
 
     def count_decline(self, declined: Payment | DeclinedCard) -> None:
-        """Count that the gateway declined the payment, or the card to be stored. Counting it again changes nothing."""
+        """Count that the gateway declined the payment, or the card to be stored. Counting it again changes nothing,
+        unless it was created at another time: then it is another attempt under the same key."""
         ...
 
 

@@ -6,10 +6,13 @@
 | `VELOCITY#{kind}#{…}`    | `2026-11-23T09:00:00Z` | the cards used in the twenty minutes from then on              |
 
 A card's bucket contains the number of `payments` and the sum of their amounts by currency (`USD`, `EUR` …). For the
-first payments it also contains `counted`, the hashes of their ids, and `expiry_dates`, the hashes of the cards' expiry
-dates. The other buckets contain `cards`, the hashes of the cards' fingerprints, and `declines`, the hashes of the ids
-of declined payments. Their kinds are `reference` (the hash of a merchant's reference), `lookalike` (a card's first six
+first payments it also contains `counted`, the hashes of the attempts, and `expiry_dates`, the hashes of the cards'
+expiry dates. The other buckets contain `cards`, the hashes of the cards' fingerprints, and `declines`, the hashes of
+the declined attempts. Their kinds are `reference` (the hash of a merchant's reference), `lookalike` (a card's first six
 and last four digits), `bin` and `caller` (the hash of its ARN). All buckets are kept until `expires_at`.
+
+An attempt is one execution, named by its payment's id and its start: a card that was declined when it was to be stored
+may be sent again under the same key.
 
 A card's last hour consists of the bucket in which that hour began and all later ones, and so spans 60 to 65 minutes.
 For the other keys it spans 60 to 80 minutes, and the last day is at most five minutes longer than a day. A rule thus
@@ -78,7 +81,7 @@ class DynamoDbVelocityCounter:
     ) -> Velocity:
         started, currency = datetime.fromisoformat(started_at), request.currency
         with ledger_errors():
-            self._count(payment_id, request.amount_minor, currency, card, started)
+            self._count(_attempt(payment_id, started_at), request.amount_minor, currency, card, started)
             day = self._payments(card.fingerprint, currency, since=_start(started - DAY, BUCKET))
             cards = self._count_cards(_keys(request, card), card, started)
         hour = [bucket for bucket in day if bucket["sk"] >= _start(started - HOUR, BUCKET)]
@@ -101,14 +104,13 @@ class DynamoDbVelocityCounter:
         with ledger_errors():
             for kind, key in _keys(declined, declined.card).items():
                 if kind != "lookalike":
-                    self._add(key, "declines", _hash(declined.payment_id), started)
+                    self._add(key, "declines", _attempt(declined.payment_id, declined.created_at), started)
 
-    def _count(self, payment_id: str, amount_minor: int, currency: str, card: CardSummary, started: datetime) -> None:
-        payment_hash = _hash(payment_id)
+    def _count(self, attempt: bytes, amount_minor: int, currency: str, card: CardSummary, started: datetime) -> None:
         values = {
             ":one": 1,
             ":amount_minor": amount_minor,
-            ":this": payment_hash,
+            ":this": attempt,
             ":expires_at": epoch_seconds(started, RETENTION),
         }
 
@@ -123,7 +125,7 @@ class DynamoDbVelocityCounter:
             )
 
         expiry_date = {_hash(f"{card.fingerprint}/{card.expiry}")}
-        first_values = {":these": {payment_hash}, ":expiry_date": expiry_date, ":known": MAX_REMEMBERED_PAYMENTS}
+        first_values = {":these": {attempt}, ":expiry_date": expiry_date, ":known": MAX_REMEMBERED_PAYMENTS}
         is_counted_or_full = self._client.exceptions.ConditionalCheckFailedException
         try:
             update(COUNT_AND_REMEMBER, f"{IS_NOT_COUNTED} AND {HAS_ROOM}", **first_values)
@@ -193,6 +195,10 @@ def _keys(payment: PaymentRequest | StoreRequest | Payment | DeclinedCard, card:
         "caller": payment.caller and _hash(payment.caller, 16).hex(),
     }
     return {kind: f"VELOCITY#{kind}#{name}" for kind, name in named.items() if name}
+
+
+def _attempt(payment_id: str, started_at: str) -> bytes:
+    return _hash(f"{payment_id}/{started_at}")
 
 
 def _distinct(buckets: Iterable[Item], attribute: str) -> int:

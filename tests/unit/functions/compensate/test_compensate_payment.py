@@ -18,7 +18,7 @@ from functions.shared.domain.ledger import GENESIS_HASH, JournalEntry, capture_e
 from functions.shared.domain.payment import Payment, PaymentRequest, Status
 from functions.shared.use_cases.undo_charge import record_doubt, undo_charge
 from tests.fakes import LEDGER_DOWN, FakeGateway, FakeLedger, FakeVelocityCounter, Faults, only
-from tests.samples import DECLINED_PAN, LATER, NOW, PAN, REQUEST, card, order, payment
+from tests.samples import DECLINED_PAN, LATER, NOW, PAN, REQUEST, STARTED_AT, card, order, payment
 
 CAPTURE = capture_entry("sparkle", 1999, "USD")
 DOUBT = in_doubt_entry(1999, "USD")
@@ -210,7 +210,7 @@ def test_a_decline_that_comes_to_light_is_counted_however_often_it_is_looked_at(
         compensate(gateway, ledger, counter=counter)
     for _ in range(2):
         assert compensate(gateway, ledger, counter=counter).status == "declined"
-    assert list(counter.declines) == ["pay-1"]
+    assert list(counter.declines) == [("pay-1", STARTED_AT)]
 
 
 @pytest.mark.parametrize(

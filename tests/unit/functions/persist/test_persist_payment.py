@@ -10,7 +10,18 @@ from functions.shared.domain.payment import Payment, Status
 from functions.shared.ports import HeldCard, RecordedPayment, StoredCard
 from tests.balances import balances
 from tests.fakes import LEDGER_DOWN, FakeHeldCards, FakeLedger, FakeVelocityCounter
-from tests.samples import EXPIRES_AT, KEPT_UNTIL, LATER, NETWORK_TRANSACTION_ID, NOW, SUMMARY, TOKEN, charge_of, payment
+from tests.samples import (
+    EXPIRES_AT,
+    KEPT_UNTIL,
+    LATER,
+    NETWORK_TRANSACTION_ID,
+    NOW,
+    STARTED_AT,
+    SUMMARY,
+    TOKEN,
+    charge_of,
+    payment,
+)
 
 REFUNDED = Refund("re_1", None, "succeeded", 200, NOW)
 
@@ -97,7 +108,7 @@ def test_what_the_gateway_declined_is_counted_once_it_is_recorded_and_what_a_rul
     persist(payment("pay-2"), ledger, counter=counter)
     assert counter.declines == {}
     persist(payment("pay-3", "declined", decline_code="do_not_honor"), ledger, counter=counter)
-    assert list(counter.declines) == ["pay-3"]
+    assert list(counter.declines) == [("pay-3", STARTED_AT)]
 
 
 def test_a_decline_that_could_not_be_counted_is_when_persist_runs_again(ledger: FakeLedger) -> None:
@@ -107,7 +118,7 @@ def test_a_decline_that_could_not_be_counted_is_when_persist_runs_again(ledger: 
     with pytest.raises(LedgerUnavailable):
         persist(declined, ledger, counter=counter)
     persist(declined, ledger, counter=counter)
-    assert list(counter.declines) == ["pay-1"]
+    assert list(counter.declines) == [("pay-1", STARTED_AT)]
 
 
 def test_a_lost_answer_and_a_repetition_end_with_one_record_and_one_entry(ledger: FakeLedger) -> None:

@@ -702,6 +702,17 @@ class TestVelocityCounter:
         assert of_card(shop.pays(counter, payment_id=payment_id)) == (2, 2, 2000, 2000)
         assert of_card(shop.pays(counter, 1000, at=LATER)) == (3, 3, 3000, 3000)
 
+    def test_another_attempt_under_the_same_key_counts_as_another(self, counter: VelocityCounter, shop: Shop) -> None:
+        """Whoever sends a card again under the key under which it was declined tries another date or security code."""
+        key = new_id()
+        for _ in range(2):
+            counter.count(key, STORE, shop.card, NOW)
+        another_date = replace(shop.card, expiry="01/31")
+        velocities = [counter.count(key, STORE, another_date, LATER) for _ in range(2)]
+        assert [(each.payments_1h, each.card_expiry_dates_1h) for each in velocities] == [(2, 2)] * 2
+        paid = shop.pays(counter, payment_id=key, at="2026-11-23T09:30:00.000Z")  # with the key of the stored card
+        assert of_card(paid) == (3, 3, 1999, 1999)
+
     @pytest.mark.parametrize(
         ("earlier", "in_the_hour", "in_the_day"),
         [
@@ -761,6 +772,8 @@ class TestVelocityCounter:
         for _ in range(2):
             counter.count_decline(card_to_store)
         assert declines(shop.pays(counter)) == (0, 1, 1)
+        counter.count_decline(replace(card_to_store, created_at=LATER))  # sent again under the same key
+        assert declines(shop.pays(counter, at=LATER)) == (0, 2, 2)
 
     def test_a_decline_of_whoever_gave_no_reference_is_counted_by_the_rest(
         self, counter: VelocityCounter, shop: Shop

@@ -66,7 +66,7 @@ def test_a_declined_card_is_an_error_whose_message_says_why(
         handler(event(world, pan, code), None)
     assert json.loads(str(raised.value)) == {"decline_code": declined}
     assert output.metrics()["CardDeclined"] == [1.0]
-    assert world.velocity_counter.declines == {KEY: DeclinedCard(KEY, SUMMARY, CALLER, STARTED_AT)}
+    assert world.velocity_counter.declines == {(KEY, STARTED_AT): DeclinedCard(KEY, SUMMARY, CALLER, STARTED_AT)}
     assert "errorMessage" in facts("lambda_errors")["cause_has"]  # that is where the API's template reads it
 
 
