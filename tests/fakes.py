@@ -719,62 +719,75 @@ class FakeHeldCards:
         self.keyless.add(payment_id)
 
 
-Counted = tuple[datetime, PaymentRequest | StoreRequest, CardSummary]
+@dataclass
+class Attempt:
+    """An attempt as the velocity counter saw it."""
+
+    started: datetime
+    of: PaymentRequest | StoreRequest
+    by: CardSummary
+    admitted: bool = False
 
 
 class FakeVelocityCounter:
-    """`VelocityCounter` that remembers every attempt of every card, and every declined one. An attempt is known by its
-    payment's id and its start."""
+    """`VelocityCounter` that remembers every attempt and every decline, by the payment's id, the start and, of an
+    attempt, the card's fingerprint."""
 
     def __init__(self) -> None:
-        self.payments: defaultdict[str, dict[tuple[str, str], Counted]] = defaultdict(dict)
+        self.attempts: dict[tuple[str, str, str], Attempt] = {}
         self.declines: dict[tuple[str, str], Payment | DeclinedCard] = {}
         self.faults = Faults()
         self._lock = Lock()
 
     def count(
-        self, payment_id: str, payment: PaymentRequest | StoreRequest, card: CardSummary, started_at: str
+        self,
+        payment_id: str,
+        payment: PaymentRequest | StoreRequest,
+        card: CardSummary,
+        started_at: str,
+        admits: Callable[[int], bool],
     ) -> Velocity:
         self.faults.before("count")
+        attempt = Attempt(datetime.fromisoformat(started_at), payment, card)
         with self._lock:
-            return self._count(payment_id, payment, card, started_at)
+            return self._count(self.attempts.setdefault((payment_id, started_at, card.fingerprint), attempt), admits)
 
-    def _count(
-        self, payment_id: str, payment: PaymentRequest | StoreRequest, card: CardSummary, started_at: str
-    ) -> Velocity:
-        started = datetime.fromisoformat(started_at)
-        self.payments[card.fingerprint].setdefault((payment_id, started_at), (started, payment, card))
-
-        def since(window: timedelta) -> list[tuple[PaymentRequest | StoreRequest, CardSummary]]:
-            begin = _floor(started - window, 300)
-            return [(of, by) for at, of, by in self.payments[card.fingerprint].values() if at.timestamp() >= begin]
-
-        def amount(payments: list[tuple[PaymentRequest | StoreRequest, CardSummary]]) -> int:
-            return sum(of.amount_minor for of, _ in payments if of.currency == payment.currency)
-
-        begin = _floor(started - timedelta(hours=1), 1200)
-        recent = [
-            (of, by) for each in self.payments.values() for at, of, by in each.values() if at.timestamp() >= begin
-        ]
-        declined = [
-            (each, each.card)
-            for each in self.declines.values()
-            if each.card and datetime.fromisoformat(each.created_at).timestamp() >= begin
-        ]
+    def _count(self, attempt: Attempt, admits: Callable[[int], bool]) -> Velocity:
+        begin = _floor(attempt.started - timedelta(hours=1), 1200)
 
         def cards(name: str) -> int:
-            return len({by.fingerprint for of, by in recent if _is_same(name, (payment, card), (of, by))})
+            return len(
+                {
+                    each.by.fingerprint if each.admitted or name == "lookalike" else key
+                    for key, each in self.attempts.items()
+                    if each.started.timestamp() >= begin
+                    and _is_same(name, (attempt.of, attempt.by), (each.of, each.by))
+                }
+            )
 
         def declines(name: str) -> int:
-            return sum(_is_same(name, (payment, card), each) for each in declined)
+            return sum(
+                _is_same(name, (attempt.of, attempt.by), (each, each.card))
+                for each in self.declines.values()
+                if each.card and datetime.fromisoformat(each.created_at).timestamp() >= begin
+            )
 
-        hour, day = since(timedelta(hours=1)), since(timedelta(days=1))
+        def since(window: timedelta) -> list[Attempt]:
+            begin = _floor(attempt.started - window, 300)
+            of_card = (each for each in self.attempts.values() if each.by.fingerprint == attempt.by.fingerprint)
+            return [each for each in of_card if each.admitted and each.started.timestamp() >= begin]
+
+        def amount(attempts: list[Attempt]) -> int:
+            return sum(each.of.amount_minor for each in attempts if each.of.currency == attempt.of.currency)
+
+        attempt.admitted = admits(cards("lookalike"))
+        hour, day = (since(timedelta(hours=n)) if attempt.admitted else [attempt] for n in (1, 24))
         return Velocity(
             payments_1h=len(hour),
             payments_24h=len(day),
             amount_minor_1h=amount(hour),
             amount_minor_24h=amount(day),
-            card_expiry_dates_1h=len({by.expiry for _, by in hour}),
+            card_expiry_dates_1h=len({each.by.expiry for each in hour}),
             lookalike_cards_1h=cards("lookalike"),
             reference_cards_1h=cards("reference"),
             reference_declines_1h=declines("reference"),

@@ -2,6 +2,10 @@
 
 A rule fires if its expression `when` is true. Expressions use the language of rule-engine, and refer to the payment's
 `Facts` and the file's `lists` by name. Every rule is evaluated for every payment, independently of the others.
+
+The order matters for denials, as the caller sees the name of the first. Rules that deny by `lookalike_cards_1h` limit
+the guesses of a card's number, and come before all that deny by what is known of the number: otherwise the name would
+tell the right guess from wrong ones. What they deny is not counted by its number either.
 """
 
 import json
@@ -19,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 from functions.shared import strict_json
 from functions.shared.domain.errors import InvalidInput
 from functions.shared.domain.payment import NO_CURRENCY, SCREENED_PREFIX
+from functions.shared.ports import Velocity
 
 if TYPE_CHECKING:
     import rule_engine
@@ -47,9 +52,9 @@ class Facts:
     Amounts are in the currency's minor unit. For a card that is only stored, the amount is 0 and the currency XXX.
 
     Counts cover the last hour or day and include this payment. Those of the card are its payments and requests to store
-    it, their amounts in the same currency, and its expiry dates. `lookalike_cards` have the same first six and last
-    four digits. A reference, a BIN and a caller each have a count of the cards used with it and of the payments that
-    the gateway declined; if the reference or the caller is missing, its counts are 0.
+    it, denied ones included, their amounts in the same currency, and its expiry dates. `lookalike_cards` have the same
+    first six and last four digits. A reference, a BIN and a caller each have a count of the cards used with it and of
+    the payments that the gateway declined; if the reference or the caller is missing, its counts are 0.
     """
 
     operation: str  # "charge" or "store"
@@ -73,6 +78,9 @@ class Facts:
     caller_cards_1h: int
     caller_declines_1h: int
 
+
+# The facts that are known only once the card is counted by its number.
+_KNOWN_BY_NUMBER = frozenset({"fingerprint"} | {field.name for field in fields(Velocity)} - {"lookalike_cards_1h"})
 
 # Every rule is tested with each fact's least and greatest value. No list contains the currency NO_CURRENCY.
 _MIN_FACTS = Facts("store", 0, "USD", "visa", "400000", "fp_" + 52 * "a", 0, False, 1, 1, 0, 0, 1, 1, 0, 0, 1, 0, 0, 0)
@@ -123,6 +131,16 @@ class Rule:
     reason: str
     expression: "rule_engine.Rule"
 
+    @property
+    def symbols(self) -> frozenset[str]:
+        """The names of the facts and lists that the rule uses."""
+        return frozenset(self.expression.context.symbols)
+
+    @property
+    def limits_guesses(self) -> bool:
+        """Whether it denies cards because others look like them, as if somebody tried out the digits between."""
+        return self.action == "deny" and "lookalike_cards_1h" in self.symbols
+
     def fires(self, names: Mapping[str, Any]) -> bool:
         """Whether the rule fires for these values of the names. Raises RulesError."""
         try:
@@ -149,6 +167,12 @@ class Rules:
 
         return Screening(next(iter(named("deny")), None), named("flag", "alarm"), named("challenge"))
 
+    def admits(self, facts: Mapping[str, Any]) -> bool:
+        """Whether no rule that limits guesses fires. `facts` are those that such a rule may use: all that are known
+        before the card is counted by its number. Raises RulesError."""
+        names = {**facts, **self.lists}
+        return not any(rule.fires(names) for rule in self.rules if rule.limits_guesses)
+
     @property
     def alarming(self) -> frozenset[str]:
         """The names of the rules that alert a person."""
@@ -165,8 +189,9 @@ def check_rules(file: Path, validate: Callable[[str, Any], None]) -> Rules:
     """Load a rules file and check everything that can be checked without a payment.
 
     Each rule must match its contract and have a unique name. Its expression may use only facts and lists, according to
-    their types, must be true or false, and must be computable for all facts within CHECK_TIMEOUT_SECONDS.
-    `validate(contract, instance)` checks contracts. Call this function in the main thread. Raises RulesError.
+    their types, must be true or false, and must be computable for all facts within CHECK_TIMEOUT_SECONDS. Rules that
+    deny by what is known of a card's number must come after those that limit guesses of it. `validate(contract,
+    instance)` checks contracts. Call this function in the main thread. Raises RulesError.
     """
     try:
         document = strict_json.loads(file.read_bytes())
@@ -175,6 +200,7 @@ def check_rules(file: Path, validate: Callable[[str, Any], None]) -> Rules:
             _check_shape(rule, number, validate)
         _check_names(document)
         rules = _parse(document, _time_limit)
+        _check_order(rules)
         for rule in rules.rules:
             with _time_limit():
                 _check_extremes(rule, rules.lists)
@@ -221,9 +247,21 @@ def _check_names(document: dict[str, Any]) -> None:
             raise RulesError(f"rule {name}: {count} rules have this name.")
 
 
+def _check_order(rules: Rules) -> None:
+    """No rule up to the last that limits guesses may deny by what is known of a card's number."""
+    denying = [rule for rule in rules.rules if rule.action == "deny"]
+    for position, limit in enumerate(denying, start=1):
+        for rule in denying[:position] if limit.limits_guesses else ():
+            for fact in sorted(rule.symbols & _KNOWN_BY_NUMBER):
+                raise RulesError(
+                    f"rule {rule.name}: only a rule after {limit.name} may deny by {fact}. {limit.name} limits guesses "
+                    "of a card's number, and a rule before it would tell which one is right."
+                )
+
+
 def _check_extremes(rule: Rule, lists: Lists) -> None:
     """Evaluate the rule for every combination of the least and greatest values of its facts, and for long texts."""
-    names = [field.name for field in fields(Facts) if field.name in rule.expression.context.symbols]
+    names = [field.name for field in fields(Facts) if field.name in rule.symbols]
     extremes = [[getattr(_MIN_FACTS, name), getattr(_MAX_FACTS, name)] for name in names]
     combinations = [dict(zip(names, values, strict=True)) for values in product(*extremes)]
     minimums = {name: getattr(_MIN_FACTS, name) for name in names}

@@ -26,21 +26,24 @@ def screen_payment(
 
     `rule` is the first rule that denies the payment, and `decline_code` is `screened:` and its name; both are None if
     the payment is allowed. `challenges` are the rules that have the customer authenticated. The call may be repeated:
-    the payment is counted once. Raises LedgerUnavailable, and InternalError if a rule can't be evaluated.
+    the payment is counted once. What a rule takes for a guess of a card's number is not counted by that number, so that
+    nothing tells whether it was right. Raises LedgerUnavailable, and InternalError if a rule can't be evaluated.
     """
-    velocity = velocity_counter.count(payment_id, request, card, started_at)
-    facts = Facts(
-        operation=request.operation,
-        amount_minor=request.amount_minor,
-        currency=request.currency,
-        brand=card.brand,
-        bin=card.bin,
-        fingerprint=card.fingerprint,
-        hour=datetime.fromisoformat(started_at).astimezone(UTC).hour,
-        test_card=test_card,
-        **asdict(velocity),
-    )
+    known: dict[str, Any] = {
+        "operation": request.operation,
+        "amount_minor": request.amount_minor,
+        "currency": request.currency,
+        "brand": card.brand,
+        "bin": card.bin,
+        "hour": datetime.fromisoformat(started_at).astimezone(UTC).hour,
+        "test_card": test_card,
+    }
+
+    def admits(lookalike_cards: int) -> bool:
+        return rules.admits(known | {"lookalike_cards_1h": lookalike_cards})
+
     try:
-        return rules.screen(facts).to_dict()
+        velocity = velocity_counter.count(payment_id, request, card, started_at, admits)
+        return rules.screen(Facts(fingerprint=card.fingerprint, **known, **asdict(velocity))).to_dict()
     except RulesError as error:
         raise InternalError(str(error)) from None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 # For annotations only: each function imports just the parts of the domain that it uses.
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from functions.shared.domain.anchor import Anchor, Line
     from functions.shared.domain.card import Card, CardSummary
@@ -592,11 +592,20 @@ class VelocityCounter(Protocol):
     """Counts payments and requests to store a card, whatever their outcome. Raises LedgerUnavailable."""
 
     def count(
-        self, payment_id: str, request: PaymentRequest | StoreRequest, card: CardSummary, started_at: str
+        self,
+        payment_id: str,
+        request: PaymentRequest | StoreRequest,
+        card: CardSummary,
+        started_at: str,
+        admits: Callable[[int], bool],
     ) -> Velocity:
         """Count the payment, and return the velocity that includes it. Counting it again with the same start changes
         nothing, except for a card that pays dozens of times within minutes: the repetition may then count as another
         payment. With another start it is another attempt under the same key, and counts again.
+
+        `admits(lookalike_cards_1h)` says whether the card may be counted by its number. If not, only the lookalikes
+        count it so. All else counts as that of a card that never came before: neither the velocity that is returned nor
+        any later one depends on which of the lookalikes it was.
 
         The hour and the day before the payment's start (UTC, ISO 8601) are extended back to a full five minutes of the
         clock, or twenty for keys other than the card, and include the time since the start. Of concurrent payments, the

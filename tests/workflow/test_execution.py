@@ -574,7 +574,7 @@ def velocity_of(workflow: Workflow, merchant_reference: str | None, started_at: 
     """What another payment would be told."""
     request = PaymentRequest(1, "USD", merchant_reference=merchant_reference)
     summary = by.summary(None, fingerprint(by, runtime.token_mac()))
-    return runtime.velocity_counter().count(new_id(), request, summary, started_at)
+    return runtime.velocity_counter().count(new_id(), request, summary, started_at, lambda lookalike_cards: True)
 
 
 class TestStoredCards:

@@ -12,7 +12,8 @@ the declined attempts. Their kinds are `reference` (the hash of a merchant's ref
 and last four digits), `bin` and `caller` (the hash of its ARN). All buckets are kept until `expires_at`.
 
 An attempt is one execution, named by its payment's id and its start: a card that was declined when it was to be stored
-may be sent again under the same key.
+may be sent again under the same key. An attempt that is not admitted, because too many cards look like its own, is
+counted under the `lookalike` by its card, and otherwise by itself: as a card of its own, whatever its card's number is.
 
 A card's last hour consists of the bucket in which that hour began and all later ones, and so spans 60 to 65 minutes.
 For the other keys it spans 60 to 80 minutes, and the last day is at most five minutes longer than a day. A rule thus
@@ -20,7 +21,7 @@ never sees a shorter time than it asks for, and never fewer cards, up to a bucke
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,7 @@ IS_NOT_FULL = "attribute_not_exists(#held) OR size(#held) < :held"
 
 
 class DynamoDbVelocityCounter:
-    """`VelocityCounter` with conditional updates. Each payment is counted first; then the counters are read."""
+    """`VelocityCounter` with conditional updates. Each counter is read once the payment is counted there."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
@@ -77,13 +78,29 @@ class DynamoDbVelocityCounter:
         self._earlier: dict[str, list[Item]] = {}
 
     def count(
-        self, payment_id: str, request: PaymentRequest | StoreRequest, card: CardSummary, started_at: str
+        self,
+        payment_id: str,
+        request: PaymentRequest | StoreRequest,
+        card: CardSummary,
+        started_at: str,
+        admits: Callable[[int], bool],
     ) -> Velocity:
         started, currency = datetime.fromisoformat(started_at), request.currency
+        attempt, counted_as, keys = _attempt(payment_id, started_at), _hash(card.fingerprint), _keys(request, card)
         with ledger_errors():
-            self._count(_attempt(payment_id, started_at), request.amount_minor, currency, card, started)
-            day = self._payments(card.fingerprint, currency, since=_start(started - DAY, BUCKET))
-            cards = self._count_cards(_keys(request, card), card, started)
+            current = {"lookalike": self._add(keys["lookalike"], "cards", counted_as, started)}
+            earlier = self._earlier_cards(keys.values(), started)
+            lookalike_cards = _distinct([current["lookalike"], *earlier[keys["lookalike"]]], "cards")
+            if admits(lookalike_cards):
+                self._count(attempt, request.amount_minor, currency, card, started)
+                day = self._payments(card.fingerprint, currency, since=_start(started - DAY, BUCKET))
+            else:
+                counted_as, day = attempt, [_first_bucket(request, started)]
+            for kind in ("reference", "bin", "caller"):
+                if kind in keys:
+                    current[kind] = self._add(keys[kind], "cards", counted_as, started)
+        self._earlier = {key: earlier[key] for key, attribute in self._full if attribute == "cards"}
+        cards = {kind: [current[kind], *earlier[key]] for kind, key in keys.items()}
         hour = [bucket for bucket in day if bucket["sk"] >= _start(started - HOUR, BUCKET)]
         return Velocity(
             payments_1h=sum(bucket["payments"] for bucket in hour),
@@ -91,7 +108,7 @@ class DynamoDbVelocityCounter:
             amount_minor_1h=sum(bucket.get(currency, 0) for bucket in hour),
             amount_minor_24h=sum(bucket.get(currency, 0) for bucket in day),
             card_expiry_dates_1h=_distinct(hour, "expiry_dates"),
-            lookalike_cards_1h=_distinct(cards["lookalike"], "cards"),
+            lookalike_cards_1h=lookalike_cards,
             **{
                 f"{kind}_{attribute}_1h": _distinct(cards.get(kind, []), attribute)
                 for kind in ("reference", "bin", "caller")
@@ -146,17 +163,15 @@ class DynamoDbVelocityCounter:
         )
         return list(buckets)
 
-    def _count_cards(self, keys: Mapping[str, str], card: CardSummary, started: datetime) -> dict[str, list[Item]]:
-        """Count the card under each key, and return the keys' buckets of the last hour, by the kind of key."""
-        current = {key: self._add(key, "cards", _hash(card.fingerprint), started) for key in keys.values()}
+    def _earlier_cards(self, keys: Iterable[str], started: datetime) -> dict[str, list[Item]]:
+        """The keys' buckets of the last hour before the current one, by key."""
         starts = [_start(started - n * CARDS_BUCKET, CARDS_BUCKET) for n in range(1, EARLIER_BUCKETS + 1)]
-        missing = [(key, start) for key in current if key not in self._earlier for start in starts]
+        missing = [(key, start) for key in keys if key not in self._earlier for start in starts]
         earlier: dict[str, list[Item]] = {key: [] for key, _ in missing} | self._earlier
         # These buckets no longer change, so an eventually consistent read suffices, at half the cost.
         for bucket in read_batch(self._client, self._table, missing, ConsistentRead=False):
             earlier[bucket["pk"]].append(bucket)
-        self._earlier = {key: earlier[key] for key, attribute in self._full if attribute == "cards"}
-        return {kind: [current[key], *earlier[key]] for kind, key in keys.items()}
+        return earlier
 
     def _add(self, key: str, attribute: str, element: bytes, started: datetime) -> Item:
         """Add an element to the key's bucket, unless it is full, and return the bucket."""
@@ -199,6 +214,16 @@ def _keys(payment: PaymentRequest | StoreRequest | Payment | DeclinedCard, card:
 
 def _attempt(payment_id: str, started_at: str) -> bytes:
     return _hash(f"{payment_id}/{started_at}")
+
+
+def _first_bucket(request: PaymentRequest | StoreRequest, started: datetime) -> Item:
+    """What the bucket of a card that never came before would contain of this payment."""
+    return {
+        "sk": _start(started, BUCKET),
+        "payments": 1,
+        request.currency: request.amount_minor,
+        "expiry_dates": {b"the first"},
+    }
 
 
 def _distinct(buckets: Iterable[Item], attribute: str) -> int:

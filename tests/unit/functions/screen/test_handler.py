@@ -37,7 +37,7 @@ def test_a_payment_that_is_allowed_is_counted_for_its_card_and_in_no_metric(worl
     nothing: dict[str, Any] = {"rule": None, "decline_code": None, "flags": [], "challenges": []}
     allowed = nothing | {"action": "allow", "gateway": "sparkle", "three_d_secure": "automatic"}
     assert handler(event(), None) == allowed
-    assert list(world.velocity_counter.payments[SUMMARY.fingerprint]) == [("payment-of-ours-1", STARTED_AT)]
+    assert list(world.velocity_counter.attempts) == [("payment-of-ours-1", STARTED_AT, FINGERPRINT)]
     assert output.metrics() == {}
     assert [line["message"] for line in output.logs()] == ["screen done"]
 
@@ -73,7 +73,7 @@ def test_a_card_that_is_only_stored_is_counted_too(world: World) -> None:
     storing = event() | {"store_request": {"caller": None, "verify": False}}
     del storing["payment"]
     assert handler(storing, None)["action"] == "allow"
-    assert list(world.velocity_counter.payments[SUMMARY.fingerprint]) == [("payment-of-ours-1", STARTED_AT)]
+    assert list(world.velocity_counter.attempts) == [("payment-of-ours-1", STARTED_AT, FINGERPRINT)]
 
 
 def test_who_tries_many_cards_of_a_bin_is_flagged_and_wakes_somebody(world: World, output: Output) -> None:

@@ -171,6 +171,17 @@ class TestScreening:
         assert checked(document(*rules)).screen(ORDINARY).rule == "one"
         assert checked(document(*reversed(rules))).screen(ORDINARY).rule == "two"
 
+    def test_a_guess_is_what_a_rule_denies_because_of_the_cards_that_look_alike(
+        self, checked: Callable[[Any], Rules]
+    ) -> None:
+        when = "not test_card and lookalike_cards_1h > 4"
+        rules, alarms = (checked(document(rule(when=when, action=action))) for action in ("deny", "alarm"))
+        guess = {"test_card": False, "lookalike_cards_1h": 5}
+        assert not rules.admits(guess)
+        assert rules.admits(guess | {"lookalike_cards_1h": 4})
+        assert rules.admits(guess | {"test_card": True})
+        assert alarms.admits(guess)
+
     def test_no_rules_allow_everything(self, checked: Callable[[Any], Rules]) -> None:
         assert checked(document()).screen(ORDINARY) == Screening()
 
@@ -300,6 +311,32 @@ class TestMistakes:
         with pytest.raises(RulesError) as refused:
             checked(document(rule("right"), wrong))
         assert f"rules.json: rule {wrong['name']}: {message}" in str(refused.value)
+
+    @pytest.mark.parametrize(
+        "fact",
+        [
+            *("payments_1h", "payments_24h", "amount_minor_1h", "amount_minor_24h", "card_expiry_dates_1h"),
+            *("reference_cards_1h", "bin_cards_1h", "caller_cards_1h", "fingerprint"),
+        ],
+    )
+    def test_what_denies_by_the_cards_number_comes_after_what_limits_guesses_of_it(
+        self, checked: Callable[[Any], Rules], fact: str
+    ) -> None:
+        when = 'fingerprint == "fp_a"' if fact == "fingerprint" else f"{fact} > 3"
+        limit, by_number = rule("guesses", when="lookalike_cards_1h > 4"), rule("by_number", when=when)
+        other_limit = rule("others", when="lookalike_cards_1h > 8")
+        for rules in ([by_number, limit], [other_limit, by_number, rule(), limit]):
+            with pytest.raises(RulesError, match=f"rule by_number: only a rule after guesses may deny by {fact}"):
+                checked(document(*rules))
+        both = rule("both", when=f"{when} and lookalike_cards_1h > 4")
+        with pytest.raises(RulesError, match=f"rule both: only a rule after both may deny by {fact}"):
+            checked(document(both))
+        accepted = [
+            [rule(), limit, by_number],
+            [by_number | {"action": "flag"}, by_number | {"name": "challenges", "action": "challenge"}, limit],
+            [by_number, limit | {"action": "alarm"}, both | {"action": "flag"}],
+        ]
+        assert [len(checked(document(*rules)).rules) for rules in accepted] == [3, 3, 3]
 
     @pytest.mark.parametrize("missing", ["when", "action", "reason"])
     def test_what_is_missing_is_reported_with_the_rules_name(

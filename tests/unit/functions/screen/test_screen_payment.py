@@ -6,10 +6,13 @@ import pytest
 
 from functions.screen.rules import Facts, Rules, RulesError, Screening, load_rules
 from functions.screen.screen_payment import screen_payment
+from functions.shared.adapters.table.velocity import DynamoDbVelocityCounter
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.errors import InternalError, LedgerUnavailable
 from functions.shared.domain.payment import PaymentRequest, StoreRequest
+from functions.shared.ports import VelocityCounter
 from tests.fakes import LEDGER_DOWN, FakeVelocityCounter
+from tests.mocked_aws import COUNTERS_TABLE, new_id
 from tests.samples import FINGERPRINT, REQUEST, STARTED_AT, STORE, SUMMARY, payment
 
 REAL_CARD = CardSummary(None, FINGERPRINT, "visa", "400005", "5556", "12/44")
@@ -32,13 +35,18 @@ def other_card(n: int) -> CardSummary:
     return replace(REAL_CARD, fingerprint=f"fp_{n}", last4=f"{n:04}")
 
 
+def any_card(like: CardSummary, **changes: str) -> CardSummary:
+    """Another card, which looks like this one but for the changes."""
+    return replace(like, fingerprint=f"fp_{new_id()}", **changes)
+
+
 @pytest.fixture
 def counter() -> FakeVelocityCounter:
     return FakeVelocityCounter()
 
 
 def screen(
-    counter: FakeVelocityCounter,
+    counter: VelocityCounter,
     payment_id: str = "pay-1",
     request: PaymentRequest | StoreRequest = REQUEST,
     card: CardSummary = REAL_CARD,
@@ -176,6 +184,56 @@ class TestCardTesting:
             screen(counter, f"pay-{n}", card=replace(SUMMARY, fingerprint=f"fp_{n}"), test_card=True) for n in range(40)
         ]
         assert screened == [ALLOWED] * 40
+
+
+class TestGuessing:
+    """Whoever may charge a stored card, but doesn't know its number, tries candidates with its first six and last four
+    digits. No answer tells which one is right."""
+
+    @pytest.fixture(params=["fake", "dynamodb"])
+    def counter(self, request: pytest.FixtureRequest) -> VelocityCounter:
+        if request.param == "fake":
+            return FakeVelocityCounter()
+        return DynamoDbVelocityCounter(request.getfixturevalue("aws").dynamodb, COUNTERS_TABLE)
+
+    @pytest.fixture
+    def stored(self) -> CardSummary:
+        """A stored card of a bank that no other test uses."""
+        return any_card(REAL_CARD, bin=new_id())
+
+    def test_the_right_guess_is_denied_by_the_same_rule_as_the_wrong_ones(
+        self, counter: VelocityCounter, stored: CardSummary
+    ) -> None:
+        order = replace(REQUEST, merchant_reference=new_id())
+        for card in (stored, *(any_card(stored, last4=f"{n:04}") for n in range(9))):
+            screen(counter, new_id(), order, card)  # one more is too many, but not the stored one once more
+        for _ in range(21):
+            screen(counter, new_id(), replace(REQUEST, amount_minor=99_999_999), stored)
+        assert screen(counter, new_id(), card=stored)["rule"] == "velocity_payments"
+        for _ in range(4):
+            screen(counter, new_id(), STORE, any_card(stored))
+        for request in (STORE, REQUEST, order):
+            wrong, right = (screen(counter, new_id(), request, guess) for guess in (any_card(stored), stored))
+            assert wrong == right
+            assert right["decline_code"] == "screened:lookalike_cards"
+
+    def test_no_later_answer_tells_whether_a_denied_guess_was_right(
+        self, counter: VelocityCounter, stored: CardSummary
+    ) -> None:
+        def after_guess(guess: CardSummary, of: CardSummary) -> list[str | None]:
+            order = replace(REQUEST, merchant_reference=new_id())
+            for card in (of, *(any_card(of, last4=f"{n:04}") for n in range(8))):
+                screen(counter, new_id(), order, card)
+            for _ in range(4):
+                screen(counter, new_id(), STORE, any_card(of))
+            # Counted by its number, the right one would exceed the card's amount of the day, and add none to the order.
+            assert screen(counter, new_id(), replace(order, amount_minor=2_999_999), guess)["action"] == "deny"
+            on_order = screen(counter, new_id(), order, any_card(of, last4="9999"))
+            by_token = screen(counter, new_id(), REQUEST, of, "2026-11-23T23:00:00.000Z")
+            return [on_order["rule"], by_token["rule"]]
+
+        other = any_card(stored, bin=new_id())
+        assert after_guess(stored, of=stored) == after_guess(any_card(other), of=other) == ["reference_cards", None]
 
 
 def test_a_payment_that_is_screened_again_is_counted_once_and_ends_the_same(counter: FakeVelocityCounter) -> None:

@@ -598,6 +598,14 @@ def counter(request: pytest.FixtureRequest) -> VelocityCounter:
     return DynamoDbVelocityCounter(request.getfixturevalue("aws").dynamodb, COUNTERS_TABLE)
 
 
+def any_card(lookalike_cards: int) -> bool:
+    return True
+
+
+def none_above_two(lookalike_cards: int) -> bool:
+    return lookalike_cards <= 2
+
+
 @dataclass
 class Shop:
     """A caller with an order and a bank's card that no other test uses."""
@@ -615,6 +623,7 @@ class Shop:
         at: str = NOW,
         reference: str | None = "",
         caller: str | None = "",
+        admits: Callable[[int], bool] = any_card,
         **card: str,
     ) -> Velocity:
         """Count a payment with these changes."""
@@ -625,7 +634,7 @@ class Shop:
             merchant_reference=self.request.merchant_reference if reference == "" else reference,
             caller=self.request.caller if caller == "" else caller,
         )
-        return counter.count(payment_id or new_id(), request, replace(self.card, **card), at)
+        return counter.count(payment_id or new_id(), request, replace(self.card, **card), at, admits)
 
     def declined(self, payment_id: str, **changes: Any) -> Payment:
         return replace(payment(payment_id, "declined", self.request), **{"card": self.card} | changes)
@@ -692,7 +701,7 @@ class TestVelocityCounter:
 
     def test_a_card_that_is_stored_counts_as_a_payment_of_nothing(self, counter: VelocityCounter, shop: Shop) -> None:
         shop.pays(counter)
-        assert of_card(counter.count(new_id(), STORE, shop.card, NOW)) == (2, 2, 0, 0)
+        assert of_card(counter.count(new_id(), STORE, shop.card, NOW, any_card)) == (2, 2, 0, 0)
         assert of_card(shop.pays(counter, 1)) == (3, 3, 2000, 2000)
 
     def test_a_payment_that_is_counted_again_changes_nothing(self, counter: VelocityCounter, shop: Shop) -> None:
@@ -706,9 +715,9 @@ class TestVelocityCounter:
         """Whoever sends a card again under the key under which it was declined tries another date or security code."""
         key = new_id()
         for _ in range(2):
-            counter.count(key, STORE, shop.card, NOW)
+            counter.count(key, STORE, shop.card, NOW, any_card)
         another_date = replace(shop.card, expiry="01/31")
-        velocities = [counter.count(key, STORE, another_date, LATER) for _ in range(2)]
+        velocities = [counter.count(key, STORE, another_date, LATER, any_card) for _ in range(2)]
         assert [(each.payments_1h, each.card_expiry_dates_1h) for each in velocities] == [(2, 2)] * 2
         paid = shop.pays(counter, payment_id=key, at="2026-11-23T09:30:00.000Z")  # with the key of the stored card
         assert of_card(paid) == (3, 3, 1999, 1999)
@@ -756,6 +765,24 @@ class TestVelocityCounter:
         assert of_others(shop.pays(counter, fingerprint="fp_5", caller=new_id())) == (5, 5, 6, 1)
         assert of_others(shop.pays(counter, fingerprint="fp_6", bin="400000")) == (1, 6, 1, 6)
         assert of_others(shop.pays(counter, fingerprint="fp_7", reference=None, caller=None)) == (6, 0, 7, 0)
+
+    def test_a_card_that_is_not_admitted_counts_as_one_that_never_came(
+        self, counter: VelocityCounter, shop: Shop
+    ) -> None:
+        """Nothing tells which of the cards that look alike it was: not what is returned, and no later count."""
+        first, second, third, other = (f"fp_{new_id()}" for _ in range(4))
+        for fingerprint in (first, second):
+            shop.pays(counter, fingerprint=fingerprint, expiry="01/31", admits=none_above_two)
+        refused = [shop.pays(counter, 7, fingerprint=each, admits=none_above_two) for each in (third, first, second)]
+        assert refused == [Velocity(1, 1, 7, 7, 1, 3, cards, 0, cards, 0, cards, 0) for cards in (3, 4, 5)]
+        assert of_others(shop.pays(counter, fingerprint=other, last4="0000")) == (1, 6, 6, 6)
+        for fingerprint, payments in ((first, 2), (second, 2), (third, 1)):
+            assert shop.pays(counter, fingerprint=fingerprint, at="2026-11-23T23:00:00.000Z").payments_24h == payments
+
+    def test_an_attempt_that_is_not_admitted_counts_once(self, counter: VelocityCounter, shop: Shop) -> None:
+        for _ in range(2):
+            refused = shop.pays(counter, payment_id="refused", admits=lambda lookalike_cards: False)
+            assert of_others(refused) == (1, 1, 1, 1)
 
     def test_declines_are_counted_once_for_each_payment(self, counter: VelocityCounter, shop: Shop) -> None:
         for payment_id in (first := new_id(), new_id(), first):
