@@ -18,7 +18,7 @@ locals {
     }
     read = {
       allows = "seeing payments and what may be shown of stored cards"
-      calls  = ["GET/payments/*", "GET/cards/*"]
+      calls  = ["GET/payments", "GET/payments/*", "GET/cards/*"]
     }
   }
 }

@@ -1,6 +1,7 @@
 """Who may call the API under the callers' policies, and what is recorded about callers."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -9,6 +10,7 @@ import pytest
 
 from tests.stack.driver import CARD_DATA, PAYMENT, Driver
 from tools.deployment.stack import Stack, new_payment_id
+from tools.trials.acceptance.openapi import OPERATIONS
 
 CALLS = {
     "POST /payments": "charge",
@@ -20,7 +22,9 @@ CALLS = {
     "POST /payments/{}/voids": "refund",
     "DELETE /cards/{}": "erase",
     "GET /cards/{}": "read",
+    "GET /payments": "read",
     "GET /payments/{}": "read",
+    "GET /payments/{}/operations/{}": "read",
 }
 """The policy that allows each call."""
 
@@ -48,6 +52,11 @@ def callers(stack: Stack) -> Iterator[dict[str, Stack]]:
         yield seen_by
 
 
+def test_every_signed_call_of_the_api_is_among_them() -> None:
+    signed = [f"{method} {path}" for (method, path), operation in OPERATIONS.items() if operation.get("security") != []]
+    assert {re.sub(r"{\w+}", "{}", call) for call in signed} == CALLS.keys()
+
+
 @pytest.mark.parametrize("call", CALLS)
 def test_each_call_is_allowed_by_its_policy_and_by_no_other(callers: dict[str, Stack], call: str) -> None:
     method, _, path = call.partition(" ")
@@ -57,7 +66,7 @@ def test_each_call_is_allowed_by_its_policy_and_by_no_other(callers: dict[str, S
         for policy, stack in callers.items()
         if stack.call(
             method,
-            path.format(item),
+            path.replace("{}", item),
             BODIES.get(call, {} if method == "POST" else None),
             {"Idempotency-Key": new_payment_id()} if method == "POST" else {},
         ).status_code
