@@ -124,7 +124,7 @@ variable "snap_start_enabled" {
 }
 
 variable "tracing_enabled" {
-  description = "Whether the API, the state machine and the functions send traces to X-Ray."
+  description = "Whether the state machines and the functions send traces to X-Ray. The API sends none, because they would have the whole URL of each request."
   type        = bool
   default     = true
 }

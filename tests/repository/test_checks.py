@@ -42,6 +42,14 @@ resource "aws_api_gateway_method_settings" "quiet" {
   }
 }
 
+resource "aws_api_gateway_stage" "traced" {
+  xray_tracing_enabled = true
+}
+
+resource "aws_api_gateway_stage" "untraced" {
+  xray_tracing_enabled = false
+}
+
 resource "aws_api_gateway_integration" "by_default" {
   type = "AWS"
 }
@@ -115,6 +123,7 @@ class TestTerraform:
                 ("CKV2_PAYMENTS_4", "aws_dynamodb_table.by_variable"),
                 ("CKV2_PAYMENTS_5", "aws_sfn_state_machine.silent"),
                 ("CKV2_PAYMENTS_5", "aws_sfn_state_machine.telling"),
+                ("CKV2_PAYMENTS_6", "aws_api_gateway_stage.traced"),
             },
             "passed_checks": {
                 ("CKV2_PAYMENTS_1", "aws_api_gateway_method.signed"),
@@ -123,6 +132,7 @@ class TestTerraform:
                 ("CKV2_PAYMENTS_3", "aws_api_gateway_integration.proxy"),
                 ("CKV2_PAYMENTS_4", "aws_dynamodb_table.protected"),
                 ("CKV2_PAYMENTS_5", "aws_sfn_state_machine.discreet"),
+                ("CKV2_PAYMENTS_6", "aws_api_gateway_stage.untraced"),
             },
         }
         assert process.returncode == 1
