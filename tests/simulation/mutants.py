@@ -271,7 +271,7 @@ MUTANTS = (
     ),
     Mutant(
         "what a list shows late is not looked for again",
-        ((LOOK_AFTER, "_time(checked_until) - LISTED_WITHIN", "_time(checked_until) + GRACE_PERIOD"),),
+        ((LOOK_AFTER, "(checked_until) - LISTED_WITHIN", "(checked_until) + GRACE_PERIOD"),),
     ),
     Mutant(
         "a look at what still runs is enough",
