@@ -6,11 +6,11 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+from tools.deployment.paths import ROOT
+
 ADVISORY = {
     "id": "GHSA-test-test-test",
     "summary": "Reads what it should not",

@@ -10,8 +10,7 @@ import pytest
 
 from functions.shared.domain.card_number import brand_of, passes_luhn
 from tests.samples import TEST_CARDS
-
-ROOT = Path(__file__).parents[2]
+from tools.deployment.paths import ROOT
 
 PUBLISHED = {
     "4000056655665556": "Stripe, https://docs.stripe.com/testing: Visa (debit)",

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from tests.workflow.definition import PAYMENT
+from tools.deployment.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 TERRAFORM = ROOT / "terraform"
 CHECKOV = ROOT / ".venv-checkov" / "bin" / "checkov"
 

@@ -3,9 +3,8 @@
 import json
 import re
 import subprocess
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tools.deployment.paths import ROOT
 
 
 def test_the_sbom_has_each_package_of_the_layer_with_its_version_and_hashes() -> None:

@@ -3,12 +3,10 @@
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from tools.deployment.definitions import MACHINES, definition
 
-ROOT = Path(__file__).parents[2]
 _PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 
 

@@ -17,7 +17,6 @@ from tests.aws_facts import facts
 from tests.workflow.definition import (
     DEFINITIONS,
     PAYMENT,
-    ROOT,
     STATES,
     TASKS,
     function_of,
@@ -25,6 +24,7 @@ from tests.workflow.definition import (
     successors,
 )
 from tools.deployment.definitions import MACHINES
+from tools.deployment.paths import TERRAFORM
 
 AWS_ERRORS = {
     "States.ALL",
@@ -53,7 +53,7 @@ def names(task: dict[str, Any], field: str) -> set[str]:
 
 
 def terraform(file: str) -> str:
-    return (ROOT / "terraform" / file).read_text()
+    return (TERRAFORM / file).read_text()
 
 
 def function_timeouts() -> dict[str, int]:

@@ -4,7 +4,6 @@ Refunds, captures and voids follow some of the payments. The seed alone determin
 which are new each time.
 """
 
-import json
 import os
 import random
 import time
@@ -22,8 +21,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from client import CardData, PaymentsClient, PaymentsError
+from functions.shared.contracts import load
 from tools.books.findings import Evidence
-from tools.deployment.paths import FUNCTIONS
 from tools.deployment.polling import wait_for
 from tools.deployment.stack import UNDER_WAY, Stack, StackError, new_payment_id
 from tools.local.processes import processes
@@ -100,7 +99,7 @@ class PlannedPayment:
 def plan(count: int, seed: int) -> Iterator[PlannedPayment]:
     """Yield the payments of a soak. About one in 20 meets a fault; of the successful ones, one in 5 has operations."""
     rng = random.Random(seed)  # noqa: S311 # nosec B311
-    cards: dict[str, dict[str, str]] = json.loads((FUNCTIONS / "shared" / "contracts" / "test_cards.json").read_text())
+    cards: dict[str, dict[str, str]] = load("test_cards")
     approved = [number for number, card in cards.items() if card["outcome"] == "approved"]
     declined = [number for number, card in cards.items() if card["outcome"] == "declined"]
     challenged = [number for number, card in cards.items() if card["outcome"] == "challenged"]

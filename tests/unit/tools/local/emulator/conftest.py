@@ -24,11 +24,11 @@ import pytest
 from botocore.credentials import Credentials
 
 from tools.deployment.build import runtime_client
+from tools.deployment.paths import ROOT
 from tools.deployment.polling import has_ended, wait_for
 
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
-ROOT = Path(__file__).resolve().parents[5]
 OPERATOR = Credentials("AKIA" + secrets.token_hex(8).upper(), secrets.token_hex(20))
 OPERATOR_KEYS: dict[str, Any] = {"aws_access_key_id": OPERATOR.access_key, "aws_secret_access_key": OPERATOR.secret_key}
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from tools.local.sparkle.app import create_app
 from tools.local.sparkle.charges import ChargeBook
 from tools.local.sparkle.contract import contract, validator
 
-ROOT = Path(__file__).parents[5]
 API_KEY = "sk_test_sparkle"  # pragma: allowlist secret
 APPROVED = "4242424242424242"
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.tools.local.sparkle.conftest import API_KEY, APPROVED, ROOT, Sparkle, charge_request, headers
+from tests.unit.tools.local.sparkle.conftest import API_KEY, APPROVED, Sparkle, charge_request, headers
+from tools.deployment.paths import ROOT
 from tools.local.sparkle.charges import Card, ChargeBook
 from tools.local.sparkle.contract import contract
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.tools.local.sparkle.conftest import ROOT
+from tools.deployment.paths import ROOT
 from tools.local.sparkle.app import create_app
 from tools.local.sparkle.contract import contract, validator
 from tools.local.sparkle.errors import GatewayError

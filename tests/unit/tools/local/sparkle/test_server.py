@@ -11,7 +11,8 @@ import requests
 from flask import Flask, request
 
 from tests.sandbox import running_sandbox, serving
-from tests.unit.tools.local.sparkle.conftest import API_KEY, ROOT, charge_request, headers
+from tests.unit.tools.local.sparkle.conftest import API_KEY, charge_request, headers
+from tools.deployment.paths import ROOT
 
 ENVIRONMENT = os.environ | {"SPARKLE_API_KEY": API_KEY}
 

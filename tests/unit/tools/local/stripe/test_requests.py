@@ -7,7 +7,6 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,12 +17,11 @@ from functions.shared.adapters.gateways.stripe.events import read_event
 from functions.shared.domain.gateway_event import GatewayEvent
 from functions.shared.domain.times import iso
 from tests.unit.tools.local.stripe.conftest import API_KEY, Stripe
+from tools.deployment.paths import ROOT
 from tools.local.stripe.account import CONTRACT, Account
 from tools.local.stripe.app import nested
 from tools.local.stripe.cards import Card
 from tools.local.stripe.localstripe import running_localstripe
-
-ROOT = Path(__file__).parents[5]
 
 
 def test_a_key_gets_its_first_answer_again_even_a_decline(stripe: Stripe, payment: str) -> None:
