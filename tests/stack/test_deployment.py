@@ -5,7 +5,6 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from rich.console import Console
 
 from client import seal
 from functions.shared.domain.payment import PaymentRequest
-from functions.shared.domain.times import iso
+from functions.shared.domain.times import now
 from tests.stack.driver import CARD_DATA, Driver
 from tools.deployment.build import Target
 from tools.deployment.paths import BUILD
@@ -182,7 +181,7 @@ def charge_stored_card(driver: Driver, card: dict[str, Any]) -> dict[str, Any]:
     encrypted = driver.stack.invoke("encrypt", payment | {"request": request})
     charge_input = {
         "payment": PaymentRequest(1999, "USD").to_dict(),
-        "started_at": iso(datetime.now(UTC)),
+        "started_at": now(),
         "gateway": "sparkle",
         "three_d_secure": "automatic",
     }

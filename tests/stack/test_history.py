@@ -18,7 +18,6 @@ from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import Any
 
@@ -31,7 +30,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from client import seal
 from functions.shared.adapters.jwe import ENCRYPTION, SINGLE_USE, derived_key
 from functions.shared.adapters.table.items import unmarshal
-from functions.shared.domain.times import iso
+from functions.shared.domain.times import now
 from tests.samples import TEST_CARDS
 from tests.stack.driver import PAYMENT, Driver
 from tests.stack.sweep import Canary, codes_in, readings
@@ -492,7 +491,7 @@ def invocations(driver: Driver, attempt: Try, payment_id: str) -> dict[str, Any]
                 "payment": charged["payment"],
                 "card": charged["card"],
                 "transaction_id": charged["encrypted"]["transaction_id"],
-                "started_at": iso(datetime.now(UTC)),
+                "started_at": now(),
                 "gateway": charged["screening"]["gateway"],
                 "three_d_secure": charged["screening"]["three_d_secure"],
             }

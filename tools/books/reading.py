@@ -15,7 +15,7 @@ from functions.shared.adapters.table.keys import payment_pk
 from functions.shared.adapters.table.ledger import DynamoDbLedger
 from functions.shared.domain.ledger import Direction, PostedEntry, chart_of_accounts, turnover
 from functions.shared.domain.payment import Payment
-from functions.shared.domain.times import end_of_day, iso
+from functions.shared.domain.times import end_of_day, iso, now
 from functions.shared.ports import AccountPosting, Books, DayTotals, Ledger, RecordedPayment
 from tools.deployment.stack import Stack
 from tools.times import parsed_day, parsed_time, time_text
@@ -158,10 +158,6 @@ def _ledger_error_if_damaged(what: str) -> Iterator[None]:
 
 
 # -- Days and times
-
-
-def now() -> str:
-    return iso(datetime.now(UTC))
 
 
 def parse_day(text: str | None) -> str:

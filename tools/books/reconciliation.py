@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.progress import SpinnerColumn
 
 from functions.shared.adapters.table.books import DynamoDbBreaks
+from functions.shared.domain.times import now
 from tools.books.money import readable
-from tools.books.reading import now
 from tools.deployment.polling import has_ended, wait_for
 from tools.deployment.stack import Stack, StackError, new_payment_id
 from tools.output import counted, print_json, progress, table

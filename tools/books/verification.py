@@ -16,12 +16,13 @@ from rich.progress import BarColumn, TextColumn
 
 from functions.shared.adapters.kms import KmsMac
 from functions.shared.adapters.table import keys
+from functions.shared.domain.times import now
 from functions.shared.ports import DayTotals
 from tools.books.anchors import TrustedAnchors, read_anchors
 from tools.books.findings import Evidence, record_findings
 from tools.books.flaws import Flaw, first_flaw, flaw_of_anchors, flaw_of_event, flaw_of_seal
 from tools.books.money import money
-from tools.books.reading import BooksReader, Item, Totals, add_day_totals, day_before, items_of_payment, now, read_items
+from tools.books.reading import BooksReader, Item, Totals, add_day_totals, day_before, items_of_payment, read_items
 from tools.deployment.stack import Stack
 from tools.output import counted, print_json, progress, table
 from tools.times import time_text

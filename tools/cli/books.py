@@ -9,11 +9,12 @@ import typer
 from rich.console import Console
 
 from functions.shared.domain.shapes import canonical_id
+from functions.shared.domain.times import now
 from tools.books.adoption import adopt as adopt_movements
 from tools.books.anchors import anchor as anchor_day
 from tools.books.export import Format, open_accounts, replacing_file
 from tools.books.export import export as export_journal
-from tools.books.reading import BooksReader, day_before, now, parse_day
+from tools.books.reading import BooksReader, day_before, parse_day
 from tools.books.reconciliation import reconcile as reconcile_day
 from tools.books.statements import payment as show_payment
 from tools.books.statements import statement as show_statement

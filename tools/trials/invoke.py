@@ -6,11 +6,10 @@ block the payment. As in the state machine, the next function therefore runs as 
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from functions.shared.domain.times import iso
+from functions.shared.domain.times import now
 from tools.deployment.paths import FUNCTIONS, need_checkout
 from tools.deployment.stack import Stack, failed, new_payment_id
 from tools.trials.events import FUNCTION_EVENTS, EventError, substitute
@@ -46,8 +45,7 @@ class Invocations:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        now = iso(datetime.now(UTC))
-        self._answers: dict[str, Any] = {"payment_id": new_payment_id(), "now": now}
+        self._answers: dict[str, Any] = {"payment_id": new_payment_id(), "now": now()}
 
     def invoke(self, function: str, event_file: Path) -> Any:
         """Return the function's answer, or its error as reported by Lambda: `{"errorType", "errorMessage", …}`."""

@@ -11,6 +11,11 @@ def iso(moment: datetime, timespec: str = "milliseconds") -> str:
     return moment.astimezone(UTC).isoformat(timespec=timespec).removesuffix("+00:00") + "Z"
 
 
+def now() -> str:
+    """The time in this format."""
+    return iso(datetime.now(UTC))
+
+
 def start_of_day(day: str) -> str:
     """The first millisecond of a day (YYYY-MM-DD)."""
     return f"{day}T00:00:00.000Z"

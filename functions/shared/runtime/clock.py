@@ -4,20 +4,14 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import TypeVar
 
 from functions.shared.domain.errors import LedgerConflict
-from functions.shared.domain.times import iso
+from functions.shared.domain.times import now as now  # the runtime exports it
 
 Result = TypeVar("Result")
 
 _random = random.SystemRandom()
-
-
-def now() -> str:
-    """The time in UTC as ISO 8601 with milliseconds, `2026-11-23T09:00:00.000Z`."""
-    return iso(datetime.now(UTC))
 
 
 def sleep(seconds: float) -> None:

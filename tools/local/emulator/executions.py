@@ -44,7 +44,7 @@ from ministack.core.responses import (
 )
 from ministack.services import stepfunctions
 
-from functions.shared.domain.times import iso
+from functions.shared.domain.times import now
 from tools.local.emulator.iam import current_execution
 
 INPUT_LIMIT_BYTES = 262_144
@@ -272,7 +272,7 @@ def _start_sync(data: dict[str, Any]) -> Any:
         "stateMachineArn": machine_arn,
         "name": name,
         "status": "RUNNING",
-        "startDate": iso(datetime.now(UTC)),
+        "startDate": now(),
         "stopDate": None,
         "input": text,
         "output": None,

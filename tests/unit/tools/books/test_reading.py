@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from functions.reconcile.reconcile_day import Cursor, Reconciliation
 from functions.shared.domain.ledger import JournalEntry, capture_entry, refund_entry, settlement_entry
-from functions.shared.domain.times import end_of_day
+from functions.shared.domain.times import end_of_day, now
 from tests.fakes import FakeBooks, FakeBreaks, FakeExecutions, FakeGateway, FakeLedger, only
 from tests.samples import ACCOUNTS, payment
 from tools.books import reading as module
@@ -165,6 +165,6 @@ class TestDaysAndTimes:
 
 
 def test_now_has_the_ledgers_format() -> None:
-    assert datetime.fromisoformat(module.now()).tzinfo == UTC
-    assert len(module.now()) == len("2026-11-23T09:00:00.000Z")
-    assert date.fromisoformat(module.now()[:10])
+    assert datetime.fromisoformat(now()).tzinfo == UTC
+    assert len(now()) == len("2026-11-23T09:00:00.000Z")
+    assert date.fromisoformat(now()[:10])

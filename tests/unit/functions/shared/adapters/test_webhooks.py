@@ -21,7 +21,7 @@ from functions.shared.adapters import webhooks
 from functions.shared.adapters.webhooks import SqsDeliveryQueue, StandardWebhook
 from functions.shared.domain.errors import QueueUnavailable, SecretUnavailable
 from functions.shared.domain.event import EndpointGone, Event, NotDelivered, card_erased, payment_event
-from functions.shared.domain.times import iso
+from functions.shared.domain.times import iso, now
 from tests.documents import document
 from tests.npm import by_npm
 from tests.samples import NOW, payment
@@ -244,13 +244,13 @@ class TestAddresses:
     def test_a_private_address_is_not_called(self, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
         monkeypatch.setattr(socket, "create_connection", lambda *_, **__: pytest.fail("connected"))
         with pytest.raises(NotDelivered, match="did not answer: InvalidIPAddress"):
-            StandardWebhook(f"https://{host}/webhooks", lambda: [SECRET]).post(EVENT, iso(datetime.now(UTC)))
+            StandardWebhook(f"https://{host}/webhooks", lambda: [SECRET]).post(EVENT, now())
 
     def test_nor_is_a_name_that_leads_to_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
         address = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("169.254.169.254", 443))]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: address)
         with pytest.raises(NotDelivered, match="InvalidIPAddress"):
-            StandardWebhook("https://shop.example/webhooks", lambda: [SECRET]).post(EVENT, iso(datetime.now(UTC)))
+            StandardWebhook("https://shop.example/webhooks", lambda: [SECRET]).post(EVENT, now())
 
     def test_the_address_that_was_checked_is_the_one_that_is_called(self, monkeypatch: pytest.MonkeyPatch) -> None:
         hosts: list[str] = []
@@ -268,7 +268,7 @@ class TestAddresses:
         monkeypatch.setattr(socket, "getaddrinfo", resolve)
         monkeypatch.setattr(socket.socket, "connect", connect)
         with pytest.raises(NotDelivered):
-            StandardWebhook("https://shop.example/webhooks", lambda: [SECRET]).post(EVENT, iso(datetime.now(UTC)))
+            StandardWebhook("https://shop.example/webhooks", lambda: [SECRET]).post(EVENT, now())
         assert {address[0] for address in called} == {"203.0.114.7"}
 
     def test_no_proxy_is_used(self, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
