@@ -39,6 +39,7 @@ from functions.shared.domain.errors import (
     LedgerConflict,
     LedgerUnavailable,
     PaymentError,
+    QueueUnavailable,
     SealingKeyUsed,
 )
 from functions.shared.domain.event import EVENT_TYPES, Event, payment_event
@@ -63,7 +64,10 @@ from functions.shared.ports import (
     StoredOnRequest,
     Velocity,
 )
+from tests.aws_facts import facts
 from tests.samples import ABLE, EXPIRES_AT, LATER, NOW, TEST_CARDS, WRONG_SECURITY_CODE
+
+VISIBILITY = facts("visibility_timeout")
 
 
 @dataclass
@@ -955,7 +959,10 @@ class FakeWebhook:
 
 
 class FakeDeliveryQueue:
-    """`DeliveryQueue` with lists of its calls."""
+    """`DeliveryQueue` with lists of its calls. It refuses what SQS would refuse at the last moment that the message is
+    the caller's: once its queue's own visibility timeout (terraform/sqs.tf) has passed since it was received."""
+
+    VISIBILITY_SECONDS = 180
 
     def __init__(self) -> None:
         self.postponed: list[tuple[str, int]] = []
@@ -964,6 +971,8 @@ class FakeDeliveryQueue:
 
     def postpone(self, receipt: str, seconds: int) -> None:
         self.faults.before("postpone")
+        if self.VISIBILITY_SECONDS + seconds > VISIBILITY["at_most_seconds_since_receive"]:
+            raise QueueUnavailable(f"SQS: {VISIBILITY['code']}")
         self.postponed.append((receipt, seconds))
 
     def set_aside(self, message: str) -> None:

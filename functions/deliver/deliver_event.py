@@ -7,8 +7,9 @@ from functions.shared.domain.event import Event
 from functions.shared.domain.times import iso
 from functions.shared.ports import Deliveries, Events, Webhook
 
-PAUSES_SECONDS = (60, 300, 1800, 7200, 21600, *6 * (43200,))
-"""The pauses between the attempts, more than three days in all. SQS allows twelve hours at most."""
+PAUSES_SECONDS = (60, 300, 1800, 7200, 21600, *6 * (39600,))
+"""The pauses between the attempts, more than three days in all. SQS hides a message for twelve hours at most, counted
+from when it was received, before this function was called ("Visibility timeout", SQS developer guide)."""
 
 LOOKS_BACK = timedelta(days=30)
 """An earlier event that was recorded longer ago than this is not delivered any more: it was delivered long before, or

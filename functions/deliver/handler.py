@@ -5,7 +5,7 @@ from typing import Any
 
 from functions.deliver.deliver_event import deliver_event, pause_seconds
 from functions.shared import runtime
-from functions.shared.domain.errors import Unavailable
+from functions.shared.domain.errors import QueueUnavailable, Unavailable
 from functions.shared.domain.event import EndpointGone, Event, NotDelivered
 from functions.shared.domain.shapes import is_id
 
@@ -33,6 +33,10 @@ def _deliver(record: dict[str, Any]) -> bool:
     try:
         # Before the attempt, so that it also holds for one that is killed.
         endpoint.queue.postpone(record["receiptHandle"], pause_seconds(attempt))
+    except QueueUnavailable as error:
+        # If this attempt fails too, the next one comes sooner, as the queue has it.
+        runtime.logger.warning("the pause was not set", **about, reason=str(error))
+    try:
         delivered = deliver_event(
             event,
             endpoint=endpoint.name,

@@ -617,6 +617,10 @@ MUTANTS = (
         ((DELIVER, 'endpoint.queue.set_aside(record["body"])', "pass"),),
     ),
     Mutant(
+        "the longest pause leaves no room for the time since the receive",
+        ((DELIVER_EVENT, "*6 * (39600,)", "*6 * (43200,)"),),
+    ),
+    Mutant(
         "events are delivered in the queue's order",
         ((DELIVER_EVENT, "for each in [*undelivered, event]:", "for each in [event]:"),),
     ),

@@ -21,6 +21,7 @@ from functions.shared.adapters.event_bus import EventBridgeBus
 from functions.shared.adapters.table.events import DynamoDbDeliveries, DynamoDbEvents, to_event
 from functions.shared.adapters.webhooks import SqsDeliveryQueue, StandardWebhook, WebhookEndpoint
 from functions.shared.domain.event import EVENT_TYPES, Event
+from tests.aws_facts import facts
 from tests.samples import OLD_WEBHOOK_SECRET, WEBHOOK_SECRET
 from tests.simulation.clock import Clock
 from tests.simulation.lambdas import Functions, Reply
@@ -35,6 +36,7 @@ VISIBILITY_SECONDS, TRIALS, DELIVER_SECONDS = 180, 12, 30
 PUBLISH_SECONDS, BATCH = 30, 5
 STREAM_RETRY_SECONDS, LONGEST_STREAM_RETRY_SECONDS = 1, 300
 DAY, TOLERANCE_SECONDS = 86_400, 300
+VISIBILITY = facts("visibility_timeout")
 
 _deserialize = TypeDeserializer().deserialize
 
@@ -45,6 +47,7 @@ class Message:
 
     body: str
     attempts: int = 0
+    received_at: float = 0
     visible_at: float = 0
     deleted: bool = False
 
@@ -72,6 +75,7 @@ class Telling:
         # In some worlds it answers with errors, of which this is the probability, until the weather is calm.
         self._refuses = random.choice((0, 0, 0.2, 0.9))
         self._network = Network(clock, random, replace(weather, outages=[*weather.outages, *self._outages()]), tell)
+        self._failed_unexpectedly = failed_unexpectedly
         self._functions = Functions(clock, self._network, random, tell, failed_unexpectedly)
         client: Any = TableClient(table, self._network)
         webhook = StandardWebhook("https://shop.test/webhooks", lambda: SECRETS)
@@ -151,6 +155,7 @@ class Telling:
             message.deleted = True
             self._redeliver(message.body)
             return
+        message.received_at = self._clock.seconds
         self._hide(message, VISIBILITY_SECONDS)
         self._clock.subject = "deliver"
         [name] = [name for name, each in self._messages.items() if each is message]
@@ -177,12 +182,19 @@ class Telling:
         self._send(body, DAY)
 
     def _change_visibility(self, *, QueueUrl: str, ReceiptHandle: str, VisibilityTimeout: int) -> None:  # noqa: N803
-        self._ask(
-            "sqs",
-            "ChangeMessageVisibility",
-            lambda: self._hide(self._messages[ReceiptHandle], VisibilityTimeout),
-            3,
-        )
+        message = self._messages[ReceiptHandle]
+
+        def hide() -> bool:
+            until = self._clock.seconds + VisibilityTimeout
+            if until > message.received_at + VISIBILITY["at_most_seconds_since_receive"]:
+                return False
+            self._hide(message, VisibilityTimeout)
+            return True
+
+        if not self._ask("sqs", "ChangeMessageVisibility", hide, 3):
+            if self._clock.seconds < message.received_at + VISIBILITY_SECONDS:  # else Lambda was late
+                self._failed_unexpectedly(f"SQS refuses to hide a message for {VisibilityTimeout} seconds")
+            raise ClientError({"Error": {"Code": VISIBILITY["code"]}}, "ChangeMessageVisibility")
 
     def _send_message(self, *, QueueUrl: str, MessageBody: str) -> None:  # noqa: N803
         assert QueueUrl == DEAD_LETTERS

@@ -69,6 +69,7 @@ QUICK_MUTANTS = {
     "what the bus refused is taken for published": 7,
     "an event that was not accepted is not sent again": 2,
     "an endpoint that is gone is forgotten": 20,
+    "the longest pause leaves no room for the time since the receive": 32,
     "events are delivered in the queue's order": 2,
     "an event counts as delivered before it is": 2,
 }
