@@ -744,14 +744,14 @@ locals {
       environment = {
         DYNAMODB_TABLE = aws_dynamodb_table.ledger.name
         COUNTERS_TABLE = aws_dynamodb_table.counters.name
+        # Short, as many must fit. The function knows all types of events, and the dead letters by the queue's name.
         WEBHOOKS = jsonencode({
-          for name, webhook in var.webhooks : aws_sqs_queue.webhook[name].arn => {
-            name             = name
-            url              = webhook.url
-            events           = length(webhook.events) > 0 ? webhook.events : local.event_types
-            secret_id        = aws_secretsmanager_secret.webhook[name].arn
-            queue_url        = aws_sqs_queue.webhook[name].url
-            dead_letters_url = aws_sqs_queue.webhook_dead_letters[name].url
+          for name, webhook in var.webhooks : local.webhook_queue_arns[name] => {
+            name      = name
+            url       = webhook.url
+            events    = webhook.events
+            secret_id = aws_secretsmanager_secret.webhook[name].arn
+            queue_url = aws_sqs_queue.webhook[name].url
           }
         })
       }

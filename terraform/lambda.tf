@@ -1,5 +1,7 @@
 locals {
   packages = "${path.module}/../build/packages/${var.lambda_runtime}-${var.lambda_architecture}"
+
+  environments = { for name, function in local.functions : name => merge(local.common_environment, function.environment) }
 }
 
 resource "aws_lambda_layer_version" "dependencies" {
@@ -36,7 +38,7 @@ resource "aws_lambda_function" "this" {
   reserved_concurrent_executions = coalesce(try(local.functions[each.key].concurrency, null), -1)
 
   environment {
-    variables = merge(local.common_environment, local.functions[each.key].environment)
+    variables = local.environments[each.key]
   }
 
   dynamic "snap_start" {
@@ -68,6 +70,12 @@ resource "aws_lambda_function" "this" {
         try(local.functions[each.key].gateway_calls, 3) * local.gateway_call_seconds < local.functions[each.key].timeout
       )
       error_message = "Each gateway's connect and read timeouts together, ${try(local.functions[each.key].gateway_calls, 3)} times, must be less than the ${each.key} function's timeout, ${local.functions[each.key].timeout} seconds."
+    }
+
+    # Lambda measures the variables as JSON ("Lambda quotas", Lambda developer guide).
+    precondition {
+      condition     = length(jsonencode(local.environments[each.key])) <= 4096
+      error_message = "The ${each.key} function's settings would exceed Lambda's 4096 bytes. Shorten what is longest among webhooks, gateways, gateway_routes and return_urls: URLs, names, lists of event types."
     }
   }
 

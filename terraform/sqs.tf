@@ -138,7 +138,7 @@ resource "aws_sqs_queue_redrive_policy" "webhook" {
 resource "aws_sqs_queue" "webhook_dead_letters" {
   for_each = local.webhook_queue_names
 
-  name                              = "${each.value}-dead-letters"
+  name                              = "${each.value}-dead-letters" # as functions/shared/runtime/factories.py has it
   kms_master_key_id                 = local.dead_letter_key_arn
   kms_data_key_reuse_period_seconds = 300
   message_retention_seconds         = 1209600 # 14 days, the maximum

@@ -28,6 +28,24 @@ run "a_gateway_that_a_function_can_not_wait_for_is_refused" {
   expect_failures = [aws_lambda_function.this]
 }
 
+run "settings_that_lambda_does_not_take_are_refused" {
+  command = plan
+
+  plan_options {
+    target = [aws_lambda_function.this["screen"]]
+  }
+
+  variables {
+    gateway_routes = concat(
+      [for number in range(45) : { gateway = "sparkle", percent = 1 }],
+      [{ gateway = "sparkle" }],
+    )
+  }
+
+  # 46 routes of some 90 bytes each.
+  expect_failures = [aws_lambda_function.this["screen"]]
+}
+
 run "values_on_the_edge_are_taken" {
   command = plan
 

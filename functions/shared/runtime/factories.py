@@ -147,17 +147,18 @@ def deliveries() -> "ports.Deliveries":
 @cache
 def webhook_endpoints() -> "Mapping[str, ports.WebhookEndpoint]":
     """By the ARN of its queue, each endpoint of WEBHOOKS: a JSON object with `{"name", "url", "events", "secret_id",
-    "queue_url", "dead_letters_url"}`."""
+    "queue_url"}`. No events are all events. The queue's dead letters are in the queue `<its name>-dead-letters`."""
     from functions.shared.adapters.secrets import SecretsManagerSecret, secrets_in
     from functions.shared.adapters.webhooks import SqsDeliveryQueue, StandardWebhook, WebhookEndpoint
+    from functions.shared.domain.event import EVENT_TYPES
 
     def endpoint(webhook: dict[str, Any]) -> WebhookEndpoint:
         secret = SecretsManagerSecret(_client("secretsmanager"), webhook["secret_id"])
         return WebhookEndpoint(
             webhook["name"],
-            frozenset(webhook["events"]),
+            frozenset(webhook["events"] or EVENT_TYPES),
             StandardWebhook(webhook["url"], lambda: secrets_in(secret())),
-            SqsDeliveryQueue(_client("sqs"), webhook["queue_url"], webhook["dead_letters_url"]),
+            SqsDeliveryQueue(_client("sqs"), webhook["queue_url"], f"{webhook['queue_url']}-dead-letters"),
         )
 
     configured: dict[str, dict[str, Any]] = json.loads(os.environ["WEBHOOKS"])

@@ -6,12 +6,8 @@ import re
 from tests.mapping_templates import card_number
 from tests.mocked_terraform import Mocked
 from tests.samples import ACCEPTED_BRANDS, TEST_CARDS
+from tests.unit.terraform.conftest import environment
 from tools.deployment.paths import TERRAFORM
-
-
-def environment(state: Mocked, function: str) -> dict[str, str]:
-    [variables] = state.resources[f'aws_lambda_function.this["{function}"]']["environment"]
-    return dict(variables["variables"])
 
 
 def template(state: Mocked, route: str) -> str:

@@ -1,5 +1,6 @@
 """The frame around every handler: logs, metrics, and what answers and errors may contain."""
 
+import json
 import logging
 import os
 import re
@@ -11,6 +12,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.stub import Stubber
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +28,7 @@ from functions.shared.domain.errors import (
     LedgerUnavailable,
     PaymentError,
 )
+from functions.shared.domain.event import EVENT_TYPES
 from functions.shared.runtime import clock, factories
 from tests.mocked_aws import TABLE, MockedAws
 from tests.samples import CARD_DATA, HOLDER, PAN, SUMMARY, TOKEN, configured, order
@@ -48,7 +51,7 @@ FACTORIES = [
     runtime.operation_executions,
     runtime.gateways,
 ]
-CACHED = (*FACTORIES, factories._client)
+CACHED = (*FACTORIES, runtime.webhook_endpoints, factories._client)
 
 
 def handler_of(call: runtime.UseCase) -> runtime.Handler:
@@ -293,6 +296,22 @@ print(gc.isenabled(), gc.get_freeze_count() > 10_000)
         assert runtime.ledger().payment("pay-unknown") is None
         assert runtime.card_vault().summary("tok_unknown", runtime.now()) is None
         assert TABLE in aws.dynamodb.list_tables()["TableNames"]
+
+    def test_a_webhook_without_a_list_gets_all_types_of_events_and_has_dead_letters_of_its_own(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        common = {"url": "https://shop.example", "secret_id": "secret"}
+        webhooks = {
+            "arn:shop": {"name": "shop", "queue_url": "https://sqs/shop", "events": [], **common},
+            "arn:books": {"name": "books", "queue_url": "https://sqs/books", "events": ["card.erased"], **common},
+        }
+        monkeypatch.setenv("WEBHOOKS", json.dumps(webhooks))
+        shop, books = runtime.webhook_endpoints().values()
+        assert (set(shop.types), set(books.types)) == (set(EVENT_TYPES), {"card.erased"})
+        with Stubber(factories._client("sqs")) as sqs:
+            sqs.add_response("send_message", {}, {"QueueUrl": "https://sqs/shop-dead-letters", "MessageBody": "x"})
+            shop.queue.set_aside("x")
+            sqs.assert_no_pending_responses()
 
     def test_a_call_of_the_gateway_is_counted_and_timed_in_milliseconds(self, output: Output) -> None:
         def look(event: runtime.Event) -> dict[str, Any]:
