@@ -223,9 +223,13 @@ locals {
     },
   ]
 
+  # A widget shows 100 alarms at most ("Dashboard body structure and syntax", CloudWatch API reference).
+  dashboard_alarms = chunklist(keys(local.alarms), 100)
+
   # The grid has 24 columns. Below the alarms each row has a heading of height 1 and graphs of height 6.
   dashboard_alarms_height = 6
   dashboard_row_height    = 7
+  dashboard_rows_begin    = length(local.dashboard_alarms) * local.dashboard_alarms_height
 }
 
 resource "aws_cloudwatch_dashboard" "this" {
@@ -234,24 +238,24 @@ resource "aws_cloudwatch_dashboard" "this" {
   dashboard_body = jsonencode({
     widgets = concat(
       [
-        {
+        for index, names in local.dashboard_alarms : {
           type   = "alarm"
           x      = 0
-          y      = 0
+          y      = index * local.dashboard_alarms_height
           width  = 24
           height = local.dashboard_alarms_height
           properties = {
             title  = "Alarms: docs/runbook.md says what each means and what to do"
             sortBy = "stateUpdatedTimestamp"
-            alarms = [for alarm in aws_cloudwatch_metric_alarm.this : alarm.arn]
+            alarms = [for name in names : aws_cloudwatch_metric_alarm.this[name].arn]
           }
-        },
+        }
       ],
       [
         for row, content in local.dashboard_rows : {
           type       = "text"
           x          = 0
-          y          = local.dashboard_alarms_height + row * local.dashboard_row_height
+          y          = local.dashboard_rows_begin + row * local.dashboard_row_height
           width      = 24
           height     = 1
           properties = { markdown = content.title }
@@ -262,7 +266,7 @@ resource "aws_cloudwatch_dashboard" "this" {
           for column, graph in content.graphs : {
             type   = "metric"
             x      = column * 24 / length(content.graphs)
-            y      = local.dashboard_alarms_height + row * local.dashboard_row_height + 1
+            y      = local.dashboard_rows_begin + row * local.dashboard_row_height + 1
             width  = 24 / length(content.graphs)
             height = local.dashboard_row_height - 1
             properties = merge(

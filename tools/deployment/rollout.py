@@ -20,6 +20,7 @@ from tools.output import counted, progress
 
 POLL_SECONDS = 5.0
 MAX_APPLIES = 3
+MAX_NAMES = 100  # of DescribeAlarms (CloudWatch API reference)
 
 
 def apply_until_live(
@@ -117,13 +118,19 @@ def roll_out(
     return True
 
 
-def _firing_alarms(cloudwatch: Any, names: list[str]) -> list[str]:
-    pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmNames=names, StateValue="ALARM")
-    return sorted(alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"])
+def firing_alarms(cloudwatch: Any, names: list[str]) -> list[str]:
+    """Which of these alarms are firing."""
+    paginator = cloudwatch.get_paginator("describe_alarms")
+    return sorted(
+        alarm["AlarmName"]
+        for first in range(0, len(names), MAX_NAMES)
+        for page in paginator.paginate(AlarmNames=names[first : first + MAX_NAMES], StateValue="ALARM")
+        for alarm in page["MetricAlarms"]
+    )
 
 
 def _require_no_firing_alarms(cloudwatch: Any, names: list[str]) -> None:
-    if firing := _firing_alarms(cloudwatch, names):
+    if firing := firing_alarms(cloudwatch, names):
         raise StackError(
             f"{', '.join(firing)}: an alarm that is already firing can't judge the new versions. "
             "Wait until it is over, or deploy all at once, without PERCENT."
@@ -138,6 +145,6 @@ def _watch_alarms(cloudwatch: Any, names: list[str], seconds: float, console: Co
 
         def firing() -> list[str]:
             bar.update(task, completed=time.monotonic() - start)
-            return _firing_alarms(cloudwatch, names)
+            return firing_alarms(cloudwatch, names)
 
         return wait_for(firing, seconds, POLL_SECONDS)

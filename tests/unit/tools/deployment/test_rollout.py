@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from tests.aws_facts import facts
 from tools.deployment.rollout import MAX_APPLIES, apply_until_live, roll_out
 from tools.deployment.stack import StackError
 
@@ -16,13 +17,17 @@ CHARGE = "arn:aws:lambda:eu-west-1:123456789012:function:payments-test-charge"  
 STATUS = "arn:aws:lambda:eu-west-1:123456789012:function:payments-test-status"
 ALIASES = {"payment": f"{MACHINE}:live", "status": f"{STATUS}:live"}
 
+# Four webhooks make so many.
+ALARMS = [f"payments-test-{number}" for number in range(101)]
+
 Shares = list[dict[str, Any]]
 
 
 @dataclass
 class Aws:
-    """Lambda, Step Functions and CloudWatch: the newest versions, the aliases' shares, and no alarm."""
+    """Lambda, Step Functions and CloudWatch: the newest versions, the aliases' shares, and the alarms that fire."""
 
+    firing: list[str] = field(default_factory=list)
     newest: dict[str, int] = field(default_factory=lambda: {MACHINE: 9, CHARGE: 9, STATUS: 9})
     shares: dict[str, Shares] = field(default_factory=dict)
 
@@ -43,7 +48,7 @@ class Aws:
         return {"FunctionVersion": first["version"], "RoutingConfig": {"AdditionalVersionWeights": weights}}
 
     def get_paginator(self, operation: str) -> Any:
-        return {"list_versions_by_function": FunctionVersions(self), "describe_alarms": Silence()}[operation]
+        return {"list_versions_by_function": FunctionVersions(self), "describe_alarms": Alarms(self.firing)}[operation]
 
 
 @dataclass
@@ -58,9 +63,13 @@ class FunctionVersions:
         ]
 
 
-class Silence:
-    def paginate(self, **arguments: Any) -> Any:
-        return [{"MetricAlarms": []}]
+@dataclass
+class Alarms:
+    firing: list[str] = field(default_factory=list)
+
+    def paginate(self, AlarmNames: list[str], StateValue: str) -> Any:  # noqa: N803
+        assert len(AlarmNames) <= facts("cloudwatch_quotas")["names_described_at_most"]
+        return [{"MetricAlarms": [{"AlarmName": name}]} for name in self.firing if name in AlarmNames]
 
 
 @dataclass
@@ -99,7 +108,7 @@ class LaggingTerraform:
             "live_alias_arns": ALIASES,
             "live_versions": getattr(self, "live", {}),
             "stable_versions": {"payment": "9", "status": "9"},
-            "alarm_names": ["a"],
+            "alarm_names": ALARMS,
         }
 
     def client(self, service: str, region: str) -> Any:
@@ -161,12 +170,9 @@ def test_a_roll_out_shares_as_it_was_asked_to_before_it_watches(late: set[str]) 
     terraform.aws.shares = {arn: [{"version": "9", "percent": 100}] for arn in ALIASES.values()}
     shared: list[Shares] = []
 
-    class Watched(Silence):
-        def paginate(self, **arguments: Any) -> Any:
-            shared.append(terraform.aws.shares[ALIASES["payment"]])
-            return super().paginate()
-
+    class Watched(Alarms):
         def get_paginator(self, operation: str) -> Any:
+            shared.append(terraform.aws.shares[ALIASES["payment"]])
             return self
 
     console = Console(file=io.StringIO())
@@ -176,3 +182,11 @@ def test_a_roll_out_shares_as_it_was_asked_to_before_it_watches(late: set[str]) 
         [{"version": "9", "percent": 90}, {"version": "10", "percent": 10}],
     ]
     assert terraform.aws.shares == dict.fromkeys(ALIASES.values(), NEWEST)
+
+
+@pytest.mark.parametrize("firing", [ALARMS[0], ALARMS[-1]])
+def test_while_any_of_the_alarms_fires_nothing_is_rolled_out(firing: str) -> None:
+    terraform = LaggingTerraform(aws=Aws(firing=[firing, "another-deployment-s"]))
+    with pytest.raises(StackError, match=f"^{firing}: an alarm that is already firing"):
+        roll_out(terraform, terraform.aws, percent=10, seconds=0, console=Console(file=io.StringIO()), confirm=False)  # type: ignore[arg-type]
+    assert terraform.applied == []

@@ -10,7 +10,7 @@ import requests
 from rich.console import Console
 
 from tools.deployment import polling
-from tools.deployment.rollout import roll_out
+from tools.deployment.rollout import firing_alarms, roll_out
 from tools.deployment.stack import HTTP_TIMEOUT_SECONDS, Stack
 from tools.trials.acceptance.run import Run, Skipped, Step, Unexpected, expect_equal, wait_for
 
@@ -97,8 +97,7 @@ def roll_out_taken_back(run: Run) -> None:
     alarms = before["alarm_names"]
 
     def silent() -> bool:
-        pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmNames=alarms, StateValue="ALARM")
-        return not [alarm for page in pages for alarm in page["MetricAlarms"]]
+        return not firing_alarms(cloudwatch, alarms)
 
     wait_for("silence of the alarms", silent, timeout_seconds=SILENT_WITHIN_SECONDS)
     deployment.write(log_level="WARNING")  # publishes new versions
