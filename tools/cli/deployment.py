@@ -17,9 +17,10 @@ from tools.deployment.rollout import apply_until_live, roll_out
 from tools.deployment.rotate import Key
 from tools.deployment.rotate import rotate as rotate_key
 from tools.deployment.stack import Stack
+from tools.deployment.stopping import running_executions, stop_executions
 from tools.deployment.terraform import Terraform
 from tools.local.machine import Machine
-from tools.output import ExitCode, exit_unless, status_line
+from tools.output import ExitCode, counted, exit_unless, status_line
 
 app = typer.Typer()
 
@@ -77,7 +78,18 @@ def destroy(
     with clear_errors(needs_checkout=True):
         terraform = _prepared(environment)
         keep_other_log_role(terraform, console.print, destroying=True)
-        terraform.destroy(show=True)
+        terraform.plan("-destroy")
+        if running := running_executions(terraform):
+            console.print(
+                f"{counted(len(running), 'execution')} will be stopped. Each payment among them may have been charged, "
+                "and nobody will look after it: see at the gateway what has become of it."
+            )
+            for arn in running:
+                console.print(" ".join(arn.split(":")[6:]), highlight=False)
+        typer.confirm("Destroy the deployment with all its data?", abort=True)
+        stopped = stop_executions(terraform)
+        console.print(f"{counted(stopped, 'execution')} stopped.")
+        terraform.destroy()
 
 
 @app.command()

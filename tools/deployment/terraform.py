@@ -204,12 +204,23 @@ class Terraform:
 
     def forget(self, address: str) -> bool:
         """Stop managing a resource and all its instances, without changing them. Returns whether it was managed."""
-        state = self._run("state", "pull")
-        resources = json.loads(state)["resources"] if state else []
-        if address not in [f"{resource['type']}.{resource['name']}" for resource in resources]:
+        if address not in [f"{resource['type']}.{resource['name']}" for resource in self._state()]:
             return False
         self._run("state", "rm", address)
         return True
+
+    def managed(self, kind: str) -> list[dict[str, Any]]:
+        """The attributes of everything of this type that Terraform manages."""
+        return [
+            instance["attributes"]
+            for resource in self._state()
+            if resource["type"] == kind
+            for instance in resource["instances"]
+        ]
+
+    def _state(self) -> list[dict[str, Any]]:
+        state = self._run("state", "pull")
+        return json.loads(state)["resources"] if state else []
 
     def _init(self, option: str, mirror: Path | None) -> None:
         with self.progress("Initialising Terraform") as say:

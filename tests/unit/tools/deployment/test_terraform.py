@@ -72,6 +72,7 @@ def test_a_resource_that_is_forgotten_is_no_longer_in_the_state(tmp_path: Path) 
     state = {"version": 4, "terraform_version": "1.9.0", "serial": 1, "lineage": "it", "resources": [topic]}
     file = tmp_path / "configuration" / "terraform" / "terraform.tfstate"
     file.write_text(json.dumps(state))
+    assert [managed.managed(kind) for kind in ("aws_sns_topic", "aws_sqs_queue")] == [[{"id": "it"}], []]
     assert [managed.forget("aws_sns_topic.it") for _ in range(2)] == [True, False]
     assert json.loads(file.read_text())["resources"] == []
 
@@ -80,6 +81,7 @@ def test_nothing_is_forgotten_where_nothing_was_deployed(tmp_path: Path) -> None
     managed = Terraform("local", home=tmp_path)
     managed.init()
     assert not managed.forget("aws_sns_topic.it")
+    assert managed.managed("aws_sns_topic") == []
 
 
 def test_a_local_stack_has_its_own_backend_and_the_files_as_they_are(

@@ -12,6 +12,7 @@ from rich.console import Console
 from tools.deployment import polling
 from tools.deployment.rollout import firing_alarms, roll_out
 from tools.deployment.stack import HTTP_TIMEOUT_SECONDS, Stack
+from tools.deployment.stopping import stop_executions
 from tools.trials.acceptance.run import Run, Skipped, Step, Unexpected, expect_equal, wait_for
 
 ANSWERS_WITHIN_SECONDS = 120.0
@@ -116,6 +117,7 @@ def destroy(run: Run) -> None:
         raise Skipped(f"KEEP=1. It costs until it is destroyed: make destroy ENV={deployment.name}")
     if not deployment.is_written:
         raise Skipped("Nothing is deployed.")
+    stop_executions(deployment.terraform)
     deployment.terraform.destroy()
     leftovers = polling.wait_for(
         lambda: find_leftovers(run.client, deployment.prefix, deployment.tags),
