@@ -492,6 +492,7 @@ variable "api_domain" {
     truststore_uri: the CAs that sign the clients' certificates, a PEM file in S3 (s3://bucket/key).
     truststore_version: the S3 version of that file. Set it, and change it with the file: API Gateway reads the file only when the domain changes.
     The API then no longer answers under AWS's own name, which doesn't support mutual TLS.
+    Gateways can't send their events then, since they have no such certificate: customers' answers are looked up each minute, and what was done at the gateway each night (docs/deploying.md).
   EOT
   type = object({
     domain_name        = string
