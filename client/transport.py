@@ -50,7 +50,7 @@ class SigV4(AuthBase):
         headers = {name: request.headers[name] for name in _SIGNED_HEADERS if name in request.headers}
         signed = AWSRequest(request.method, request.url, headers=headers, data=request.body)
         # Frozen, since another thread may renew a role's credentials while this one signs.
-        signer = _SignerAtTime(self._credentials.get_frozen_credentials(), "execute-api", self._region)
+        signer = SignerAtTime(self._credentials.get_frozen_credentials(), "execute-api", self._region)
         signer.timestamp = (_now() + self._clock_offset).strftime(SIGV4_TIMESTAMP)
         signer.add_auth(signed)
         request.headers.update(signed.headers)
@@ -66,7 +66,7 @@ class SigV4(AuthBase):
         return True
 
 
-class _SignerAtTime(SigV4Auth):
+class SignerAtTime(SigV4Auth):
     """botocore's signer with a time of our choice; its own is this machine's time."""
 
     timestamp: str

@@ -197,10 +197,8 @@ class Payment:
         charge_id: str | None = None,
         decline_code: str | None = None,
         error: str | None = None,
-        reversing: bool = False,
         flags: tuple[str, ...] = (),
         gateway: str | None = None,
-        authentication: Authentication | None = None,
     ) -> "Payment":
         """The first record of a payment. It keeps the card only if the payment succeeded or the card was on file."""
         keeps_card = request.card_on_file or status in ("captured", "authorized")
@@ -220,13 +218,11 @@ class Payment:
             description=request.description,
             created_at=started_at,
             updated_at=now,
-            reversing=reversing,
             flags=flags,
             caller=request.caller,
             initiator=request.initiator,
             reason=request.reason,
             gateway=gateway,
-            authentication=authentication,
             metadata=request.metadata,
         )
 
@@ -357,34 +353,14 @@ class Payment:
 
     def reserve(self, request: OperationRequest, now: str) -> "Payment":
         """The next version, in which the operation is processing, or rejected if it is not allowed."""
-        refusal = self._refusal(request)
-        return self._with_operation(
-            Operation(
-                operation_id=request.operation_id,
-                type=request.type,
-                amount_minor=request.amount_minor or (None if refusal else self._available_amount(request)),
-                status="rejected" if refusal else "processing",
-                error=refusal,
-                created_at=request.requested_at,
-                updated_at=now,
-                caller=request.caller,
-            ),
-            now,
-        )
+        if refusal := self._refusal(request):
+            return self.reject(request, refusal, now)
+        amount_minor = request.amount_minor or self._available_amount(request)
+        return self._with_operation(_requested(request, amount_minor, "processing", None, now), now)
 
     def reject(self, request: OperationRequest, error: str, now: str) -> "Payment":
         """The next version, which rejects an operation that was never reserved and so rules out reserving it later."""
-        rejected = Operation(
-            operation_id=request.operation_id,
-            type=request.type,
-            amount_minor=request.amount_minor,
-            status="rejected",
-            error=error,
-            created_at=request.requested_at,
-            updated_at=now,
-            caller=request.caller,
-        )
-        return self._with_operation(rejected, now)
+        return self._with_operation(_requested(request, request.amount_minor, "rejected", error, now), now)
 
     def undo_other_charge(self, charge_id: str, type: OperationType, now: str) -> "Payment":
         """The next version, with an operation to undo a second charge of the payment by a void or a full refund.
@@ -478,3 +454,19 @@ class Payment:
     def _updated_at(self, now: str) -> str:
         """The time of the update; a payment in doubt keeps its own, which says since when it has been in doubt."""
         return self.updated_at if self.status == "in_doubt" else now
+
+
+def _requested(
+    request: OperationRequest, amount_minor: int | None, status: OperationStatus, error: str | None, now: str
+) -> Operation:
+    """The operation that was requested from us, in its first status."""
+    return Operation(
+        operation_id=request.operation_id,
+        type=request.type,
+        amount_minor=amount_minor,
+        status=status,
+        error=error,
+        created_at=request.requested_at,
+        updated_at=now,
+        caller=request.caller,
+    )

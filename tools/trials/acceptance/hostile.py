@@ -16,10 +16,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from botocore.auth import SigV4Auth
+from botocore.auth import SIGV4_TIMESTAMP
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from client.transport import SignerAtTime
 from tools.deployment.stack import Stack, new_payment_id
 from tools.trials.acceptance.run import accepted_status
 
@@ -42,17 +43,6 @@ MEBIBYTE = 1024 * 1024
 Sign = Callable[[Stack, AWSRequest], None]
 
 
-class SignedAt(SigV4Auth):
-    """Signs with a time that is some minutes from now."""
-
-    minutes = 0.0
-
-    def _modify_request_before_signing(self, request: AWSRequest) -> None:
-        signed_at = datetime.now(UTC) + timedelta(minutes=self.minutes)
-        request.context["timestamp"] = signed_at.strftime("%Y%m%dT%H%M%SZ")
-        super()._modify_request_before_signing(request)  # type: ignore[misc]
-
-
 def signed(
     signing_key: str | None = None,
     access_key_id: str | None = None,
@@ -66,8 +56,8 @@ def signed(
         own = stack.session().get_credentials()
         assert own is not None
         credentials = Credentials(access_key_id or own.access_key, signing_key or own.secret_key, own.token)
-        auth = SignedAt(credentials, service, region or stack.region)
-        auth.minutes = minutes
+        auth = SignerAtTime(credentials, service, region or stack.region)
+        auth.timestamp = (datetime.now(UTC) + timedelta(minutes=minutes)).strftime(SIGV4_TIMESTAMP)
         auth.add_auth(request)
 
     return sign
