@@ -75,6 +75,7 @@ class Driver:
         found = wait_for(
             lambda: dict(payment_or_operation(self.stack.payment(payment_id), operation_id)),
             120,
+            pause_seconds=1.0,
             until=lambda operation: operation.get("status") in until,
         )
         assert found.get("status") in until, found

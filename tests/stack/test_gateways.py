@@ -75,6 +75,17 @@ def paid(driver: Driver, gateway: str, **changes: Any) -> str:
     return payment_id
 
 
+def no_longer_in_doubt(driver: Driver, payment_id: str, within_seconds: float) -> str:
+    """The payment's status once it is known. That takes many seconds, in which each of several threads looks."""
+    settled = wait_for(
+        lambda: driver.stack.payment(payment_id),
+        within_seconds,
+        pause_seconds=1.5,
+        until=lambda payment: payment["status"] != "in_doubt",
+    )
+    return str(settled["status"])
+
+
 def charges(driver: Driver) -> list[dict[str, Any]]:
     """All charges, with their gateways' names."""
     return [
@@ -172,10 +183,7 @@ class TestFaultsOfStripe:
             driver.set_fault(payment_id, "charge", fault, times=times, seconds=30)
             driver.pay(payment_id)
             driver.ended(payment_id)
-            settled = wait_for(
-                lambda: driver.stack.payment(payment_id), 60, until=lambda payment: payment["status"] != "in_doubt"
-            )
-            return str(settled["status"])
+            return no_longer_in_doubt(driver, payment_id, 60)
 
         with ThreadPoolExecutor(len(FAULTS)) as pool:
             statuses = dict(zip(ids, pool.map(ended, ids.keys(), ids.values()), strict=True))
@@ -194,10 +202,7 @@ class TestFaultsOfStripe:
             driver.set_fault(payment_id, operation, fault, times=1, seconds=30)
             driver.pay(payment_id)
             driver.ended(payment_id)
-            settled = wait_for(
-                lambda: driver.stack.payment(payment_id), 120, until=lambda payment: payment["status"] != "in_doubt"
-            )
-            return str(settled["status"])
+            return no_longer_in_doubt(driver, payment_id, 120)
 
         with ThreadPoolExecutor(len(FAULTS)) as pool:
             statuses = set(pool.map(ended, ids.keys(), ids.values()))
@@ -216,10 +221,7 @@ class TestFaultsOfStripe:
             driver.stack.sandboxes["stripe"].call("POST", "/sandbox/faults", json=create_fault).raise_for_status()
             driver.pay(payment_id)
             driver.ended(payment_id)
-            settled = wait_for(
-                lambda: driver.stack.payment(payment_id), 60, until=lambda payment: payment["status"] != "in_doubt"
-            )
-            return str(settled["status"])
+            return no_longer_in_doubt(driver, payment_id, 60)
 
         with ThreadPoolExecutor(len(FAULTS)) as pool:
             statuses = dict(zip(ids, pool.map(ended, ids.keys(), ids.values()), strict=True))
