@@ -44,6 +44,8 @@ STALLED_SECONDS = 600
 # The resolve state machine asks the gateway after five minutes. If that fails, it waits an hour.
 RESOLVED_WITHIN_SECONDS = 400
 _MAX_SHOWN = 20
+# Between two looks at what runs: the pause grows while nothing ends and nothing is sent.
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +276,7 @@ def _send_all(stack: Stack, planned: Mapping[str, PlannedPayment], concurrency: 
     task = bar.add_task("", total=len(planned), rate=0.0)
     state.memory[0] = Memory.now(stack)
     started = last_progress = time.monotonic()
-    with_faults = 0
+    with_faults, pause = 0, _FIRST_PAUSE_SECONDS
     with _until_interrupted(state), ThreadPoolExecutor(concurrency) as pool:
         while (unsent or running_payments) and time.monotonic() < last_progress + STALLED_SECONDS:
             running = _running(stack)
@@ -283,7 +285,7 @@ def _send_all(stack: Stack, planned: Mapping[str, PlannedPayment], concurrency: 
             for payment in pool.map(stack.payment, ended):
                 if payment.get("status", "processing") in UNDER_WAY:
                     continue
-                last_progress = time.monotonic()
+                last_progress, pause = time.monotonic(), _FIRST_PAUSE_SECONDS
                 sent = running_payments[payment["payment_id"]]
                 if sent.operations and sent.payment_id not in operated:
                     operated.add(sent.payment_id)
@@ -305,8 +307,11 @@ def _send_all(stack: Stack, planned: Mapping[str, PlannedPayment], concurrency: 
             statuses = _counts(payment["status"] for payment in state.answers.values())
             description = f"{statuses}, {with_faults:,} with faults"
             bar.update(task, completed=completed, rate=completed / state.seconds, description=description)
-            if not batch:
-                time.sleep(0.05)
+            if batch:
+                pause = _FIRST_PAUSE_SECONDS
+            else:
+                time.sleep(pause)
+                pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
     state.memory[len(state.answers) if state.interrupted else len(planned)] = Memory.now(stack)
     return state
 
