@@ -172,9 +172,11 @@ def test_every_page_is_accessible_and_nothing_is_cut_off(
             take_screenshots(page, f"console-{name}")
             for visit in page.locator("details.visit").all():
                 visit.evaluate("each => each.open = true")
-            for scheme in ("light", "dark"):
-                page.emulate_media(color_scheme=scheme)
-                assert barriers(page) == [], f"{name}, {scheme}"
+            page.emulate_media(color_scheme="light")
+            assert barriers(page) == [], name
+            # A dark page is the same but for its colours.
+            page.emulate_media(color_scheme="dark")
+            assert barriers(page, of_colours=True) == [], f"{name}, dark"
 
 
 def test_a_payment_s_page_is_one_file_that_works_by_itself(
