@@ -58,17 +58,21 @@ def driver(driver: Driver) -> Driver:
 @pytest.fixture
 def started(driver: Driver) -> Any:
     """Return the inputs of the payments that were started since the last call, by payment id."""
-    states, known_arns = driver.stack.client("stepfunctions"), set[str]()
+    states = driver.stack.client("stepfunctions")
 
-    def new() -> dict[str, dict[str, Any]]:
+    def arns() -> set[str]:
         time.sleep(SEEN_AFTER_SECONDS)
         pages = states.get_paginator("list_executions").paginate(stateMachineArn=driver.stack.state_machine_arn)
-        arns = [execution["executionArn"] for page in pages for execution in page["executions"]]
-        executions = [states.describe_execution(executionArn=arn) for arn in arns if arn not in known_arns]
-        known_arns.update(arns)
+        return {execution["executionArn"] for page in pages for execution in page["executions"]}
+
+    known_arns = arns()
+
+    def new() -> dict[str, dict[str, Any]]:
+        new_arns = arns() - known_arns
+        known_arns.update(new_arns)
+        executions = [states.describe_execution(executionArn=arn) for arn in new_arns]
         return {execution["name"]: json.loads(execution["input"]) for execution in executions}
 
-    new()
     return new
 
 
