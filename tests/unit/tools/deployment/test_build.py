@@ -22,6 +22,12 @@ from tools.output import ExitCode
 UNCHECKED_HASH = 1
 
 
+@pytest.fixture(scope="module")
+def built() -> Path:
+    """The folder with the packages for this machine."""
+    return build.build(Target.host())
+
+
 @pytest.fixture
 def sources(tmp_path: Path) -> Path:
     folder = tmp_path / "sources"
@@ -49,15 +55,14 @@ def test_a_changed_source_gives_other_bytes(tmp_path: Path, sources: Path) -> No
     assert first.read_bytes() != second.read_bytes()
 
 
-def test_the_zip_has_functions_as_its_top_folder_and_nothing_else() -> None:
-    folder = build.build(Target.host())
-    names = zipfile.ZipFile(folder / "functions.zip").namelist()
+def test_the_zip_has_functions_as_its_top_folder_and_nothing_else(built: Path) -> None:
+    names = zipfile.ZipFile(built / "functions.zip").namelist()
     assert "functions/tokenize/handler.py" in names
     assert {name.split("/")[0] for name in names} == {"functions"}
 
 
-def test_the_layer_has_the_locked_versions_and_botocore_data_for_our_services_alone() -> None:
-    names = zipfile.ZipFile(build.build(Target.host()) / "layer.zip").namelist()
+def test_the_layer_has_the_locked_versions_and_botocore_data_for_our_services_alone(built: Path) -> None:
+    names = zipfile.ZipFile(built / "layer.zip").namelist()
     services = {
         name.split("/")[3] for name in names if name.startswith("python/botocore/data/") and name.count("/") > 4
     }
@@ -68,8 +73,8 @@ def test_the_layer_has_the_locked_versions_and_botocore_data_for_our_services_al
         assert any(entry.startswith(f"python/{name.replace('-', '_')}-{version}.dist-info/") for entry in names), name
 
 
-def test_the_layer_has_the_endpoints_of_our_services_as_botocore_has_them(tmp_path: Path) -> None:
-    layer = zipfile.ZipFile(build.build(Target.host()) / "layer.zip")
+def test_the_layer_has_the_endpoints_of_our_services_as_botocore_has_them(built: Path) -> None:
+    layer = zipfile.ZipFile(built / "layer.zip")
     [partition, *_] = json.loads(layer.read("python/botocore/data/endpoints.json"))["partitions"]
     [full_partition, *_] = json.loads(Path(botocore.__file__).with_name("data").joinpath("endpoints.json").read_text())[
         "partitions"
@@ -86,8 +91,10 @@ def test_the_layer_has_data_for_every_service_that_the_runtime_asks_for() -> Non
     assert services == set(build.AWS_SERVICES)
 
 
-def test_each_functions_contract_is_packed_as_a_compiled_check_that_the_function_takes(tmp_path: Path) -> None:
-    zipfile.ZipFile(build.build(Target.host()) / "functions.zip").extractall(tmp_path)
+def test_each_functions_contract_is_packed_as_a_compiled_check_that_the_function_takes(
+    built: Path, tmp_path: Path
+) -> None:
+    zipfile.ZipFile(built / "functions.zip").extractall(tmp_path)
     packed = {handler.parent.name for handler in tmp_path.glob("functions/*/handler.py")}
     assert packed == {handler.parent.name for handler in FUNCTIONS.glob("*/handler.py")}
     check = f"""
@@ -108,15 +115,15 @@ for contract in {sorted(packed)}:
     assert {line.split()[0] for line in process.stdout.splitlines()} == packed, process.stderr
 
 
-def test_the_functions_zip_is_the_same_each_time() -> None:
-    package = build.build(Target.host()) / "functions.zip"
+def test_the_functions_zip_is_the_same_each_time(built: Path) -> None:
+    package = built / "functions.zip"
     first = package.read_bytes()
     build.build(Target.host())
     assert package.read_bytes() == first
 
 
-def test_the_layers_bytecode_is_the_same_each_time(tmp_path: Path) -> None:
-    zipfile.ZipFile(build.build(Target.host()) / "layer.zip").extractall(tmp_path)
+def test_the_layers_bytecode_is_the_same_each_time(built: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(built / "layer.zip").extractall(tmp_path)
     first = {path: path.read_bytes() for path in tmp_path.rglob("*.pyc")}
     for path in first:
         path.unlink()
@@ -125,8 +132,10 @@ def test_the_layers_bytecode_is_the_same_each_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("package", "top"), [("functions.zip", "functions"), ("layer.zip", "python")])
-def test_every_module_has_its_bytecode_which_is_taken_as_it_is(tmp_path: Path, package: str, top: str) -> None:
-    zipfile.ZipFile(build.build(Target.host()) / package).extractall(tmp_path)
+def test_every_module_has_its_bytecode_which_is_taken_as_it_is(
+    built: Path, tmp_path: Path, package: str, top: str
+) -> None:
+    zipfile.ZipFile(built / package).extractall(tmp_path)
     modules = list((tmp_path / top).rglob("*.py"))
     assert modules
     for module in modules:
@@ -143,8 +152,8 @@ def test_no_bytecode_is_made_for_a_runtime_that_is_not_here(tmp_path: Path, caps
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
-def test_the_layer_has_the_rule_parsers_tables_and_they_are_taken(tmp_path: Path, hash_seed: str) -> None:
-    zipfile.ZipFile(build.build(Target.host()) / "layer.zip").extractall(tmp_path)
+def test_the_layer_has_the_rule_parsers_tables_and_they_are_taken(built: Path, tmp_path: Path, hash_seed: str) -> None:
+    zipfile.ZipFile(built / "layer.zip").extractall(tmp_path)
     # Entries of a loaded table have this type; those of a newly generated one do not.
     look = "from rule_engine import Rule; print({type(each).__name__ for each in Rule.parser._parser.productions})"
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "python"), "PYTHONHASHSEED": hash_seed}
