@@ -9,11 +9,10 @@ from joserfc import jwe
 from joserfc.jwk import ECKey
 from jwcrypto.jwe import JWE
 from jwcrypto.jwk import JWK
-from playwright.sync_api import Route
+from playwright.sync_api import Browser, Route
 
 from client import seal
 from tests.browser import seal_in_browser
-from tests.chromium import chromium, running_chromium
 from tests.npm import by_npm
 from tools.deployment.paths import ROOT
 
@@ -38,8 +37,8 @@ def header_of(key: Mapping[str, Any], payment_id: str) -> dict[str, Any]:
     return {"alg": key["alg"], "enc": key["enc"], "kid": key["kid"], "payment_id": payment_id}
 
 
-def by_chromium(card_data: Mapping[str, str], payment_id: str, key: Mapping[str, Any]) -> str:
-    """Seal with the browser's client on a page that came over https, in Chromium."""
+def by_chromium(browser: Browser, card_data: Mapping[str, str], payment_id: str, key: Mapping[str, Any]) -> str:
+    """Seal with the browser's client on a page that came over https, in a new context of Chromium."""
 
     def serve(route: Route) -> None:
         if route.request.url.endswith("/sealing.mjs"):
@@ -47,8 +46,8 @@ def by_chromium(card_data: Mapping[str, str], payment_id: str, key: Mapping[str,
         else:
             route.fulfill(body="<!doctype html>", content_type="text/html")
 
-    with running_chromium(chromium()) as browser:
-        page = browser.new_page()
+    with browser.new_context() as context:
+        page = context.new_page()
         page.route("https://shop.test/**", serve)
         page.goto("https://shop.test/")
         sealing = "(values) => import('/sealing.mjs').then(({ seal }) => seal(...values))"
@@ -78,7 +77,6 @@ def by_npm_jose(
 SEALERS: dict[str, Sealer] = {
     "our back end": seal,
     "our page, in Node": seal_in_browser,
-    "our page, in Chromium": by_chromium,
     "joserfc": by_joserfc,
     "jwcrypto": by_jwcrypto,
     "npm's jose": by_npm_jose,

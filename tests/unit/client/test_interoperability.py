@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from joserfc import jwe
@@ -10,8 +11,9 @@ from jwcrypto.jwe import JWE
 from jwcrypto.jwk import JWK
 
 from client.shapes import is_sealed_card
+from tests.chromium import browser  # noqa: F401
 from tests.samples import CARD_DATA
-from tests.sealers import SEALERS, by_npm_jose, header_in, header_of, issued_key
+from tests.sealers import SEALERS, Sealer, by_chromium, by_npm_jose, header_in, header_of, issued_key
 
 CARD = CARD_DATA | {"card_holder": "Renée Łukasz 山田", "security_code": "737"}
 
@@ -30,18 +32,21 @@ def opened_by_jwcrypto(sealed: str, pair: ECKey) -> bytes:
     return bytes(token.payload)
 
 
+@pytest.fixture(params=[*SEALERS, "our page, in Chromium"])
+def sealer(request: pytest.FixtureRequest) -> Sealer:
+    return SEALERS.get(request.param) or partial(by_chromium, request.getfixturevalue("browser"))
+
+
 @pytest.mark.parametrize("opened", [opened_by_joserfc, opened_by_jwcrypto], ids=["joserfc", "jwcrypto"])
-@pytest.mark.parametrize("sealer", SEALERS)
-def test_what_one_seals_another_opens(sealer: str, opened: Opener) -> None:
+def test_what_one_seals_another_opens(sealer: Sealer, opened: Opener) -> None:
     pair, key = issued_key()
-    sealed = SEALERS[sealer](CARD, "pay-1", key)
+    sealed = sealer(CARD, "pay-1", key)
     assert json.loads(opened(sealed, pair)) == CARD
 
 
-@pytest.mark.parametrize("sealer", SEALERS)
-def test_a_sealed_card_is_of_the_one_shape_and_says_nothing_but_how_it_was_sealed(sealer: str) -> None:
+def test_a_sealed_card_is_of_the_one_shape_and_says_nothing_but_how_it_was_sealed(sealer: Sealer) -> None:
     _, key = issued_key()
-    sealed = SEALERS[sealer](CARD, "pay-1", key)
+    sealed = sealer(CARD, "pay-1", key)
     assert is_sealed_card(sealed)
     header = header_in(sealed)
     ephemeral = header.pop("epk")
@@ -51,10 +56,9 @@ def test_a_sealed_card_is_of_the_one_shape_and_says_nothing_but_how_it_was_seale
     assert sealed.split(".")[1] == ""
 
 
-@pytest.mark.parametrize("sealer", SEALERS)
-def test_no_two_sealed_cards_share_a_key(sealer: str) -> None:
+def test_no_two_sealed_cards_share_a_key(sealer: Sealer) -> None:
     _, key = issued_key()
-    first, second = (SEALERS[sealer](CARD, "pay-1", key) for _ in range(2))
+    first, second = (sealer(CARD, "pay-1", key) for _ in range(2))
     assert header_in(first)["epk"] != header_in(second)["epk"]
 
 
