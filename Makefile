@@ -195,7 +195,7 @@ picture: setup ## Redraw the README's picture of the payment state machine
 reference: setup ## Regenerate docs/command.md, the command's reference, and docs/events/, the events' JSON Schemas
 	@$(PAYMENTS) reference
 
-permissions: setup ## Regenerate docs/permissions.yaml (who may do what) from the plan of the running stack
+permissions: setup ## Regenerate docs/permissions.yaml (who may do what) from the running stack
 	@$(PAYMENTS) permissions
 
 build: setup ## Build the functions' zip and their layer for this machine, or for Lambda (RUNTIME=python3.13 ARCHITECTURE=arm64)

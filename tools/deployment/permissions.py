@@ -1,4 +1,4 @@
-"""List who may do what, from Terraform's plan, so that a wider permission shows in review.
+"""List who may do what, from Terraform's state, so that a wider permission shows in review.
 
 `make permissions` writes `docs/permissions.yaml`; a test compares it with what is deployed.
 """
@@ -14,7 +14,7 @@ from tools.deployment.terraform import Terraform
 
 PERMISSIONS_FILE = DOCS / "permissions.yaml"
 _HEADING = (
-    "# Who may do what. `make permissions` writes this from Terraform's plan: don't edit it, review how it changes.\n"
+    "# Who may do what. `make permissions` writes this from Terraform's state: don't edit it, review how it changes.\n"
 )
 
 # Each right of `tools/deployment/rewritings.py` as a policy has it: the action, its resource, and the items' keys.
@@ -32,7 +32,7 @@ Resources = dict[str, dict[str, Any]]
 
 def permissions(terraform: Terraform) -> str:
     """The policies of a deployed stack's roles, keys, queues, topics, buckets and functions as YAML, by address."""
-    resources = terraform.planned()
+    resources = terraform.deployed()
     reader = _PolicyReader(resources)
     inline = _of_type(resources, "aws_iam_role_policy")
     managed = _of_type(resources, "aws_iam_role_policy_attachment")

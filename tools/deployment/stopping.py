@@ -17,7 +17,7 @@ def running_executions(terraform: Terraform) -> list[str]:
     """The ARNs of the executions that are under way. Those of express machines end soon, and can't be stopped."""
     return [
         execution["executionArn"]
-        for machine in terraform.managed("aws_sfn_state_machine")
+        for machine in terraform.deployed("aws_sfn_state_machine").values()
         if machine["type"] == "STANDARD"
         for page in _client(terraform, "stepfunctions", machine["arn"])
         .get_paginator("list_executions")
@@ -31,7 +31,7 @@ def stop_executions(terraform: Terraform) -> int:
 
     The next deployment enables the rules again.
     """
-    for rule in terraform.managed("aws_cloudwatch_event_rule"):
+    for rule in terraform.deployed("aws_cloudwatch_event_rule").values():
         if rule["event_bus_name"] == "default":  # webhooks' rules start nothing
             _client(terraform, "events", rule["arn"]).disable_rule(Name=rule["name"])
     stopped: set[str] = set()

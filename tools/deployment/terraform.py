@@ -184,14 +184,18 @@ class Terraform:
         answer = json.loads(self._run("output", "-json"))
         return {name: output["value"] for name, output in answer.items()}
 
-    def planned(self) -> dict[str, Any]:
-        """The planned values of each resource, by address."""
-        file = self._home / "plan"
-        self._run("plan", "-input=false", f"-out={file}", *self._var_files())
-        plan = json.loads(self._run("show", "-json", str(file)))
-        file.unlink()  # it contains the variables, secrets included
+    def deployed(self, type: str | None = None) -> dict[str, Any]:
+        """The values of each deployed resource, of this type if one is named, by address."""
+
+        def address(resource: Mapping[str, Any], instance: Mapping[str, Any]) -> str:
+            key = f"[{json.dumps(instance['index_key'])}]" if "index_key" in instance else ""
+            return f"{resource['type']}.{resource['name']}{key}"
+
         return {
-            resource["address"]: resource["values"] for resource in plan["planned_values"]["root_module"]["resources"]
+            address(resource, instance): instance["attributes"]
+            for resource in self._state()
+            if resource["mode"] == "managed" and type in (None, resource["type"])
+            for instance in resource["instances"]
         }
 
     def evaluate(self, expression: str) -> Any:
@@ -209,18 +213,11 @@ class Terraform:
         self._run("state", "rm", address)
         return True
 
-    def managed(self, kind: str) -> list[dict[str, Any]]:
-        """The attributes of everything of this type that Terraform manages."""
-        return [
-            instance["attributes"]
-            for resource in self._state()
-            if resource["type"] == kind
-            for instance in resource["instances"]
-        ]
-
     def _state(self) -> list[dict[str, Any]]:
+        """The resources in the state, each with its instances."""
         state = self._run("state", "pull")
-        return json.loads(state)["resources"] if state else []
+        resources: list[dict[str, Any]] = json.loads(state)["resources"] if state else []
+        return resources
 
     def _init(self, option: str, mirror: Path | None) -> None:
         with self.progress("Initialising Terraform") as say:

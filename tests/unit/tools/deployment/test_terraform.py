@@ -72,7 +72,10 @@ def test_a_resource_that_is_forgotten_is_no_longer_in_the_state(tmp_path: Path) 
     state = {"version": 4, "terraform_version": "1.9.0", "serial": 1, "lineage": "it", "resources": [topic]}
     file = tmp_path / "configuration" / "terraform" / "terraform.tfstate"
     file.write_text(json.dumps(state))
-    assert [managed.managed(kind) for kind in ("aws_sns_topic", "aws_sqs_queue")] == [[{"id": "it"}], []]
+    assert [managed.deployed(kind) for kind in ("aws_sns_topic", "aws_sqs_queue")] == [
+        {"aws_sns_topic.it": {"id": "it"}},
+        {},
+    ]
     assert [managed.forget("aws_sns_topic.it") for _ in range(2)] == [True, False]
     assert json.loads(file.read_text())["resources"] == []
 
