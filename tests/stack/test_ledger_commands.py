@@ -33,6 +33,13 @@ Line = dict[str, Any]
 
 GATEWAY_CARD = {"number": CARD_DATA["card_number"], "expiry_month": 12, "expiry_year": 2030, "holder": "John Doe"}
 _own_days = count(30)
+# What replaces a payment's line in a report, and the break that follows: its type, and the end of what was found.
+WRONG_LINES: dict[str, tuple[list[Line], str, str]] = {
+    "another amount": ([{"amount_minor": 2000}], "amount_differs", "20.00USD"),
+    "another currency": ([{"currency": "EUR"}], "amount_differs", "19.99EUR"),
+    "a negative amount": ([{"amount_minor": -1999}], "amount_differs", "-19.99USD"),
+    "twice": ([{}, {}], "duplicate", "19.99USD"),
+}
 
 
 def days_ago(days: int) -> str:
@@ -363,63 +370,43 @@ class TestBreaks:
         ]
         assert driver.account_totals(payment_id)["liability:merchant"] == -1999
 
-    @pytest.mark.parametrize(
-        ("change", "type", "found"),
-        [
-            ({"amount_minor": 2000}, "amount_differs", "20.00USD"),
-            ({"currency": "EUR"}, "amount_differs", "19.99EUR"),
-            ({"amount_minor": -1999}, "amount_differs", "-19.99USD"),
-            (None, "duplicate", "19.99USD"),
-        ],
-        ids=["another_amount", "another_currency", "a_negative_amount", "twice"],
-    )
-    def test_a_wrong_line_posts_nothing_until_it_is_corrected(
-        self,
-        driver: Driver,
-        command: Command,
-        sandbox: Sandbox,
-        settled: str,
-        change: Line | None,
-        type: str,
-        found: str,
+    def test_wrong_lines_post_nothing_until_they_are_corrected(
+        self, driver: Driver, command: Command, sandbox: Sandbox
     ) -> None:
-        before = driver.payment_items(settled)
-        [line] = sandbox.report()["lines"]
-        with sandbox.reporting([line | change] if change else [line, line]):
+        with sandbox.clock_put_back():
+            ids = {mistake: driver.paid()["payment_id"] for mistake in WRONG_LINES}
+        before = {mistake: driver.payment_items(payment_id) for mistake, payment_id in ids.items()}
+        lines = {line["reference"]: line for line in sandbox.report()["lines"]}
+        assert lines.keys() == {*ids.values()}
+        wrong = [lines[ids[mistake]] | change for mistake, (changes, *_) in WRONG_LINES.items() for change in changes]
+        with sandbox.reporting(wrong):
             run = command("reconcile", sandbox.day)
         assert run.returncode == 1
-        [[broken, _, actual]] = breaks(run, settled)
-        assert broken == type
-        assert actual.endswith(f"charge{line['id']}of{found}")
-        assert driver.payment_items(settled) == before
+        for mistake, payment_id in ids.items():
+            _, type, found = WRONG_LINES[mistake]
+            [[broken, _, actual]] = breaks(run, payment_id)
+            assert broken == type, mistake
+            assert actual.endswith(f"charge{lines[payment_id]['id']}of{found}"), mistake
+            assert driver.payment_items(payment_id) == before[mistake], mistake
         assert command("reconcile", sandbox.day).returncode == 0
-        assert driver.account_totals(settled)["asset:bank"] == 1941
+        banked = {mistake: driver.account_totals(payment_id)["asset:bank"] for mistake, payment_id in ids.items()}
+        assert banked == dict.fromkeys(WRONG_LINES, 1941)
 
-    @pytest.mark.parametrize(
-        ("cut", "message"),
-        [
-            (lambda report: json.dumps(report).encode()[:-40], "is cut off: it is not JSON."),
-            (lambda report: json.dumps(report | {"lines": []}).encode(), "has 0 of its 1 lines."),
-            (lambda report: json.dumps(report | {"totals": []}).encode(), "don't sum up to its totals."),
-        ],
-        ids=["its_end", "its_lines", "its_totals"],
-    )
     def test_a_truncated_report_is_rejected_and_the_books_are_unchanged(
-        self,
-        driver: Driver,
-        command: Command,
-        sandbox: Sandbox,
-        settled: str,
-        cut: Callable[[Any], bytes],
-        message: str,
+        self, driver: Driver, command: Command, sandbox: Sandbox, settled: str
     ) -> None:
-        before = driver.payment_items(settled)
-        with sandbox.reporting(cut(sandbox.report())):
-            run = command("reconcile", sandbox.day)
-        assert (run.returncode, run.stdout) == (3, "")
-        output = " ".join(run.stderr.split())
-        assert output.startswith("StackError: ReportUnreadable: The settlement report")
-        assert message in output
-        assert "The report was rejected and the books are unchanged." in output
-        assert driver.payment_items(settled) == before
+        before, report = driver.payment_items(settled), sandbox.report()
+        for cut, message in (
+            (json.dumps(report)[:-40], "is cut off: it is not JSON."),
+            (json.dumps(report | {"lines": []}), "has 0 of its 1 lines."),
+            (json.dumps(report | {"totals": []}), "don't sum up to its totals."),
+        ):
+            with sandbox.reporting(cut.encode()):
+                run = command("reconcile", sandbox.day)
+            assert (run.returncode, run.stdout) == (3, "")
+            output = " ".join(run.stderr.split())
+            assert output.startswith("StackError: ReportUnreadable: The settlement report")
+            assert message in output
+            assert "The report was rejected and the books are unchanged." in output
+            assert driver.payment_items(settled) == before
         assert command("reconcile", sandbox.day).returncode == 0
