@@ -56,8 +56,8 @@ class FakeTerraform:
     def client(self, service: str, region: str = REGION) -> Any:
         return boto3.client(service, region_name=region)  # type: ignore[call-overload]
 
-    def managed(self, kind: str) -> list[dict[str, Any]]:
-        return self.resources[kind]
+    def deployed(self, type: str) -> dict[str, dict[str, Any]]:
+        return {f"{type}.{n}": values for n, values in enumerate(self.resources[type])}
 
     def start(self, name: str) -> str:
         machine = self.resources["aws_sfn_state_machine"][0]["arn"]

@@ -73,7 +73,7 @@ def test_a_resource_that_is_forgotten_is_no_longer_in_the_state(tmp_path: Path) 
     file = tmp_path / "configuration" / "terraform" / "terraform.tfstate"
     file.write_text(json.dumps(state))
     assert [managed.deployed(kind) for kind in ("aws_sns_topic", "aws_sqs_queue")] == [
-        {"aws_sns_topic.it": {"id": "it"}},
+        {"aws_sns_topic.it[0]": {"id": "it"}},
         {},
     ]
     assert [managed.forget("aws_sns_topic.it") for _ in range(2)] == [True, False]
@@ -84,7 +84,7 @@ def test_nothing_is_forgotten_where_nothing_was_deployed(tmp_path: Path) -> None
     managed = Terraform("local", home=tmp_path)
     managed.init()
     assert not managed.forget("aws_sns_topic.it")
-    assert managed.managed("aws_sns_topic") == []
+    assert managed.deployed("aws_sns_topic") == {}
 
 
 def test_a_local_stack_has_its_own_backend_and_the_files_as_they_are(
