@@ -92,7 +92,7 @@ def _run(
                 diagnostic = message["diagnostic"]
                 result.errors.append(f"{diagnostic['summary']}: {diagnostic.get('detail', '')}")
             case "test_plan" if result:
-                changes = message["test_plan"]["resource_changes"]
+                changes = message["test_plan"].get("resource_changes", [])
                 result.resources = {change["address"]: change["change"]["after"] for change in changes}
             case "test_state" if result:
                 resources = message["test_state"]["root_module"]["resources"]

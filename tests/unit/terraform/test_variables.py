@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from tests.aws_facts import facts
-from tests.mocked_terraform import Mocked, mocked, refused, refused_by_provider
+from tests.mocked_terraform import REQUIRED, Mocked, mocked, refused, refused_by_provider
 
 RUNTIMES = facts("lambda_runtimes")
 ALLOWED = sorted({*RUNTIMES["supported"]} & {*RUNTIMES["known_to_provider"]})
+DEFAULT = str(REQUIRED["lambda_runtime"])
 NEXT = ["python3.10", "python3.14", "python3.15"]
 LONGEST = {
     "name": "p" * 24,
@@ -23,9 +24,11 @@ FULL_OF_TAGS = {"tags": {f"{'k' * 123}:{number:04}": "välue _.:/=+-@" + "v" * 2
 # API Gateway's documentation states no limit for an API's name.
 WITHOUT_LIMIT = {"aws_api_gateway_rest_api"}
 
-# A plan takes seconds, so the plans of the runtimes also cover other variables.
+# A plan takes seconds. So those of the runtimes also cover other variables, and the default one has been deployed.
 ACCEPTED: dict[str, dict[str, Any]] = {
-    runtime: {"lambda_runtime": runtime, "snap_start_enabled": runtime in RUNTIMES["snap_start"]} for runtime in ALLOWED
+    runtime: {"lambda_runtime": runtime, "snap_start_enabled": runtime in RUNTIMES["snap_start"]}
+    for runtime in ALLOWED
+    if runtime != DEFAULT
 }
 ACCEPTED["python3.11"] |= SHORTEST
 ACCEPTED["python3.12"] |= LONGEST | FULL_OF_TAGS
@@ -42,19 +45,22 @@ JUST_ABOVE_A_LIMIT: dict[str, dict[str, Any]] = {
 REFUSED: dict[str, dict[str, Any]] = {
     **{runtime: {"lambda_runtime": runtime} for runtime in NEXT},
     **JUST_ABOVE_A_LIMIT,
-    "snap_start_without_snapshots": {"lambda_runtime": ALLOWED[0], "snap_start_enabled": True},
     "logs_for_too_short": {"log_retention_days": 364},
+}
+SNAPSHOTS: dict[str, dict[str, Any]] = {
+    f"snapshots_of_{runtime}": {"lambda_runtime": runtime, "snap_start_enabled": True} for runtime in ALLOWED
 }
 
 
 @pytest.fixture(scope="module")
-def plans(provider: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Mocked]:
-    return mocked(tmp_path_factory.mktemp("plans"), ACCEPTED | {NEXT[-1]: REFUSED[NEXT[-1]]})
+def plans(provider: None, deployed: Mocked, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Mocked]:
+    planned = mocked(tmp_path_factory.mktemp("plans"), ACCEPTED | {NEXT[-1]: REFUSED[NEXT[-1]]})
+    return planned | {DEFAULT: deployed}
 
 
 @pytest.fixture(scope="module")
 def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    return refused(tmp_path_factory.mktemp("refusals"), REFUSED)
+    return refused(tmp_path_factory.mktemp("refusals"), REFUSED | SNAPSHOTS)
 
 
 def test_each_runtime_of_lambda_and_the_provider_is_accepted(plans: dict[str, Mocked]) -> None:
@@ -78,10 +84,12 @@ def test_a_runtime_is_refused_before_the_provider_sees_it(
     assert plans[NEXT[-1]].errors == refusals[NEXT[-1]]
 
 
-def test_snapshots_are_refused_for_runtimes_without_snap_start(refusals: dict[str, list[str]]) -> None:
-    assert [runtime for runtime in ALLOWED if runtime not in RUNTIMES["snap_start"]] == [ALLOWED[0]]
-    (error,) = refusals["snap_start_without_snapshots"]
+def test_snapshots_are_refused_only_for_runtimes_without_snap_start(refusals: dict[str, list[str]]) -> None:
+    without, *others = ALLOWED
+    assert [runtime for runtime in ALLOWED if runtime not in RUNTIMES["snap_start"]] == [without]
+    (error,) = refusals[f"snapshots_of_{without}"]
     assert "SnapStart needs python3.12 or later." in error
+    assert {runtime: refusals[f"snapshots_of_{runtime}"] for runtime in others} == {runtime: [] for runtime in others}
 
 
 def test_the_provider_knows_the_pythons_that_the_facts_say(provider: None, tmp_path: Path) -> None:
