@@ -40,7 +40,6 @@ REST = (
     # Each fault at each place, in the simulation and on the running stack. `make test` has 200 seeds of such faults.
     "tests/faults/",
     # Deployments, and Terraform plans with every kind of variable.
-    "tests/stack/test_access.py::test_a_limit_on_callers_and_its_removal_are_deployed_with_the_api",
     "tests/stack/test_acceptance.py",
     "tests/stack/test_deployment.py",
     "tests/stack/test_gateways.py",

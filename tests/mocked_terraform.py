@@ -128,8 +128,8 @@ def refused_by_provider(folder: Path, configuration: str) -> list[str]:
 
 
 @contextmanager
-def provider_running(folder: Path) -> Iterator[dict[str, str]]:
-    """Start the AWS provider, and yield the variables with which Terraform uses it.
+def provider_running(folder: Path, **variables: str) -> Iterator[dict[str, str]]:
+    """Start the AWS provider with these variables, and yield those with which Terraform uses it.
 
     Without them Terraform starts it several times a run, which takes longer than most runs.
     It works in an empty folder.
@@ -138,7 +138,9 @@ def provider_running(folder: Path) -> Iterator[dict[str, str]]:
     _init(folder)
     [program] = (folder / "data" / "providers").glob("*/hashicorp/aws/*/*/terraform-provider-aws_*")
     command = [str(program), "-debug"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as provider:  # noqa: S603
+    environment, output = environment_of_terraform() | variables, subprocess.PIPE
+    environment.pop("AWS_CA_BUNDLE", None)  # it would fail to take these certificates a second time, and needs none
+    with subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.DEVNULL, text=True) as provider:  # noqa: S603
         try:
             attached = (re.search("(TF_REATTACH_PROVIDERS)='(.*)'", line) for line in provider.stdout or ())
             variable, value = next(filter(None, attached)).groups()

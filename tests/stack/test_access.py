@@ -10,7 +10,6 @@ import pytest
 
 from tests.stack.driver import PAYMENT, Driver
 from tools.deployment.stack import Stack
-from tools.local.machine import Machine
 
 
 def role_policy(stack: Stack, function: str) -> tuple[str, str, dict[str, Any]]:
@@ -79,26 +78,6 @@ def test_a_principal_without_execute_api_invoke_is_refused(driver: Driver) -> No
     finally:
         iam.delete_access_key(UserName="stranger", AccessKeyId=key["AccessKeyId"])
         iam.delete_user(UserName="stranger")
-
-
-def test_a_limit_on_callers_and_its_removal_are_deployed_with_the_api(machine: Machine, stack: Stack) -> None:
-    deployments = [deployment(stack)]
-    try:
-        machine.terraform().apply("-refresh=false", "-var", 'api_callers={ip_ranges=["203.0.113.0/24"]}')
-        assert stack.call("GET", "/keys").status_code == 403
-        deployments.append(deployment(stack))
-    finally:
-        machine.terraform().apply("-refresh=false")
-    assert stack.call("GET", "/keys").status_code == 200
-    deployments.append(deployment(stack))
-    assert len(set(deployments)) == 3  # On AWS, a policy takes effect only with a deployment.
-
-
-def deployment(stack: Stack) -> str:
-    """The id of the API's deployment that its stage serves."""
-    api_id, stage_name = stack.api_url.split("/")[-2:]
-    stage = stack.client("apigateway").get_stage(restApiId=api_id, stageName=stage_name)
-    return str(stage["deploymentId"])
 
 
 def test_a_refused_start_shows_no_arn_and_no_text_of_aws(driver: Driver) -> None:

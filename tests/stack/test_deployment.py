@@ -5,6 +5,7 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,13 +14,14 @@ from rich.console import Console
 from client import seal
 from functions.shared.domain.payment import PaymentRequest
 from functions.shared.domain.times import now
+from tests.mocked_terraform import provider_running
 from tests.stack.driver import CARD_DATA, Driver
 from tools.deployment.build import Target
 from tools.deployment.paths import BUILD
 from tools.deployment.rollout import apply_until_live, roll_out
 from tools.deployment.rotate import Key, rotate
 from tools.deployment.stack import Stack, StackError, new_payment_id
-from tools.deployment.terraform import Terraform, TerraformError
+from tools.deployment.terraform import Terraform
 from tools.local.machine import DEFAULT_GATEWAY, STATE_BUCKET, Machine
 from tools.trials.acceptance.steps.deployment import RESOURCE_LISTS, FiringCloudWatch, find_leftovers, pending_keys
 
@@ -34,12 +36,19 @@ def machine() -> Iterator[Machine]:
     machine.down()
 
 
-def test_a_stack_is_deployed_once_rotates_its_keys_and_is_destroyed_without_a_trace(
-    machine: Machine,
-) -> None:
+@pytest.fixture
+def stack(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    """The stack, deployed. From then on, all commands of Terraform share one process of the provider."""
     stack = machine.up(print)
-    terraform = machine.terraform()
+    with provider_running(tmp_path, **(machine.terraform().environment or {})) as variables:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        yield stack
 
+
+def test_a_stack_is_deployed_once_rotates_its_keys_and_is_destroyed_without_a_trace(
+    machine: Machine, stack: Stack
+) -> None:
     layer = Target.host().folder / "layer.sha256"
     layer.unlink()  # so that the layer is built again
     changes: list[str] = []
@@ -53,7 +62,7 @@ def test_a_stack_is_deployed_once_rotates_its_keys_and_is_destroyed_without_a_tr
     tags = {"Project": "payments", "Environment": "local"}
     services = {each.partition(" ")[0] for each in find_leftovers(stack.client, "payments-local", tags)}
     assert services >= {service for service, *_ in RESOURCE_LISTS}
-    terraform.destroy()
+    machine.terraform().destroy("-refresh=false")
     assert find_leftovers(stack.client, "payments-local", tags) == []
     assert len(pending_keys(stack.client, tags)) >= 4
     assert [bucket["Name"] for bucket in stack.client("s3").list_buckets()["Buckets"]] == [STATE_BUCKET]
@@ -71,11 +80,6 @@ def role_that_writes_logs(stack: Stack) -> str | None:
     return arn.rpartition("/")[2] if arn else None
 
 
-def with_changed_functions(machine: Machine, level: str) -> Terraform:
-    terraform = machine.terraform()
-    return replace(terraform, environment={**(terraform.environment or {}), "TF_VAR_log_level": level})
-
-
 def versions_of_payments(stack: Stack, count: int) -> Counter[str]:
     """Make this many payments and count how many ran on each version of the state machine. All must be captured."""
     driver = Driver(stack)
@@ -87,7 +91,10 @@ def versions_of_payments(stack: Stack, count: int) -> Counter[str]:
 
 
 def a_roll_out_is_taken_back_when_an_alarm_rings(stack: Stack, machine: Machine) -> None:
-    terraform, cloudwatch = with_changed_functions(machine, "WARNING"), stack.client("cloudwatch")
+    # Nothing has changed since the stack was deployed, so there is nothing to refresh.
+    changes = {"TF_VAR_log_level": "WARNING", "TF_CLI_ARGS_apply": "-refresh=false"}
+    terraform, cloudwatch = machine.terraform(), stack.client("cloudwatch")
+    terraform = replace(terraform, environment={**(terraform.environment or {}), **changes})
     outputs, versions = terraform.outputs(), Counter[str]()
     before, alarm = outputs["live_versions"], outputs["alarm_names"][0]
 
@@ -110,7 +117,7 @@ def a_roll_out_is_taken_back_when_an_alarm_rings(stack: Stack, machine: Machine)
 
 
 def a_roll_out_that_stays_silent_puts_the_new_versions_in_service(stack: Stack, machine: Machine) -> None:
-    terraform, console = with_changed_functions(machine, "DEBUG"), Console(file=io.StringIO())
+    terraform, console = machine.terraform(), Console(file=io.StringIO())
     assert roll_out(terraform, stack.client("cloudwatch"), percent=10, seconds=0, console=console, confirm=False)
     assert terraform.outputs()["stable_versions"]["payment"] == "3"
     assert set(versions_of_payments(stack, 4)) == {"3"}
@@ -118,16 +125,21 @@ def a_roll_out_that_stays_silent_puts_the_new_versions_in_service(stack: Stack, 
 
 
 def aliases_that_lag_behind_are_moved(stack: Stack, machine: Machine) -> None:
+    """In two applies, which take a minute each. So the first also limits the API's callers, as the second does not."""
     terraform, states, messages = machine.terraform(), stack.client("stepfunctions"), list[str]()
     functions, status = stack.client("lambda"), stack.function_name("status")
+    deployments = [deployment_of_the_api(stack)]
 
     class Lagging:
-        """Terraform whose first apply leaves two aliases at the previous versions."""
+        """Terraform whose first apply limits the API's callers, and leaves two aliases at the previous versions."""
 
         outputs, client = terraform.outputs, terraform.client
 
         def apply(self, *arguments: str, show: bool = False) -> None:
-            terraform.apply(*arguments, show=show)
+            limit = () if messages else ("-var", 'api_callers={ip_ranges=["203.0.113.0/24"]}')
+            terraform.apply(*arguments, *limit, show=show)
+            assert stack.call("GET", "/keys").status_code == (403 if limit else 200)
+            deployments.append(deployment_of_the_api(stack))
             if not messages:
                 before = {"stateMachineVersionArn": f"{stack.machine_arn('payment')}:1", "weight": 100}
                 alias = stack.live_arn("payment")
@@ -142,6 +154,14 @@ def aliases_that_lag_behind_are_moved(stack: Stack, machine: Machine) -> None:
     assert set(versions_of_payments(stack, 4)) == {newest["version"]} != {"1"}
     (newest,) = outputs["live_versions"]["status"]
     assert functions.get_alias(FunctionName=status, Name="live")["FunctionVersion"] == newest["version"] != "1"
+    assert len(set(deployments)) == 3  # On AWS, a policy takes effect only with a deployment.
+
+
+def deployment_of_the_api(stack: Stack) -> str:
+    """The id of the API's deployment that its stage serves."""
+    api_id, stage_name = stack.api_url.split("/")[-2:]
+    stage = stack.client("apigateway").get_stage(restApiId=api_id, stageName=stage_name)
+    return str(stage["deploymentId"])
 
 
 def rotated_keys_open_what_came_before(stack: Stack, machine: Machine) -> None:
@@ -170,8 +190,6 @@ def rotated_keys_open_what_came_before(stack: Stack, machine: Machine) -> None:
     driver.pay(in_time, card_data=seal(CARD_DATA, in_time, new_key))
     assert driver.ended(late)["error"] == "unknown_sealing_key"
     assert driver.ended(in_time)["card"]["fingerprint"] == after["card"]["fingerprint"]
-    with pytest.raises(TerraformError, match="There is only one token key"):
-        rotate(terraform, Key.TOKEN, retire=True)
 
 
 def charge_stored_card(driver: Driver, card: dict[str, Any]) -> dict[str, Any]:
