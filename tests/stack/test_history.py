@@ -13,6 +13,7 @@ import base64
 import binascii
 import json
 import re
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +34,7 @@ from functions.shared.adapters.jwe import ENCRYPTION, SINGLE_USE, derived_key
 from functions.shared.adapters.table.items import unmarshal
 from functions.shared.domain.times import now
 from tests.samples import TEST_CARDS
-from tests.stack.driver import PAYMENT, Driver
+from tests.stack.driver import PAYMENT, SEEN_AFTER_SECONDS, Driver
 from tests.stack.sweep import Canary, codes_in, readings
 from tools.deployment.polling import wait_for
 from tools.deployment.stack import Stack, new_payment_id
@@ -122,6 +123,7 @@ def _take_executions(stack: Stack, loot: Loot, wanted: Callable[[dict[str, Any]]
         events = [event for page in histories.paginate(executionArn=arn) for event in page["events"]]
         loot.add(execution["name"], [states.describe_execution(executionArn=arn), events])
 
+    time.sleep(SEEN_AFTER_SECONDS)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for machine in states.list_state_machines()["stateMachines"]:
             pages = states.get_paginator("list_executions").paginate(stateMachineArn=machine["stateMachineArn"])
