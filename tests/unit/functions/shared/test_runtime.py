@@ -300,7 +300,7 @@ print(gc.isenabled(), gc.get_freeze_count() > 10_000)
     def test_a_webhook_without_a_list_gets_all_types_of_events_and_has_dead_letters_of_its_own(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        common = {"url": "https://shop.example", "secret_id": "secret"}
+        common = {"url": "https://shop.example", "secret_id": "secret"}  # pragma: allowlist secret
         webhooks = {
             "arn:shop": {"name": "shop", "queue_url": "https://sqs/shop", "events": [], **common},
             "arn:books": {"name": "books", "queue_url": "https://sqs/books", "events": ["card.erased"], **common},
