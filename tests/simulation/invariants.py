@@ -322,8 +322,8 @@ def is_shown(body: Record, recorded: Item | None) -> bool:
 def _broken_by_count(record: Record, execution: Execution, table: Table) -> Iterator[str]:
     """Only the gateway's declines are counted, under reference, BIN and caller. Declines that came to light after the
     execution may be counted or not."""
-    payment_hash = hashlib.sha256(record["payment_id"].encode()).digest()[:8]
-    times = sum(payment_hash in _plain(item).get("declines", ()) for item in table.items.values())
+    attempt = hashlib.sha256(f"{record['payment_id']}/{record['created_at']}".encode()).digest()[:8]
+    times = sum(attempt in _plain(item).get("declines", ()) for item in table.items.values())
     was_declined = record["status"] == "declined" and not str(record.get("decline_code")).startswith("screened:")
     if times != 3 * was_declined and not (was_declined and execution.status != "SUCCEEDED"):
         yield f"I8: {record['status']}, and counted as declined {times} times"
