@@ -210,7 +210,7 @@ class DynamoDbLedger:
 
     def _put_older_operations(self, payment: Payment, previous: Payment | None) -> Iterator[Item]:
         """The writes of the operations that this version stores apart. The condition on the record covers them."""
-        stored = previous.operations if previous else ()
+        stored = set(previous.operations if previous else ())
         for operation in payment.operations:
             if operation.kept_apart and operation not in stored:
                 yield {"Put": {"TableName": self._table, "Item": marshal(_older_operation_item(payment, operation))}}
