@@ -12,7 +12,14 @@ from itertools import chain
 
 from functions.shared.domain.adoption import ADOPTABLE_STATUSES, adopted_id
 from functions.shared.domain.charge import REDACTED, Refund
-from functions.shared.domain.errors import GatewayMismatch, GatewayRefused, InvalidInput, SettlementUnreadable
+from functions.shared.domain.errors import (
+    GatewayMismatch,
+    GatewayOutcomeUnknown,
+    GatewayRefused,
+    InvalidInput,
+    PaymentError,
+    SettlementUnreadable,
+)
 from functions.shared.domain.ledger import (
     JournalEntry,
     asset_gateway,
@@ -51,9 +58,7 @@ LINES_PER_READ = 10_000
 LINES_PER_STEP = 2_000
 SHARDS_PER_STEP = 16
 
-# The gateway has answered about this charge and will answer the same tomorrow, so a person has to look at it, and all
-# others go on. An unknown outcome is no answer: the gateway may be down, and the step is repeated.
-UNREADABLE = (GatewayMismatch, GatewayRefused)
+UNREADABLE = (GatewayMismatch, GatewayOutcomeUnknown, GatewayRefused)
 
 Count = Callable[[str], None]
 
@@ -236,7 +241,7 @@ class Reconciliation:
         try:
             charge = gateway.find(charge_id) if charge_id else None
         except UNREADABLE as error:
-            self._charge_differs(record.payment, charge_id, str(error))
+            self._charge_differs(record.payment, charge_id, _final_answer(error))
             return
         moved_at, found = (charge.captured_at, f"a charge that is {charge.status}") if charge else (None, "no charge")
         if posted.kind == "refund":
@@ -300,7 +305,7 @@ class Reconciliation:
             if charge:
                 return record_movements(record, charge, ledger=self.ledger, now=self.now)
         except UNREADABLE as error:
-            found = str(error)
+            found = _final_answer(error)
         self._charge_differs(payment, payment.charge_id, found)
         return record
 
@@ -324,6 +329,15 @@ class Reconciliation:
 
     def _record(self, type: BreakType, payment_id: str, item: str, expected: str, found: str) -> None:
         self.breaks.record(Break(self.day, type, payment_id, item, expected, found), self.run, self.now)
+
+
+def _final_answer(error: PaymentError) -> str:
+    """What the gateway said of a charge that can't be read, if it will say the same tomorrow: a person has to look at
+    the charge, and all others go on. Otherwise the gateway may be down, and the error is raised again, so that the step
+    is repeated."""
+    if isinstance(error, GatewayOutcomeUnknown) and not error.shown:
+        raise error
+    return str(error)
 
 
 def _operation_ids(refund: Refund) -> tuple[str | None, str]:

@@ -182,7 +182,15 @@ class GatewayBusy(Unavailable):
 
 
 class GatewayOutcomeUnknown(Unavailable):
-    """The gateway's answer is missing or unintelligible: money may have moved."""
+    """The gateway's answer is missing or unintelligible: money may have moved.
+
+    `shown` says that the gateway is up and showed what it was asked for, but not as documented: it will probably show
+    the same next time.
+    """
+
+    def __init__(self, message: str, *, shown: bool = False) -> None:
+        super().__init__(message)
+        self.shown = shown
 
 
 class ReversalUnconfirmed(Unavailable):

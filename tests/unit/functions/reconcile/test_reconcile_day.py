@@ -631,7 +631,14 @@ class TestWhatNobodyAskedUsFor:
 class TestAChargeThatCannotBeRead:
     """It is a break, and all others are settled and the day is closed."""
 
-    @pytest.fixture(params=[GatewayMismatch("Not as it was."), GatewayRefused("Refused: 403.")], ids=repr)
+    @pytest.fixture(
+        params=[
+            GatewayMismatch("Not as it was."),
+            GatewayRefused("Refused: 403."),
+            GatewayOutcomeUnknown("Not as documented.", shown=True),
+        ],
+        ids=repr,
+    )
     def error(self, request: pytest.FixtureRequest) -> PaymentError:
         error: PaymentError = request.param
         return error

@@ -145,9 +145,11 @@ class SparkleMapping:
             refunded_minor = self.amounts.to_minor(charge["refunded_minor"], currency)
             disputed_minor = self.amounts.to_minor(charge["disputed_minor"], currency)
         except (KeyError, TypeError, AttributeError, ValueError):
-            raise GatewayOutcomeUnknown("Sparkle answered with a charge that is not as documented.") from None
+            raise GatewayOutcomeUnknown(
+                "Sparkle answered with a charge that is not as documented.", shown=True
+            ) from None
         if (parsed.status == "action_required") != bool(next_action):
-            raise GatewayOutcomeUnknown("Sparkle's answer does not say what the customer must do.")
+            raise GatewayOutcomeUnknown("Sparkle's answer does not say what the customer must do.", shown=True)
         if refunded_minor != sum(refund.amount_minor for refund in parsed.refunds if refund.status == "succeeded"):
             raise GatewayMismatch("Sparkle answered with a charge whose refunds don't come to what is refunded.")
         if disputed_minor != held_minor(parsed.disputes):

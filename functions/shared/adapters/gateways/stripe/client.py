@@ -445,7 +445,7 @@ def _id(stripe_object: Object) -> str:
     """The object's id, for the path of a request about it."""
     id = stripe_object.get("id")
     if not isinstance(id, str) or not re.fullmatch("[A-Za-z0-9_]{1,64}", id):
-        raise GatewayOutcomeUnknown("Stripe answered with an object without an id.")
+        raise GatewayOutcomeUnknown("Stripe answered with an object without an id.", shown=True)
     return id
 
 
@@ -465,7 +465,7 @@ def _decline(status: int, answer: Object) -> Object:
 def _data(listed: Object) -> list[Object]:
     data, has_more = listed.get("data"), listed.get("has_more")
     if not isinstance(data, list) or not all(isinstance(each, dict) for each in data) or type(has_more) is not bool:
-        raise GatewayOutcomeUnknown("Stripe answered with a list that is not as documented.")
+        raise GatewayOutcomeUnknown("Stripe answered with a list that is not as documented.", shown=True)
     return data
 
 

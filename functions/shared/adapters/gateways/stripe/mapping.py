@@ -177,7 +177,9 @@ class StripeMapping:
         try:
             return self._charge(intent, refunds, disputes)
         except (LookupError, TypeError, AttributeError, ValueError, OverflowError, OSError):
-            raise GatewayOutcomeUnknown("Stripe answered with an intent that is not as documented.") from None
+            raise GatewayOutcomeUnknown(
+                "Stripe answered with an intent that is not as documented.", shown=True
+            ) from None
 
     def _charge(self, intent: Object, refunds: Iterable[Object], disputes: Iterable[Object]) -> Charge | None:
         status, error = intent["status"], intent["last_payment_error"]

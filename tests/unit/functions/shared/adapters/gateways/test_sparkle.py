@@ -312,6 +312,23 @@ class TestGarbage:
         with pytest.raises(GatewayOutcomeUnknown):
             sparkle.reverse(order("pay-1"))
 
+    @pytest.mark.parametrize(
+        ("status", "body", "shown"),
+        [
+            (200, {**CHARGE, "amount_minor": None}, True),
+            (200, {**CHARGE, "status": "action_required"}, True),
+            (200, b"<html>proxy</html>", False),
+            (503, CHARGE, False),
+        ],
+    )
+    def test_a_charge_that_is_shown_but_not_as_documented_is_told_from_no_answer(
+        self, answerer: Answerer, status: int, body: object, shown: bool
+    ) -> None:
+        answerer.will_say(status, body)
+        with pytest.raises(GatewayOutcomeUnknown) as raised:
+            sparkle_at(answerer.url).find("ch_1")
+        assert raised.value.shown is shown
+
     @pytest.mark.parametrize("body", [{"charges": None}, {"charges": {}}, {"charges": [1]}, {"charges": [{}]}])
     def test_a_search_that_makes_no_sense_found_nothing_out(self, answerer: Answerer, body: object) -> None:
         answerer.will_say(200, body)

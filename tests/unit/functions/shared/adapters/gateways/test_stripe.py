@@ -425,8 +425,9 @@ class TestStates:
 
     @pytest.mark.parametrize("status", ["unheard_of", None, PAN])
     def test_an_undocumented_state_is_no_answer(self, status: Any) -> None:
-        with pytest.raises(GatewayOutcomeUnknown):
+        with pytest.raises(GatewayOutcomeUnknown) as raised:
             self.mapping.charge({**INTENT, "status": status})
+        assert raised.value.shown
 
     @pytest.mark.parametrize("name", [name for name in INTENT if name != "amount_capturable"])
     def test_an_intent_that_lacks_a_field_is_no_answer(self, name: str) -> None:
