@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
+from functions.shared.domain.errors import LedgerUnavailable
 from functions.shared.domain.event import Event
 from functions.shared.domain.times import iso
 from functions.shared.ports import Deliveries, Events, Webhook
@@ -14,6 +15,10 @@ from when it was received, before this function was called ("Visibility timeout"
 LOOKS_BACK = timedelta(days=30)
 """An earlier event that was recorded longer ago than this is not delivered any more: it was delivered long before, or
 nobody has redelivered its dead letter. SQS keeps messages and dead letters for 14 days each."""
+
+UNSEEN_FOR = timedelta(minutes=5)
+"""A transaction's items become visible one after another, and the next transaction may overtake one of them. After this
+time it is certain that an event that can't be seen does not exist: its version is older than the product's events."""
 
 
 def pause_seconds(attempt: int) -> int:
@@ -36,14 +41,20 @@ def deliver_event(
     The queue keeps no order. So an event takes along those of its subject that have not been delivered yet, and the
     endpoint sees each subject's events for the first time in their order. `types` are those that it wants.
 
-    Raises NotDelivered, EndpointGone, SecretUnavailable, LedgerUnavailable.
+    Raises NotDelivered, EndpointGone, SecretUnavailable, LedgerUnavailable, also if an earlier event can't be seen yet.
     """
     last = deliveries.last(endpoint, event)
     if last >= event.sequence:
         return 0
-    oldest = iso(datetime.fromisoformat(now) - LOOKS_BACK)
-    undelivered = [earlier for earlier in events.before(event, last) if earlier.at >= oldest and earlier.type in types]
+    earlier = list(events.before(event, last))
+    if len(earlier) < event.number_since(last) and event.at > _ago(UNSEEN_FOR, now):
+        raise LedgerUnavailable("An earlier event of the payment can't be seen yet.")
+    undelivered = [each for each in earlier if each.at >= _ago(LOOKS_BACK, now) and each.type in types]
     for each in [*undelivered, event]:
         webhook.post(each, now)
         deliveries.delivered(endpoint, each, now)
     return len(undelivered) + 1
+
+
+def _ago(time: timedelta, now: str) -> str:
+    return iso(datetime.fromisoformat(now) - time)

@@ -85,6 +85,7 @@ CARDS = "functions/shared/adapters/table/cards.py"
 DECRYPT_CARD = "functions/shared/use_cases/decrypt_card.py"
 REGISTRY = "functions/shared/adapters/gateways/registry.py"
 CHARGE_TEST = "tests/unit/functions/charge/test_charge_card.py"
+LEDGER_TEST = "tests/unit/functions/shared/adapters/table/test_ledger.py"
 CHARGE_OUTCOME = "functions/shared/use_cases/charge_outcome.py"
 CONFIRM = "functions/confirm/confirm_charge.py"
 CUSTOMER_WAITS = "functions/shared/adapters/table/customer_waits.py"
@@ -118,6 +119,19 @@ MUTANTS = (
     Mutant(
         "attribute_not_exists is dropped",
         ((ITEMS, 'IS_NEW = "attribute_not_exists(pk)"', 'IS_NEW = "attribute_not_exists(nothing)"'),),
+    ),
+    Mutant(
+        "a payment that is read in the middle of a write is believed",
+        ((LEDGER, "if (len(entries), last_hash) != (payment.entry_count, payment.journal_hash):", "if False:"),),
+        (LEDGER_TEST, "test_a_payment_that_was_read_while_it_was_written_is_not_believed"),
+    ),
+    Mutant(
+        "a payment is read before its record can be seen",
+        ((LEDGER, 'if items[-1]["sk"] != keys.RECORD:', "if False:"),),
+    ),
+    Mutant(
+        "an event that can't be seen yet is left out",
+        ((DELIVER_EVENT, "if len(earlier) < event.number_since(last)", "if False"),),
     ),
     Mutant(
         "the condition on the version is dropped",

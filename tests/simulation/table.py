@@ -1,8 +1,9 @@
 """DynamoDB's client, as far as the adapters use it, with items in memory. Unsupported features raise errors."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -42,11 +43,52 @@ class ConditionalCheckFailed(ClientError):
 
 class Table:
     """The items. `watch` is called before every write with the key, the old item or None, and the new item, which is
-    empty when the item is deleted."""
+    empty when the item is deleted.
 
-    def __init__(self, watch: Callable[[Key, Item | None, Item], None]) -> None:
+    With `luck`, some items of a transaction are seen later than others, by whoever reads several at once: queries and
+    batches are read-committed. Until all are seen, other transactions on them conflict. ("How it works", "Amazon
+    DynamoDB Transactions", developer guide.)
+    """
+
+    def __init__(
+        self,
+        watch: Callable[[Key, Item | None, Item], None],
+        seconds: Callable[[], float] = lambda: 0,
+        luck: Random | None = None,
+    ) -> None:
         self.items: dict[Key, Item] = {}
         self._watch = watch
+        self._seconds = seconds
+        self._luck = luck
+        self._hidden: dict[Key, tuple[float, Item]] = {}
+        """What is seen until when in place of an item that a transaction has written."""
+
+    def transact(self, writes: list[dict[str, Any]]) -> list[str]:
+        """Like `write_all`. Returns the code of a cancellation's reason for each write."""
+        keys = [_key(_place(write)) for write in writes]
+        if any(map(self.hides, keys)):
+            return ["TransactionConflict" if self.hides(key) else "None" for key in keys]
+        before = {key: self.items.get(key, {}) for key in keys}
+        holds = self.write_all(writes)
+        if self._luck and all(holds):
+            for key in keys:
+                if self._luck.random() < 0.5:
+                    self._hidden[key] = self._seconds() + 10 ** self._luck.uniform(-2, 1), before[key]
+        return ["None" if hold else "ConditionalCheckFailed" for hold in holds]
+
+    def show(self, writes: list[dict[str, Any]]) -> None:
+        """Whoever made this transaction has the answer, so that all of it is seen."""
+        for write in writes:
+            self._hidden.pop(_key(_place(write)), None)
+
+    def hides(self, key: Key) -> bool:
+        """Whether the item is still seen as it was before a transaction."""
+        return key in self._hidden and self._seconds() < self._hidden[key][0]
+
+    def seen(self, keys: Iterable[Key]) -> list[Item]:
+        """The existing items with these keys, as somebody sees them who reads them at once."""
+        items = (self._hidden[key][1] if self.hides(key) else self.items.get(key, {}) for key in keys)
+        return [item for item in items if item]
 
     def write_all(self, writes: list[dict[str, Any]]) -> list[bool]:
         """Carry out all puts and deletes if all their conditions hold, or none. Return whether each condition holds."""
@@ -140,11 +182,12 @@ class TableClient:
             writes.append(write)
         if len({_key(_place(write)) for write in writes}) < len(writes):
             raise Unknown("A transaction that writes an item twice.")
-        holds = self._ask(lambda: self._table.write_all(writes), "TransactWriteItems")
-        if not all(holds):
-            reasons = [{"Code": "None" if hold else "ConditionalCheckFailed"} for hold in holds]
+        codes = self._ask(lambda: self._table.transact(writes), "TransactWriteItems")
+        if {*codes} != {"None"}:
+            reasons = [{"Code": code} for code in codes]
             error: Any = _error("TransactionCanceledException") | {"CancellationReasons": reasons}
             raise TransactionCanceled(error, "TransactWriteItems")
+        self._table.show(writes)
         return {}
 
     def batch_get_item(self, **request: Any) -> dict[str, Any]:
@@ -154,7 +197,7 @@ class TableClient:
         for key in table_request["Keys"]:
             _check_place(table, key)
         keys = [_key(key) for key in table_request["Keys"]]
-        items = self._ask(lambda: [self._table.items[key] for key in keys if key in self._table.items], "BatchGetItem")
+        items = self._ask(lambda: self._table.seen(keys), "BatchGetItem")
         return {"Responses": {table: [_projected(table_request, item) for item in items]}, "UnprocessedKeys": {}}
 
     def get_paginator(self, operation: str) -> Any:
@@ -169,8 +212,11 @@ class TableClient:
         condition, values = _condition(request["KeyConditionExpression"]), request["ExpressionAttributeValues"]
 
         def items() -> list[Item]:
-            of = self._table.items.values() if "IndexName" in request else self._table.of(values[":pk"]["S"])
-            return [item for item in of if condition(item, values)]
+            if "IndexName" in request:
+                read = list(self._table.items.values())
+            else:
+                read = self._table.seen(map(_key, self._table.of(values[":pk"]["S"])))
+            return [item for item in read if condition(item, values)]
 
         if "IndexName" not in request:
             _check_place(request["TableName"], {"pk": values[":pk"]})

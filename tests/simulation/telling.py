@@ -68,6 +68,7 @@ class Telling:
         """What the endpoint has accepted, in this order."""
         self._random = random = Random(f"events of {seed}")  # noqa: S311
         self._clock = clock
+        self._table = table
         self._tell = tell
         self._stream: list[Key] = []
         self._is_reading = False
@@ -100,11 +101,14 @@ class Telling:
         return outages
 
     def recorded(self, key: Key) -> None:
-        """An event was written to the table."""
+        """An event was written to the table. The stream has it once it is seen there."""
+        self._clock.after(0.1, lambda: self.recorded(key) if self._table.hides(key) else self._stream_has(key))
+
+    def _stream_has(self, key: Key) -> None:
         self._stream.append(key)
         if not self._is_reading:
             self._is_reading = True
-            self._clock.after(self._random.uniform(0.1, 1), self._publish)
+            self._clock.after(self._random.uniform(0, 1), self._publish)
 
     # -- The stream, which calls publish with one batch at a time, until that succeeds
 

@@ -72,6 +72,29 @@ class TestTable:
         ]
         assert table.of("PAYMENT#a") == [ITEM]
 
+    def test_a_transaction_is_seen_in_parts_until_its_writer_has_the_answer(self) -> None:
+        seconds, seen = 0.0, set()
+        for n in range(50):
+            table = Table(ignore, lambda: seconds, Random(n))  # noqa: S311
+            writes = [{"Item": ITEM | {"sk": {"S": sk}}} for sk in "abc"]
+            keys = [("PAYMENT#a", sk) for sk in "abc"]
+            assert table.transact(writes) == ["None"] * 3
+            seen.add(now := "".join(item["sk"]["S"] for item in table.seen(keys)))
+            assert [table.hides(key) for key in keys] == [sk not in now for sk in "abc"]
+            # What is not seen yet is still in the transaction.
+            codes = ["None" if sk in now else "TransactionConflict" for sk in "abc"]
+            assert table.transact(writes) == (codes if now != "abc" else ["None"] * 3)
+            table.show(writes)
+            assert len(table.seen(keys)) == 3
+        assert {"", "b", "ac", "abc"} <= seen
+
+    def test_all_of_a_transaction_is_seen_in_the_end(self) -> None:
+        seconds = 0.0
+        table = Table(ignore, lambda: seconds, Random(1))  # noqa: S311
+        assert table.transact([{"Item": ITEM}, {"Item": ITEM | {"sk": {"S": "c"}}}]) == ["None", "None"]
+        seconds = 11
+        assert len(table.seen([("PAYMENT#a", "b"), ("PAYMENT#a", "c")])) == 2
+
     def test_an_update_adds_to_an_item_or_creates_it(self) -> None:
         table = Table(ignore)
         key = {"pk": {"S": "PAYMENT#a"}, "sk": {"S": "b"}}

@@ -70,6 +70,11 @@ class Event:
         """Whether it is the event of a payment's first version."""
         return self.is_of_payment and self.sequence == _sequence(1)
 
+    def number_since(self, sequence: str) -> int:
+        """How many events of the payment there are between the one with this `sequence` (empty: its start) and this
+        one. Other subjects' events have no numbers: 0."""
+        return int(self.sequence) - int(sequence or 0) - 1 if self.is_of_payment else 0
+
     @property
     def event_id(self) -> str:
         """The same however often the event is sent."""

@@ -277,8 +277,10 @@ def _without_none(item: Item) -> Item:
 def _payment_from_items(items: Sequence[Item]) -> Payment:
     """The payment from its items, the last of which is the record.
 
-    Raises LedgerUnavailable if the operations beside the record are not those that it was written with.
+    Raises LedgerUnavailable without a record, or if the operations beside it are not those that it was written with.
     """
+    if items[-1]["sk"] != keys.RECORD:
+        raise LedgerUnavailable(READ_WHILE_WRITTEN)
     older = [item for item in items if item["sk"].startswith(keys.FIRST_OPERATION)]
     if (apart_hash(older) if older else None) != items[-1].get("apart_hash"):
         raise LedgerUnavailable(READ_WHILE_WRITTEN)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from functions.deliver.deliver_event import LOOKS_BACK, PAUSES_SECONDS, pause_seconds
+from functions.deliver.deliver_event import LOOKS_BACK, PAUSES_SECONDS, UNSEEN_FOR, pause_seconds
 from functions.deliver.handler import handler
 from functions.shared import runtime
 from functions.shared.domain.errors import QueueUnavailable
@@ -109,6 +109,31 @@ def test_an_endpoint_gets_no_events_of_long_ago(
     events[0], events[1] = replace(events[0], at=before), replace(events[1], at=within)
     assert delivered(events[2])
     assert endpoint.webhook.accepted == events[1:3]
+
+
+def test_an_earlier_event_that_can_not_be_seen_yet_is_waited_for(
+    world: World, output: Output, endpoint: FakeWebhookEndpoint, events: list[Event]
+) -> None:
+    """The items of a transaction become visible one after another, and the next transaction may overtake one."""
+    recorded, unseen = list(events), events.pop(0)
+    assert not delivered(recorded[2])
+    assert endpoint.webhook.accepted == []
+    events.insert(0, unseen)
+    assert delivered(recorded[2])
+    assert delivered(recorded[0])
+    assert endpoint.webhook.accepted == recorded[:3]
+
+
+def test_versions_that_are_older_than_the_events_are_not_waited_for_long(
+    world: World, output: Output, endpoint: FakeWebhookEndpoint, events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first_event = events[2]
+    del events[:2]
+    assert not delivered(first_event)
+    monkeypatch.setattr(runtime, "now", lambda: iso(datetime.fromisoformat(LATER) + UNSEEN_FOR))
+    assert delivered(first_event)
+    assert delivered(events[1])
+    assert endpoint.webhook.accepted == events[:2]
 
 
 def test_an_event_that_has_no_payment_is_delivered_too(

@@ -190,11 +190,11 @@ def test_of_many_movements_that_one_look_shows_none_is_lost_however_many_operati
     assert ledger.find(before.payment.payment_id) == after
 
 
-@pytest.mark.parametrize("earlier", ["ENTRY#", "OPERATION#"])
+@pytest.mark.parametrize("earlier", ["ENTRY#", "OPERATION#", "PAYMENT"])
 def test_a_payment_that_was_read_while_it_was_written_is_not_believed(
     aws: MockedAws, monkeypatch: pytest.MonkeyPatch, earlier: str
 ) -> None:
-    """A query may see the record after a transaction, and other items before it."""
+    """A query may see some items after a transaction, and others before it."""
     monkeypatch.setattr(domain, "MAX_OPERATIONS_IN_RECORD", 3)
     ledger = aws.ledger()
     first, posted = payment(new_id(), amount_minor=10**6, captured_minor=10**6).post(CAPTURE)
@@ -209,12 +209,28 @@ def test_a_payment_that_was_read_while_it_was_written_is_not_believed(
         record = refunded(ledger, record)
     mixed = [each for each in seen if each["sk"]["S"].startswith(earlier)]
     mixed += [each for each in items_of_payment() if not each["sk"]["S"].startswith((earlier, "POSTING#"))]
-    pages = SimpleNamespace(paginate=lambda **_: [{"Items": sorted(mixed, key=lambda each: each["sk"]["S"])}])
-    torn = DynamoDbLedger(SimpleNamespace(get_paginator=lambda _: pages), TABLE)  # type: ignore[arg-type]
+    torn = reading(mixed)
     with pytest.raises(LedgerUnavailable, match="read while it was written"):
         torn.find(first.payment_id)
     mixed[:] = [each for each in items_of_payment() if not each["sk"]["S"].startswith("POSTING#")]
     assert torn.find(first.payment_id) == record
+
+
+def test_the_first_write_of_a_payment_is_not_believed_without_its_record(aws: MockedAws) -> None:
+    ledger = aws.ledger()
+    ledger.record(*payment(payment_id := new_id()).post(CAPTURE))
+    without_record = [item for key, item in items(aws, f"PAYMENT#{payment_id}").items() if key < "PAYMENT"]
+    assert without_record
+    torn = reading(without_record)
+    for read in (torn.find, torn.payment):
+        with pytest.raises(LedgerUnavailable, match="read while it was written"):
+            read(payment_id)
+
+
+def reading(seen: list[dict[str, Any]]) -> DynamoDbLedger:
+    """A ledger that sees these items in every query."""
+    pages = SimpleNamespace(paginate=lambda **_: [{"Items": sorted(seen, key=lambda each: each["sk"]["S"])}])
+    return DynamoDbLedger(SimpleNamespace(get_paginator=lambda _: pages), TABLE)  # type: ignore[arg-type]
 
 
 def refunded(ledger: DynamoDbLedger, before: RecordedPayment) -> RecordedPayment:
