@@ -132,6 +132,10 @@ MUTANTS = (
     Mutant(
         "an event that can't be seen yet is left out",
         ((DELIVER_EVENT, "if len(earlier) < event.number_since(last)", "if False"),),
+        (
+            "tests/unit/functions/deliver/test_handler.py",
+            "test_an_earlier_event_that_can_not_be_seen_yet_is_waited_for",
+        ),
     ),
     Mutant(
         "the condition on the version is dropped",

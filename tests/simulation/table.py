@@ -14,6 +14,8 @@ from tests.simulation.network import Lost, Network, Refused, Unknown
 Item = dict[str, Any]
 """Attributes in DynamoDB's format: `{"N": "1"}`."""
 Key = tuple[str, str]
+Earlier = dict[Key, tuple[float, Item]]
+"""Items as they were before a write, each with the time until which somebody sees it so."""
 Condition = Callable[[Item, Item], bool]
 """Whether a condition holds for an item (empty if none exists) with these values."""
 
@@ -46,8 +48,8 @@ class Table:
     empty when the item is deleted.
 
     With `luck`, some items of a transaction are seen later than others, by whoever reads several at once: queries and
-    batches are read-committed. Until all are seen, other transactions on them conflict. ("How it works", "Amazon
-    DynamoDB Transactions", developer guide.)
+    batches are read-committed. Until all are seen, other transactions on them conflict. Indexes are some seconds
+    behind. ("How it works", "Amazon DynamoDB Transactions"; "Using Global Secondary Indexes", developer guide.)
     """
 
     def __init__(
@@ -60,8 +62,10 @@ class Table:
         self._watch = watch
         self._seconds = seconds
         self._luck = luck
-        self._hidden: dict[Key, tuple[float, Item]] = {}
-        """What is seen until when in place of an item that a transaction has written."""
+        self._hidden: Earlier = {}
+        """What is seen in place of an item that a transaction has written."""
+        self._behind: Earlier = {}
+        """What the indexes have in place of an item that was written."""
 
     def transact(self, writes: list[dict[str, Any]]) -> list[str]:
         """Like `write_all`. Returns the code of a cancellation's reason for each write."""
@@ -83,12 +87,26 @@ class Table:
 
     def hides(self, key: Key) -> bool:
         """Whether the item is still seen as it was before a transaction."""
-        return key in self._hidden and self._seconds() < self._hidden[key][0]
+        return self._is_in(self._hidden, key)
 
     def seen(self, keys: Iterable[Key]) -> list[Item]:
         """The existing items with these keys, as somebody sees them who reads them at once."""
-        items = (self._hidden[key][1] if self.hides(key) else self.items.get(key, {}) for key in keys)
+        return self._read(keys, self._hidden)
+
+    def indexed(self) -> list[Item]:
+        """All items, as the indexes have them."""
+        return self._read(self.items | self._behind, self._behind)
+
+    def _read(self, keys: Iterable[Key], before: Earlier) -> list[Item]:
+        items = (before[key][1] if self._is_in(before, key) else self.items.get(key, {}) for key in keys)
         return [item for item in items if item]
+
+    def _is_in(self, before: Earlier, key: Key) -> bool:
+        return key in before and self._seconds() < before[key][0]
+
+    def _index_later(self, key: Key) -> None:
+        if self._luck and not self._is_in(self._behind, key):
+            self._behind[key] = self._seconds() + 10 ** self._luck.uniform(-3, 1), self.items.get(key, {})
 
     def write_all(self, writes: list[dict[str, Any]]) -> list[bool]:
         """Carry out all puts and deletes if all their conditions hold, or none. Return whether each condition holds."""
@@ -114,10 +132,12 @@ class Table:
         return holds
 
     def _remove(self, key: Key) -> None:
+        self._index_later(key)
         self._watch(key, self.items.get(key, {}), {})
         self.items.pop(key, None)
 
     def _write(self, item: Item) -> None:
+        self._index_later(_key(item))
         self._watch(_key(item), self.items.get(_key(item)), item)
         self.items[_key(item)] = item
 
@@ -213,7 +233,7 @@ class TableClient:
 
         def items() -> list[Item]:
             if "IndexName" in request:
-                read = list(self._table.items.values())
+                read = self._table.indexed()
             else:
                 read = self._table.seen(map(_key, self._table.of(values[":pk"]["S"])))
             return [item for item in read if condition(item, values)]

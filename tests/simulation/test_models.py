@@ -95,6 +95,18 @@ class TestTable:
         seconds = 11
         assert len(table.seen([("PAYMENT#a", "b"), ("PAYMENT#a", "c")])) == 2
 
+    def test_an_index_has_a_write_later_than_the_table(self) -> None:
+        seconds = 0.0
+        table = Table(ignore, lambda: seconds, Random(1))  # noqa: S311
+        changed = ITEM | {"version": {"N": "10"}}
+        for item, before, after in ((ITEM, [], [ITEM]), (changed, [ITEM], [changed])):
+            assert table.write_all([{"Item": item}]) == [True]
+            assert table.indexed() == before
+            seconds += 11
+            assert table.indexed() == after
+        assert table.delete({"Key": {name: ITEM[name] for name in ("pk", "sk")}})
+        assert table.indexed() == [changed]
+
     def test_an_update_adds_to_an_item_or_creates_it(self) -> None:
         table = Table(ignore)
         key = {"pk": {"S": "PAYMENT#a"}, "sk": {"S": "b"}}
