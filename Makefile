@@ -14,8 +14,6 @@ $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name))
 unexport PYTHONDONTWRITEBYTECODE
 
 export PYTHON ?= python3
-export WORKERS ?= 4
-export REST_WORKERS ?= 5
 VENV := .venv
 CHECKOV := .venv-checkov
 GENERATORS := .venv-generators
@@ -211,11 +209,13 @@ advisories: setup ## Query OSV, over the network, for known vulnerabilities in t
 	    --disable-pip --no-deps -r requirements/$$name.txt || failed=1; \
 	done; [ -z "$$failed" ] || { echo "An advisory is open, or OSV did not answer: see above." >&2; exit 1; }
 
+test: export WORKERS ?= 4
 test: setup $(LOCALSTRIPE)/requirements.sha ## Run the tests that find most mistakes, in four processes (WORKERS=)
 	@$(VENV)/bin/python -m pytest -m first -n "$$WORKERS"
 
-test-all: test $(CHECKOV)/requirements.sha $(GENERATORS)/requirements.sha ## Run all tests: first those of make test, then the rest, much of which waits, in five processes (REST_WORKERS=)
-	@$(VENV)/bin/python -m pytest -m rest -n "$$REST_WORKERS"
+test-all: export WORKERS ?= 5
+test-all: setup-all ## Run every test, in five processes, since much of the rest waits (WORKERS=)
+	@$(VENV)/bin/python -m pytest -n "$$WORKERS"
 
 bench: setup ## Measure speed, size, calls and growth against their limits (SMALL=1: under three minutes; ONLY=cold …)
 	@set -f; $(VENV)/bin/python -m bench $(call flag,SMALL,--small) $(call each,ONLY)

@@ -111,7 +111,7 @@ ON_ANOTHER_STACK = (
 OWN_STACKS = ("tests/stack/test_deployment.py", "tests/stack/test_gateways.py")
 WITH_A_STACK = ("tests/stack/", "tests/faults/test_matrix.py", "tests/faults/test_late_and_repeated_events.py")
 
-# Folders whose tests of the rest share what takes long to make: a mocked deployment, and a stack with a proxy.
+# Folders whose tests share what takes long to make: a mocked deployment, and a stack with a proxy.
 TOGETHER = ("tests/unit/terraform/", "tests/faults/")
 
 # One waits for minutes, while others run. The other makes hundreds of payments, which every test after it would read:
@@ -121,22 +121,18 @@ LAST_ON_THEIR_STACK = (
     "tests/stack/test_history.py",
 )
 
-# What starts first: what fills the minute until the stacks have started, and then what takes longest. Of the workers of
-# the rest, one begins with what only computes, since four deployments leave it no more than a core.
-EARLY = (
-    "tests/workflow/",
-    *STACKS,
-    *OWN_STACKS,
-    *TOGETHER,
-    "tests/simulation/test_simulation.py",
-)
+# What starts first: where a stack starts, what fills the minute until it has, and elsewhere what takes longest.
+FILLING = "tests/workflow/"
+EARLY_WITH_A_STACK = (FILLING, *STACKS)
+EARLY = (*OWN_STACKS, *TOGETHER, FILLING, "tests/simulation/test_simulation.py")
 
 
 def has_the_stack(config: pytest.Config) -> bool:
-    """Whether this is a process of a half of the tests that will need its stack."""
+    """Whether this is a process of `make test` or `make test-all` that will need its stack."""
     whole = config.args_source is config.ArgsSource.TESTPATHS and not config.option.keyword
-    half = whole and config.option.markexpr in ("first", "rest")
-    return half and os.environ.get("PYTEST_XDIST_WORKER") in STACKS.values()
+    return (
+        whole and config.option.markexpr in ("first", "") and os.environ.get("PYTEST_XDIST_WORKER") in STACKS.values()
+    )
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -151,19 +147,15 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out files and folders of which the other half has everything: every worker would import them first."""
+    """Leave out files and folders in which `make test` has no test: every worker would import them first."""
     path = collection_path.relative_to(config.rootpath).as_posix() + ("/" if collection_path.is_dir() else "")
-    match config.option.markexpr:
-        case "first":
-            return path.startswith(REST) or None
-        case "rest":
-            return not any(path.startswith(place) or place.startswith(path) for place in REST) or None
-    return None
+    return (config.option.markexpr == "first" and path.startswith(REST)) or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        item.add_marker("rest" if item.nodeid.startswith(REST) else "first")
+        if not item.nodeid.startswith(REST):
+            item.add_marker("first")
     items.sort(key=lambda item: [item.nodeid.startswith(place) for place in reversed(LAST_ON_THEIR_STACK)])
 
 
@@ -175,7 +167,7 @@ def pytest_collection_finish() -> None:
 def scope_of(nodeid: str, workers: int) -> str:
     """What runs on one worker, because it shares fixtures: a file's tests, or those of a folder, or of a stack."""
     file = nodeid.partition("::")[0]
-    if nodeid.startswith(REST) and (folder := next(filter(file.startswith, TOGETHER), None)):
+    if folder := next(filter(file.startswith, TOGETHER), None):
         return folder
     if not file.startswith("tests/stack/") or file in OWN_STACKS:
         return file
@@ -201,7 +193,8 @@ class EarlyFirst(LoadScopeScheduling):  # type: ignore[misc]
 
     def _assign_work_unit(self, node: Any) -> None:
         scopes = [scope for scope in self.workqueue if STACKS.get(scope, node.gateway.id) == node.gateway.id]
-        early = [scope for prefix in EARLY for scope in scopes if scope.startswith(prefix)]
+        prefixes = EARLY_WITH_A_STACK if node.gateway.id in STACKS.values() else EARLY
+        early = [scope for prefix in prefixes for scope in scopes if scope.startswith(prefix)]
         if following := next(iter(early + scopes), None):
             self.workqueue.move_to_end(following, last=False)
         super()._assign_work_unit(node)

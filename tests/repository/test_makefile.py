@@ -53,7 +53,7 @@ COMMANDS = {
     "permissions": "tools.cli permissions",
     "build": "tools.cli build --runtime={RUNTIME} --architecture={ARCHITECTURE}",
     "test": "pytest -m first -n {WORKERS}",
-    "test-all": "pytest -m rest -n {REST_WORKERS}",
+    "test-all": "pytest -n {WORKERS}",
     "bench": "bench --small -- {ONLY*}",
     "simulate": "tests.simulation --seed={SEED} -- {RUNS}",
     "mutants": "tests.simulation.mutants",
@@ -181,8 +181,11 @@ def test_without_values_the_commands_use_their_defaults(make: Make) -> None:
     ]
     assert make(*needs_nothing).returncode == 0
     bare = [[word for word in COMMANDS[target].split() if not re.search("{|^--.", word)] for target in needs_nothing]
-    workers = {"first": "4", "rest": "5"}
-    assert make.calls == [[*words, workers[words[-2]]] if words[-1:] == ["-n"] else words for words in bare]
+    workers = {"test": "4", "test-all": "5"}
+    assert make.calls == [
+        [*words, workers[target]] if target in workers else words
+        for target, words in zip(needs_nothing, bare, strict=True)
+    ]
 
 
 def test_a_page_goes_where_the_command_chooses_unless_a_file_is_named(make: Make) -> None:
