@@ -84,10 +84,15 @@ class Driver:
     def operation_arn(self, operation_id: str) -> str:
         return self.stack.execution_arn(operation_id, "operation")
 
+    def wait_for_execution(self, payment_id: str) -> dict[str, Any]:
+        """Return the execution once it has ended, which is a moment after the payment's end is recorded."""
+        return self._wait_for_end(self.stack.execution_arn(payment_id))
+
     def wait_for_operation_execution(self, operation_id: str) -> dict[str, Any]:
-        execution = wait_for(
-            lambda: self.stack.describe_execution(self.operation_arn(operation_id)), 60, until=has_ended
-        )
+        return self._wait_for_end(self.operation_arn(operation_id))
+
+    def _wait_for_end(self, execution_arn: str) -> dict[str, Any]:
+        execution = wait_for(lambda: self.stack.describe_execution(execution_arn), 60, until=has_ended)
         assert has_ended(execution)
         return execution
 

@@ -30,6 +30,7 @@ def test_the_keys_header_may_be_written_in_any_case(driver: Driver, name: str) -
     started = {"payment_id": payment_id, "status": "processing", "links": {"self": driver.place(payment_id)}}
     assert post("/payments", payment_id, **PAYMENT) == (202, started)
     assert driver.ended(payment_id)["status"] == "captured"
+    driver.wait_for_execution(payment_id)
     status, exists = post("/payments", payment_id, **PAYMENT)
     assert (status, exists["payment_id"], "operation_id" in exists) == (409, payment_id, False)
 

@@ -70,6 +70,7 @@ class TestRefunds:
         assert other.json()["error"]["code"] == "operation_exists"
         assert (other.json()["payment_id"], other.json()["operation_id"]) == (payment_id, operation_id)
         assert driver.operation(payment_id, operation_id)["status"] == "succeeded"
+        driver.wait_for_operation_execution(operation_id)
         _, late = driver.post(path, {"amount_minor": 500}, operation_id)
         assert (late.status_code, late.json()["links"]) == (409, {"self": driver.place(payment_id)})
         assert [charge["refunded_minor"] for charge in driver.charges(payment_id)] == [500]

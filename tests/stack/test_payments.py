@@ -123,9 +123,7 @@ def test_a_payment_that_only_the_books_remember_is_not_charged_again(driver: Dri
 
 def test_a_key_that_was_used_leads_to_its_payment(driver: Driver) -> None:
     payment_id = driver.paid()["payment_id"]
-    execution = wait_for(lambda: driver.execution(payment_id), 10, until=lambda each: not each or has_ended(each))
-    assert execution is not None
-    assert has_ended(execution)
+    driver.wait_for_execution(payment_id)
     _, answer = driver.pay(payment_id)
     assert answer.status_code == 409
     assert answer.json()["error"]["code"] == "payment_exists"
