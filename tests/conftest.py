@@ -124,7 +124,16 @@ LAST_ON_THEIR_STACK = (
 # What starts first: where a stack starts, what fills the minute until it has, and elsewhere what takes longest.
 FILLING = "tests/workflow/"
 EARLY_WITH_A_STACK = (FILLING, *STACKS)
-EARLY = (*OWN_STACKS, *TOGETHER, FILLING, "tests/simulation/test_simulation.py")
+EARLY = (
+    *OWN_STACKS,
+    *TOGETHER,
+    FILLING,
+    "tests/simulation/test_simulation.py",
+    # A few tests of many seconds each: pytest-xdist would begin with the files that have most tests.
+    "tests/repository/",
+    "tests/velocity/",
+    "tests/unit/examples/",
+)
 
 
 def has_the_stack(config: pytest.Config) -> bool:
