@@ -106,13 +106,16 @@ def _normalised(text: str) -> tuple[str, list[int]]:
 
     The letter x replaces every character of UUIDs, times (ISO 8601) and IBANs.
     """
-    visible = [
-        (str(unicodedata.digit(character, character)), position)
-        for position, original in enumerate(text)
-        for character in unicodedata.normalize("NFKC", original)
-        if not _is_invisible(character)
-    ]
-    plain, positions = "".join(character for character, _ in visible), [position for _, position in visible]
+    if text.isascii():  # All of it is visible, and normal. Most texts are, and take a third of the time.
+        plain, positions = text, list(range(len(text)))
+    else:
+        visible = [
+            (str(unicodedata.digit(character, character)), position)
+            for position, original in enumerate(text)
+            for character in unicodedata.normalize("NFKC", original)
+            if not _is_invisible(character)
+        ]
+        plain, positions = "".join(character for character, _ in visible), [position for _, position in visible]
     for pattern in (_UUID, _TIME):
         plain = pattern.sub(lambda match: "x" * len(match[0]), plain)
     for iban in _ibans(plain):

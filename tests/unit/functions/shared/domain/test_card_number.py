@@ -202,6 +202,13 @@ def test_the_positions_of_the_numbers_are_returned() -> None:
     assert [text[start:end] for start, end in card_numbers(text)] == [SPACED, UNLISTED_PAN]
 
 
+@given(
+    text=st.lists(st.sampled_from([UNLISTED_PAN, SPACED, *string.printable, "\0", "\x7f"]), max_size=12).map("".join)
+)
+def test_the_same_numbers_are_found_whether_or_not_a_text_is_ascii(text: str) -> None:
+    assert card_numbers(f"{text} é") == card_numbers(f"{text} e")
+
+
 def test_the_field_is_named_and_not_what_it_says() -> None:
     hidden = ({"a": SPACED}, {f"n {SPACED}": "a"}, {"a": SPACED[:9], "b": SPACED[9:]})
     assert [refused_fields({"metadata": metadata}) for metadata in hidden] == [["metadata"], ["metadata"], []]
