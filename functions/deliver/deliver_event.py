@@ -49,7 +49,8 @@ def deliver_event(
     earlier = list(events.before(event, last))
     if len(earlier) < event.number_since(last) and event.at > _ago(UNSEEN_FOR, now):
         raise LedgerUnavailable("An earlier event of the payment can't be seen yet.")
-    undelivered = [each for each in earlier if each.at >= _ago(LOOKS_BACK, now) and each.type in types]
+    oldest = _ago(LOOKS_BACK, now)
+    undelivered = [each for each in earlier if each.at >= oldest and each.type in types]
     for each in [*undelivered, event]:
         webhook.post(each, now)
         deliveries.delivered(endpoint, each, now)
