@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,13 +84,11 @@ def _run(
         so_far = test.read_text() if test.exists() else before
         test.write_text(so_far + _RUN.format(name=name, command=command, variables=lines))
 
-    for line in _terraform(folder, "test", "-json", "-verbose", configuration=configuration).splitlines():
-        message = json.loads(line)
+    for message in _test(folder, configuration, "-verbose"):
         result = results.get(message.get("@testrun", ""))
         match message["type"]:
-            case "diagnostic" if result and message["diagnostic"]["severity"] == "error":
-                diagnostic = message["diagnostic"]
-                result.errors.append(f"{diagnostic['summary']}: {diagnostic.get('detail', '')}")
+            case "diagnostic" if result:
+                result.errors += _errors(message)
             case "test_plan" if result:
                 changes = message["test_plan"].get("resource_changes", [])
                 result.resources = {change["address"]: change["change"]["after"] for change in changes}
@@ -100,18 +98,51 @@ def _run(
     return dict(zip(cases, results.values(), strict=True))
 
 
-def own_tests(folder: Path) -> list[str]:
-    """Run Terraform's own tests on a copy, in an empty folder. Returns the outputs: of terraform/tests, and of the
-    variables' alone."""
+def own_tests(folder: Path) -> list[dict[str, list[str]]]:
+    """Run Terraform's own tests on a copy, in an empty folder: terraform/tests, and the variables' alone.
+
+    Returns for each of the two how its runs ended, by their file and name: in Terraform's word, followed by the errors.
+    """
     _copy(folder)
     for runtime in (str(REQUIRED["lambda_runtime"]), "python3.11"):
         _add_empty_packages(folder, runtime)
     _init(folder)
     variables = {f"TF_VAR_{name}": str(REQUIRED[name]) for name in ("lambda_runtime", "lambda_architecture")}
-    return [
-        _terraform(folder, "test", "-no-color", configuration=configuration, **variables)
-        for configuration in (_WHOLE, _VARIABLES)
-    ]
+    return [_ends(_test(folder, configuration, **variables)) for configuration in (_WHOLE, _VARIABLES)]
+
+
+def _ends(messages: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
+    ends: dict[str, list[str]] = {}
+    for message in messages:
+        run = f"{message.get('@testfile')}: {message.get('@testrun')}"
+        match message["type"]:
+            case "test_abstract":
+                ends |= {f"{file}: {run}": [] for file, runs in message["test_abstract"].items() for run in runs}
+            case "test_run" if status := message["test_run"].get("status"):
+                ends[run].append(status)
+            case "diagnostic" if errors := _errors(message):
+                ends[run] = ends.get(run, []) + errors
+    return ends
+
+
+def _test(folder: Path, configuration: Path, *options: str, **variables: str) -> Iterator[dict[str, Any]]:
+    """What `terraform test` says, message by message, until nothing is left but to destroy what the last file has
+    applied. That would take as long as all its runs, and with AWS mocked there is nothing to destroy."""
+    left = 0
+    with _start(folder, "test", "-json", *options, configuration=configuration, **variables) as process:
+        for line in process.stdout or ():
+            message = json.loads(line)
+            yield message
+            left += len(message.get("test_abstract", ()))
+            left -= message.get("test_file", {}).get("progress") == "teardown"
+            if not left and "test_file" in message:
+                process.kill()
+
+
+def _errors(message: dict[str, Any]) -> list[str]:
+    """The error that a diagnostic tells of; nothing, if it is a warning."""
+    diagnostic = message["diagnostic"]
+    return [f"{diagnostic['summary']}: {diagnostic.get('detail', '')}"] * (diagnostic["severity"] == "error")
 
 
 def refused_by_provider(folder: Path, configuration: str) -> list[str]:
@@ -174,14 +205,20 @@ def _init(folder: Path) -> None:
     forget_hashes(folder / "terraform")
 
 
-def _terraform(folder: Path, *arguments: str, configuration: Path = _WHOLE, **variables: str) -> str:
+def _terraform(folder: Path, *arguments: str) -> str:
+    process = _start(folder, *arguments)
+    output, errors = process.communicate()
+    if arguments[0] == "init":
+        assert process.returncode == 0, errors
+    return output
+
+
+def _start(folder: Path, *arguments: str, configuration: Path = _WHOLE, **variables: str) -> "subprocess.Popen[str]":
     own = {"TF_DATA_DIR": str(folder / "data"), "TF_IN_AUTOMATION": "1"}
-    process = subprocess.run(  # noqa: S603
+    return subprocess.Popen(  # noqa: S603
         ["terraform", f"-chdir={folder / configuration}", *arguments],  # noqa: S607
         env=environment_of_terraform() | own | variables,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
-    if arguments[0] == "init":
-        assert process.returncode == 0, process.stderr
-    return process.stdout

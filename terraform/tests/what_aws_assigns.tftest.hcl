@@ -1,5 +1,6 @@
 # What can be checked only once AWS has assigned ARNs and versions. It is all in one file, since Terraform plans everything
-# once more to destroy what a file has applied. Mocked, each state machine and function is at version 7.
+# once more to destroy what a file has applied, and in the last one, which nobody has to wait for (tests/mocked_terraform.py).
+# Mocked, each state machine and function is at version 7.
 
 mock_provider "aws" {
   source = "./tests/aws"
