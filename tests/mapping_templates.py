@@ -6,6 +6,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from tests.samples import CARD_DATA, PAN, SUMMARY, TEST_CARDS, UNLISTED_PAN
@@ -47,6 +48,7 @@ def starting(route: str, state_machine_arn: str = STATE_MACHINE_ARN) -> str:
     return text
 
 
+@cache
 def card_number() -> str:
     """The regular expression of card numbers that Terraform builds from the brands."""
     alternatives = []
@@ -72,6 +74,7 @@ def _ids(route: str) -> str:
     return _file("ids") + _file("operation_ids" if route in OPERATIONS else "payment_ids")
 
 
+@cache
 def _file(name: str) -> str:
     return (TEMPLATES / f"{name}.vtl").read_text()
 

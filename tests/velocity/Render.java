@@ -13,12 +13,14 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
 import org.apache.commons.lang.StringEscapeUtils;
+import org.apache.velocity.Template;
 import org.apache.velocity.VelocityContext;
 import org.apache.velocity.app.VelocityEngine;
 import org.apache.velocity.app.event.EventCartridge;
 import org.apache.velocity.app.event.InvalidReferenceEventHandler;
 import org.apache.velocity.context.Context;
 import org.apache.velocity.runtime.log.NullLogChute;
+import org.apache.velocity.runtime.resource.loader.StringResourceLoader;
 import org.apache.velocity.util.introspection.Info;
 
 /**
@@ -32,6 +34,9 @@ public class Render {
     public static void main(String[] arguments) throws Exception {
         VelocityEngine velocity = new VelocityEngine();
         velocity.setProperty("runtime.log.logsystem.class", NullLogChute.class.getName());
+        velocity.setProperty("resource.loader", "string");
+        velocity.setProperty("string.resource.loader.class", StringResourceLoader.class.getName());
+        velocity.setProperty("string.resource.loader.cache", true);
         velocity.init();
         PrintStream output = new PrintStream(System.out, true, StandardCharsets.UTF_8);
         BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
@@ -54,13 +59,19 @@ public class Render {
         Map<String, Object> result = new LinkedHashMap<>();
         try {
             StringWriter text = new StringWriter();
-            velocity.evaluate(variables, text, "template", (String) request.get("template"));
+            parsed(velocity, (String) request.get("template")).merge(variables, text);
             result.put("text", text.toString());
             result.put("context", request.get("context"));
         } catch (RuntimeException error) {
             result.put("error", error.toString());
         }
         return result;
+    }
+
+    /** The template, which is parsed once. Its name is its text. */
+    static Template parsed(VelocityEngine velocity, String template) {
+        StringResourceLoader.getRepository().putStringResource(template, template);
+        return velocity.getTemplate(template);
     }
 
     /** What a reference to nothing gives, wherever it stands. */
