@@ -4,6 +4,8 @@ out and which worker runs which tests."""
 import gc
 import json
 import os
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.samples import ACCEPTED_BRANDS, CARD_RETENTION_DAYS, RETURN_ORIGIN
+
+TESTS = Path(__file__).parent
 
 os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "payments")
 os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "payments-test")
@@ -153,6 +157,19 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         own.start(config)
     elif config.option.markexpr == "first":
         leave_the_cores_to_stacks()
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Let each worker first import files that the others don't. At a file's first import pytest rewrites its asserts,
+    which takes longer than the import, and keeps the result for all. Otherwise all would rewrite the same file at once.
+    """
+    config, worker = collector.config, os.environ.get("PYTEST_XDIST_WORKER")
+    if worker and collector.path == TESTS and config.args_source is config.ArgsSource.TESTPATHS:
+        files = [path for path in TESTS.rglob("test_*.py") if not pytest_ignore_collect(path, config)]
+        number, workers = int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        for file in sorted(files)[number::workers]:
+            with suppress(Exception, pytest.skip.Exception):  # its collection will say why it can't be imported
+                import_module(".".join(file.relative_to(TESTS.parent).with_suffix("").parts))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
