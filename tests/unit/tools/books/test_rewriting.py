@@ -134,9 +134,10 @@ class Books:
         return list(self.aws.dynamodb.scan(TableName=TABLE)["Items"]), bodies
 
     def restore(self, items: list[Any], bodies: dict[str, bytes]) -> None:
-        for item in self.aws.dynamodb.scan(TableName=TABLE)["Items"]:
+        present = self.aws.dynamodb.scan(TableName=TABLE)["Items"]
+        for item in (item for item in present if item not in items):
             self.aws.dynamodb.delete_item(TableName=TABLE, Key={name: item[name] for name in ("pk", "sk")})
-        for item in items:
+        for item in (item for item in items if item not in present):
             self.aws.dynamodb.put_item(TableName=TABLE, Item=item)
         self.forget_anchors()
         for key, body in bodies.items():
