@@ -14,18 +14,18 @@ AT_ONCE = 14
 Observations = dict[Case, Future[tuple[str, Outcome]]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fault_stack() -> Iterator[Stack]:
     with running() as stack:
         yield stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def bench(fault_stack: Stack) -> Bench:
     return Bench(fault_stack)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def observations(bench: Bench, request: pytest.FixtureRequest) -> Observations:
     """The payment's id and outcome of each selected case, as futures.
 
