@@ -20,7 +20,7 @@ class _NoSuchKey(bytes):
 
 
 def install() -> None:
-    """Make MiniStack refuse code that does not exist, and read each package once to see how large it is unzipped."""
+    """Make MiniStack refuse code that does not exist."""
     fetch_code, reject_unreadable = lambda_svc._fetch_code_from_s3, lambda_svc._reject_unreadable_zip
 
     @functools.wraps(fetch_code)
@@ -35,6 +35,4 @@ def install() -> None:
         return reject_unreadable(code)
 
     lambda_svc._fetch_code_from_s3 = fetch
-    # Otherwise it reads the layer anew for each function: a second of each deployment.
-    lambda_svc._unzipped_size = functools.lru_cache(maxsize=16)(lambda_svc._unzipped_size)
     lambda_svc._reject_unreadable_zip = reject
