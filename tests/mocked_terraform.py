@@ -117,11 +117,11 @@ def _ends(messages: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
         run = f"{message.get('@testfile')}: {message.get('@testrun')}"
         match message["type"]:
             case "test_abstract":
-                ends |= {f"{file}: {run}": [] for file, runs in message["test_abstract"].items() for run in runs}
+                ends |= {f"{file}: {name}": [] for file, names in message["test_abstract"].items() for name in names}
             case "test_run" if status := message["test_run"].get("status"):
                 ends[run].append(status)
             case "diagnostic" if errors := _errors(message):
-                ends[run] = ends.get(run, []) + errors
+                ends.setdefault(run, []).extend(errors)
     return ends
 
 

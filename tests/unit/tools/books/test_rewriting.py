@@ -135,10 +135,12 @@ class Books:
 
     def restore(self, items: list[Any], bodies: dict[str, bytes]) -> None:
         present = self.aws.dynamodb.scan(TableName=TABLE)["Items"]
-        for item in (item for item in present if item not in items):
-            self.aws.dynamodb.delete_item(TableName=TABLE, Key={name: item[name] for name in ("pk", "sk")})
-        for item in (item for item in items if item not in present):
-            self.aws.dynamodb.put_item(TableName=TABLE, Item=item)
+        for item in present:
+            if item not in items:
+                self.aws.dynamodb.delete_item(TableName=TABLE, Key={name: item[name] for name in ("pk", "sk")})
+        for item in items:
+            if item not in present:
+                self.aws.dynamodb.put_item(TableName=TABLE, Item=item)
         self.forget_anchors()
         for key, body in bodies.items():
             self.aws.s3.put_object(Bucket=ANCHORS_BUCKET, Key=key, Body=body)
