@@ -226,6 +226,21 @@ def test_the_python_for_setup_is_one_command(make: Make, tmp_path: Path, by: str
     assert not make.touched.exists()
 
 
+def test_set_up_takes_the_system_s_python_if_that_can_and_none_is_named(make: Make, tmp_path: Path) -> None:
+    stamp = tmp_path / "new" / "requirements.sha"
+    show = f'{stamp}: shown\nshown:; @echo "$$PYTHON"; false'
+    set_up = ("--eval", show, f"VENV={stamp.parent}", str(stamp))
+    assert make(*set_up, PYTHON="/the one/named").stdout == "/the one/named\n"
+
+    system = shutil.which("python3", path=os.confstr("CS_PATH"))
+    can = "import ensurepip, sys; sys.exit(sys.version_info < (3, 11))"
+    chosen = make(*set_up).stdout.rstrip("\n")
+    if system and subprocess.run([system, "-c", can], stderr=subprocess.DEVNULL).returncode == 0:
+        assert Path(chosen).samefile(system)
+    else:
+        assert chosen == "python3"
+
+
 def stub(folder: Path, name: str, last: str = "") -> None:
     """A program that prints to standard output, makes the environment that it is told to make, and then does `last`."""
     program = folder / name
