@@ -37,7 +37,7 @@ def demo() -> None:
     """Start the stack, replay every sample event, and show the results."""
     with clear_errors(needs_checkout=True):
         stack = _start()
-        replays = replay_all(stack, load_api_events([]), console, concurrency=8)
+        replays = replay_all(stack, load_api_events([]), console, concurrency=16)
         _print_next_steps(stack)
     if replays.interrupted:
         raise KeyboardInterrupt

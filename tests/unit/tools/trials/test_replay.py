@@ -196,6 +196,16 @@ def test_events_are_replayed_so_often_and_so_many_at_a_time() -> None:
     assert "6 replays in" in output
 
 
+def test_events_that_wait_are_sent_first_and_shown_in_their_place() -> None:
+    stack = FakeStack(payments=captured, cards=captured)
+    stack.has_only_sandboxes = True
+    at_once = replace(CAPTURED, file=Path("stored.json"), request=Request("POST", "/cards", {}))
+    replays, shown = replayed(stack, at_once, CHALLENGED, repeat=2)
+    assert [path for path, *_ in stack.calls] == ["/payments", "/payments", "/cards", "/cards"]
+    assert [each.event.name for each in replays] == ["stored", "stored", "challenged", "challenged"]
+    assert shown.index("stored") < shown.index("challenged")
+
+
 def test_a_lost_answer_does_not_end_the_replays() -> None:
     answers = iter([captured(), None, (202, {"status": "reversed"}), captured()])
 

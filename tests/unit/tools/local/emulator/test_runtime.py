@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,6 +69,26 @@ def test_a_module_that_does_not_import_says_so(emulator: Emulator) -> None:
     _, error = invoke(emulator, emulator.function("import missing_package"), {})
     assert error["errorType"] == "Runtime.ImportModuleError"
     assert "missing_package" in error["errorMessage"]
+
+
+@pytest.mark.parametrize("fails", ["", "import missing_package"])
+def test_a_published_function_starts_before_its_first_call_and_if_it_can_t_the_call_says_why(
+    emulator: Emulator, tmp_path: Path, fails: str
+) -> None:
+    started = tmp_path / "started"
+    source = f"""
+open({str(started)!r}, "a").write("x")
+{fails}
+def handler(event, context):
+    return event
+"""
+    function = emulator.function(source, Publish=True)
+    assert wait_for(started.exists, 10)
+    error, answer = invoke(emulator, f"{function}:1", {"n": 1})
+    if fails:
+        assert (error, answer["errorType"]) == ("Unhandled", "Runtime.ImportModuleError")
+    else:
+        assert (error, answer, started.read_text()) == (None, {"n": 1}, "x")
 
 
 def test_what_a_function_prints_is_in_its_log_group_once_between_start_and_report(
