@@ -63,19 +63,26 @@ class Driver:
     def until(self, payment_id: str, *statuses: str, within_seconds: float = 60) -> dict[str, Any]:
         """Return the payment once it has one of these statuses."""
         payment = wait_for(
-            lambda: self.stack.payment(payment_id), within_seconds, until=lambda payment: payment["status"] in statuses
+            lambda: self.stack.payment(payment_id),
+            within_seconds,
+            pause_seconds=1.0,
+            until=lambda payment: payment["status"] in statuses,
         )
         assert payment["status"] in statuses, payment
         return payment
 
     def operation(
-        self, payment_id: str, operation_id: str, until: Sequence[str] = ("succeeded", "rejected", "in_doubt")
+        self,
+        payment_id: str,
+        operation_id: str,
+        until: Sequence[str] = ("succeeded", "rejected", "in_doubt"),
+        pause_seconds: float = 1.0,
     ) -> dict[str, Any]:
         """Return the operation as the payment shows it, once it has one of these statuses."""
         found = wait_for(
             lambda: dict(payment_or_operation(self.stack.payment(payment_id), operation_id)),
             120,
-            pause_seconds=1.0,
+            pause_seconds,
             until=lambda operation: operation.get("status") in until,
         )
         assert found.get("status") in until, found

@@ -35,6 +35,8 @@ CAPTURES: Mapping[str, tuple[str, Any]] = {
 CHARGED = {"timeout_after", "slow", "garbage"}
 # Those with which the gateway is still at work on the request when our attempts have ended.
 UNDER_WAY = {"slow", "late"}
+# Until a doubt is resolved takes half a minute, in which each of several threads looks.
+LOOKS_EVERY_SECONDS = 3.0
 
 
 @pytest.fixture(scope="module")
@@ -76,11 +78,11 @@ def paid(driver: Driver, gateway: str, **changes: Any) -> str:
 
 
 def no_longer_in_doubt(driver: Driver, payment_id: str, within_seconds: float) -> str:
-    """The payment's status once it is known. That takes many seconds, in which each of several threads looks."""
+    """The payment's status once it is known."""
     settled = wait_for(
         lambda: driver.stack.payment(payment_id),
         within_seconds,
-        pause_seconds=1.5,
+        pause_seconds=LOOKS_EVERY_SECONDS,
         until=lambda payment: payment["status"] != "in_doubt",
     )
     return str(settled["status"])
@@ -130,10 +132,8 @@ class TestAPayment:
             partial(sandbox.call, "POST", path.format(charge_at(driver, gateway, captured)["id"]), **body),
         ):
             call(headers=headers).raise_for_status()
-        assert wait_for(lambda: driver.stack.payment(captured)["status"] == "captured", 60)
-        assert wait_for(lambda: driver.stack.payment(expired)["status"] == "voided", 60)
-        assert driver.stack.payment(captured)["captured_minor"] == 1000
-        assert driver.stack.payment(expired)["error"] == "expired"
+        assert driver.until(captured, "captured")["captured_minor"] == 1000
+        assert driver.until(expired, "voided")["error"] == "expired"
 
     @pytest.mark.parametrize(("outcome", "owed"), [("won", 1999), ("lost", 0)])
     def test_it_is_not_refunded_while_it_is_disputed_or_once_that_is_lost(
@@ -154,7 +154,7 @@ class TestAPayment:
             return operation["status"], operation["error"]
 
         dispute("open")
-        assert wait_for(lambda: statuses() == ["open"], 60)
+        assert wait_for(lambda: statuses() == ["open"], 60, pause_seconds=1.0)
         payment = driver.stack.payment(payment_id)
         assert (payment["status"], payment["disputed_minor"]) == ("captured", 1999)
         assert driver.account_totals(payment_id) == {
@@ -164,7 +164,7 @@ class TestAPayment:
         }
         assert refund() == ("rejected", "payment_disputed")
         dispute(outcome)
-        assert wait_for(lambda: statuses() == [outcome], 60)
+        assert wait_for(lambda: statuses() == [outcome], 60, pause_seconds=1.0)
         assert driver.account_totals(payment_id) == {
             f"asset:gateway:{gateway}": owed,
             f"asset:disputed:{gateway}": 0,
@@ -235,7 +235,7 @@ class TestFaultsOfStripe:
             payment_id = paid(driver, "stripe", capture=capture)
             driver.set_fault(payment_id, kind, fault, times=1, seconds=30)
             operation_id, _ = driver.post(f"/payments/{payment_id}/{kind}s", {})
-            operation = driver.operation(payment_id, operation_id, until=("succeeded", "rejected"))
+            operation = driver.operation(payment_id, operation_id, ("succeeded", "rejected"), LOOKS_EVERY_SECONDS)
             return payment_id, operation["status"]
 
         with ThreadPoolExecutor(len(FAULTS)) as pool:
