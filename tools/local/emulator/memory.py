@@ -11,14 +11,15 @@ from typing import Any
 from ministack.core import iam_evaluator
 from ministack.services import dynamodb, lambda_svc
 
-_PURE: tuple[tuple[Any, str], ...] = (
-    (dynamodb, "_condition_syntax_error"),
-    (iam_evaluator, "fnmatch_iam"),
-    (iam_evaluator, "fnmatch_iam_cs"),
-    (lambda_svc, "_unzipped_size"),
+# With the number of answers that are kept. Those about packages keep the packages, which may be large.
+_PURE: tuple[tuple[Any, str, int], ...] = (
+    (dynamodb, "_condition_syntax_error", 4096),
+    (iam_evaluator, "fnmatch_iam", 4096),
+    (iam_evaluator, "fnmatch_iam_cs", 4096),
+    (lambda_svc, "_unzipped_size", 16),
 )
 
 
 def install() -> None:
-    for module, name in _PURE:
-        setattr(module, name, functools.lru_cache(maxsize=4096)(getattr(module, name)))
+    for module, name, kept in _PURE:
+        setattr(module, name, functools.lru_cache(maxsize=kept)(getattr(module, name)))
